@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import { CocosError } from '../errors.ts';
+import { Cause } from '../machines/common.ts';
+import { CommandBody, ReplyBody } from './hello.ts';
+
+/** Replies kept so that a command seen twice is answered again and not applied again. */
+const REPLY_MEMORY = 1024;
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: CocosError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+interface CommandsOptions {
+  readonly now: () => number;
+  readonly run: ((name: string, input: unknown) => Promise<unknown>) | undefined;
+  readonly reply: (body: ReplyBody) => void;
+}
+
+/** Both halves of commands over a link: calls waiting for a reply, and commands applied at most once. */
+export class Commands {
+  private readonly options: CommandsOptions;
+  private readonly pending = new Map<string, Pending>();
+  private readonly seen = new Map<string, ReplyBody | null>();
+
+  constructor(options: CommandsOptions) {
+    this.options = options;
+  }
+
+  call(name: string, input: unknown, timeoutMs: number, send: (body: CommandBody) => void): Promise<unknown> {
+    const id = randomUUID();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.pending.delete(id);
+        reject(
+          new CocosError('DEADLINE_EXCEEDED', `The agent did not answer ${name} within ${timeoutMs} ms.`),
+        );
+      }, timeoutMs);
+      this.pending.set(id, { resolve, reject, timer });
+      send({ id, name, input });
+    });
+  }
+
+  /** A reply from the peer. Replies to calls that are over are ignored. */
+  settle(body: unknown): void {
+    const reply = ReplyBody.safeParse(body);
+    if (!reply.success) throw new CocosError('LINK_PROTOCOL', 'A reply is malformed.');
+    const pending = this.pending.get(reply.data.id);
+    if (pending === undefined) return;
+    this.pending.delete(reply.data.id);
+    clearTimeout(pending.timer);
+    if (reply.data.ok) pending.resolve(reply.data.value);
+    else pending.reject(errorFromWire(reply.data.value));
+  }
+
+  /** A command from the peer. */
+  accept(body: unknown): void {
+    const command = CommandBody.safeParse(body);
+    if (!command.success) throw new CocosError('LINK_PROTOCOL', 'A command is malformed.');
+    const { id, name, input } = command.data;
+    const before = this.seen.get(id);
+    if (before !== undefined) {
+      if (before !== null) this.options.reply(before);
+      return;
+    }
+    this.remember(id, null);
+    const run =
+      this.options.run ??
+      (() => Promise.reject(new CocosError('LINK_PROTOCOL', 'No commands are taken here.')));
+    run(name, input).then(
+      (value) => this.answer({ id, ok: true, value: value ?? null }),
+      (thrown: unknown) => this.answer({ id, ok: false, value: CocosError.from(thrown).toJSON() }),
+    );
+  }
+
+  failAll(error: CocosError): void {
+    for (const pending of this.pending.values()) {
+      clearTimeout(pending.timer);
+      pending.reject(error);
+    }
+    this.pending.clear();
+  }
+
+  private answer(reply: ReplyBody): void {
+    this.remember(reply.id, reply);
+    this.options.reply(reply);
+  }
+
+  private remember(id: string, reply: ReplyBody | null): void {
+    this.seen.delete(id);
+    this.seen.set(id, reply);
+    const oldest = this.seen.keys().next();
+    if (this.seen.size > REPLY_MEMORY && !oldest.done) this.seen.delete(oldest.value);
+  }
+}
+
+/** An error as a peer sent it; anything malformed is an internal error of the peer. */
+export function errorFromWire(value: unknown): CocosError {
+  const cause = Cause.safeParse(value);
+  if (!cause.success) return new CocosError('INTERNAL', 'The peer reported an error in an unknown form.');
+  const { code, message, details } = cause.data;
+  return new CocosError(code, message, details === undefined ? {} : { details });
+}

@@ -1,0 +1,147 @@
+import type { Duplex } from 'node:stream';
+import type { z } from 'zod';
+import { CocosError } from '../errors.ts';
+import { HEARTBEAT_MS, SILENCE_LIMIT_MS } from '../machines/link.machine.ts';
+import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from './frame.ts';
+import { Hello, LINK_PROTOCOL, SnapshotBody } from './hello.ts';
+
+/** Acknowledge at the latest after this many frames, or this long after the first of them. */
+const ACK_FRAMES = 32;
+const ACK_DELAY_MS = 50;
+/** A peer that does not read makes our writes pile up; over this many bytes the stream is given up. */
+const WRITE_BUFFER_LIMIT = 16 * 1024 * 1024;
+
+interface LinkStreamHandlers {
+  readonly hello: Hello;
+  readonly now: () => number;
+  readonly ack: () => number;
+  readonly onHello: (hello: Hello) => void;
+  readonly onAck: (seq: number) => void;
+  readonly onSequenced: (frame: Frame) => void;
+  readonly onSnapshot: (seq: number, body: z.infer<typeof SnapshotBody>) => void;
+  readonly onLog: (body: unknown) => void;
+  readonly onClosed: (reason: string) => void;
+  readonly onSilent: () => void;
+  readonly onViolation: (error: CocosError) => void;
+}
+
+/** Frames over one byte stream: greeting first, acknowledgements, heartbeats, and a named end. */
+export class LinkStream {
+  private readonly duplex: Duplex;
+  private readonly handlers: LinkStreamHandlers;
+  private readonly reader = new LengthPrefixReader();
+  private readonly heartbeat: NodeJS.Timeout;
+  private ackTimer: NodeJS.Timeout | null = null;
+  private unacknowledged = 0;
+  private heardMs: number;
+  private sentMs: number;
+  private greeted = false;
+  private ended = false;
+
+  constructor(duplex: Duplex, handlers: LinkStreamHandlers) {
+    this.duplex = duplex;
+    this.handlers = handlers;
+    this.heardMs = handlers.now();
+    this.sentMs = this.heardMs;
+    duplex.on('data', (chunk: Buffer) => this.read(chunk));
+    duplex.on('error', (error) => this.end(() => handlers.onClosed(error.message)));
+    duplex.on('close', () => this.end(() => handlers.onClosed('the stream was closed')));
+    duplex.on('end', () => this.end(() => handlers.onClosed('the peer ended the stream')));
+    this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS / 4);
+    this.write({ kind: 'hello', seq: 0, ack: 0, body: handlers.hello });
+  }
+
+  write(frame: Frame): void {
+    if (this.ended) return;
+    this.duplex.write(encodeFrame(frame));
+    this.sentMs = this.handlers.now();
+    if (frame.kind !== 'hello') this.clearAck();
+    if (this.duplex.writableLength > WRITE_BUFFER_LIMIT) {
+      this.end(() => this.handlers.onClosed('the peer does not read'));
+    }
+  }
+
+  destroy(): void {
+    this.end(() => undefined);
+  }
+
+  private end(report: () => void): void {
+    if (this.ended) return;
+    this.ended = true;
+    clearInterval(this.heartbeat);
+    this.clearAck();
+    this.duplex.destroy();
+    report();
+  }
+
+  private read(chunk: Buffer): void {
+    this.heardMs = this.handlers.now();
+    try {
+      for (const message of this.reader.push(chunk)) {
+        if (this.ended) return;
+        this.take(decodeFrame(message));
+      }
+    } catch (thrown) {
+      const error = CocosError.from(thrown, 'LINK_PROTOCOL');
+      this.end(() => this.handlers.onViolation(error));
+    }
+  }
+
+  private take(frame: Frame): void {
+    if (!this.greeted) {
+      const hello = Hello.safeParse(frame.body);
+      if (frame.kind !== 'hello' || !hello.success)
+        throw new CocosError('LINK_PROTOCOL', 'The first frame is no hello.');
+      if (hello.data.protocol !== LINK_PROTOCOL) {
+        throw new CocosError('LINK_PROTOCOL', `The peer speaks protocol ${hello.data.protocol}.`);
+      }
+      this.greeted = true;
+      return this.handlers.onHello(hello.data);
+    }
+    this.handlers.onAck(frame.ack);
+    switch (frame.kind) {
+      case 'hello':
+        throw new CocosError('LINK_PROTOCOL', 'A second hello on one stream.');
+      case 'event':
+      case 'command':
+      case 'reply':
+        this.handlers.onSequenced(frame);
+        return this.scheduleAck();
+      case 'snapshot': {
+        const body = SnapshotBody.safeParse(frame.body);
+        if (!body.success) throw new CocosError('LINK_PROTOCOL', 'A snapshot frame is malformed.');
+        this.handlers.onSnapshot(frame.seq, body.data);
+        return this.scheduleAck();
+      }
+      case 'log':
+        return this.handlers.onLog(frame.body);
+      case 'ack':
+      case 'ping':
+      case 'metric':
+        return;
+    }
+  }
+
+  private scheduleAck(): void {
+    this.unacknowledged += 1;
+    if (this.unacknowledged >= ACK_FRAMES) return this.writeAck();
+    this.ackTimer ??= setTimeout(() => this.writeAck(), ACK_DELAY_MS);
+  }
+
+  private writeAck(): void {
+    this.write({ kind: 'ack', seq: 0, ack: this.handlers.ack(), body: null });
+  }
+
+  private clearAck(): void {
+    this.unacknowledged = 0;
+    if (this.ackTimer !== null) clearTimeout(this.ackTimer);
+    this.ackTimer = null;
+  }
+
+  private beat(): void {
+    const now = this.handlers.now();
+    if (now - this.heardMs > SILENCE_LIMIT_MS) return this.end(() => this.handlers.onSilent());
+    if (now - this.sentMs >= HEARTBEAT_MS)
+      this.write({ kind: 'ping', seq: 0, ack: this.handlers.ack(), body: null });
+  }
+}

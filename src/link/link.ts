@@ -1,0 +1,238 @@
+import type { Duplex } from 'node:stream';
+import { type Actor, createActor, type EventObject, fromCallback } from 'xstate';
+import { CocosError } from '../errors.ts';
+import {
+  type LinkContext,
+  type LinkEvent,
+  type LinkRole,
+  linkMachine,
+  type WaitInput,
+} from '../machines/link.machine.ts';
+import { Commands } from './commands.ts';
+import type { Hello } from './hello.ts';
+import { Journal } from './journal.ts';
+import { LinkStream } from './link-stream.ts';
+
+/** What the two ends of a link are given. */
+export interface LinkOptions {
+  readonly role: LinkRole;
+  readonly bootId: string;
+  /** Known to the manager; the agent learns it from the first hello. */
+  readonly enclaveId: string | null;
+  /** Opens the byte stream: dials, or waits for the peer's connection; rejects when it cannot. */
+  readonly open: (signal: AbortSignal) => Promise<Duplex>;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly now: () => number;
+  readonly onHello?: (hello: Hello) => void;
+  readonly onEvent?: (body: unknown) => void;
+  /** Full state instead of events: `first` clears what was mirrored before. */
+  readonly onSnapshot?: (records: readonly unknown[], first: boolean) => void;
+  /** Records that carry the whole state, when the journal no longer reaches back. */
+  readonly snapshot?: () => readonly unknown[];
+  readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
+  readonly onLog?: (body: unknown) => void;
+  readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
+}
+
+export interface Link {
+  /** Sends an event now or after the next greeting; it is kept until the peer has taken it in. */
+  publish(body: unknown): void;
+  /** Applied by the peer at most once. @throws CocosError LINK_LOST, DEADLINE_EXCEEDED or the peer's error. */
+  command(name: string, input: unknown, timeoutMs: number): Promise<unknown>;
+  /** Best effort: dropped when the link is not live. */
+  log(body: unknown): void;
+  readonly isLive: boolean;
+  readonly enclaveId: string | null;
+  start(): void;
+  close(): void;
+}
+
+type LinkActor = Actor<typeof linkMachine>;
+
+class LinkEnd implements Link {
+  private readonly options: LinkOptions;
+  private readonly journal = new Journal();
+  private readonly commands: Commands;
+  private readonly actor: LinkActor;
+  private stream: LinkStream | null = null;
+  private opened: Duplex | null = null;
+  private received = 0;
+  private peer: Hello | null = null;
+
+  constructor(options: LinkOptions) {
+    this.options = options;
+    this.commands = new Commands({
+      now: options.now,
+      run: options.onCommand,
+      reply: (body) => this.append('reply', body),
+    });
+    this.actor = createActor(
+      linkMachine.provide({
+        actors: {
+          open: fromCallback<EventObject, LinkContext>(() => this.open()),
+          serve: fromCallback<EventObject, LinkContext>(() => this.serve()),
+          replay: fromCallback<EventObject, LinkContext>(() => this.replay()),
+          wait: fromCallback<EventObject, WaitInput>(({ input }) => {
+            const timer = setTimeout(() => this.send({ type: 'backoff.ended' }), input.delayMs);
+            return () => clearTimeout(timer);
+          }),
+        },
+      }),
+      { input: { role: options.role } },
+    );
+    let wasLive = false;
+    this.actor.subscribe((snapshot) => {
+      const live = snapshot.matches({ attached: 'live' });
+      if (live !== wasLive) {
+        wasLive = live;
+        options.onState?.(live ? 'live' : 'lost', snapshot.context.lostReason);
+      }
+    });
+  }
+
+  get isLive(): boolean {
+    return this.actor.getSnapshot().matches({ attached: 'live' });
+  }
+
+  get enclaveId(): string | null {
+    return this.options.enclaveId ?? this.peer?.enclaveId ?? null;
+  }
+
+  start(): void {
+    this.actor.start();
+  }
+
+  close(): void {
+    this.send({ type: 'link.close' });
+    this.actor.stop();
+    this.commands.failAll(new CocosError('LINK_LOST', 'The link was closed.'));
+  }
+
+  publish(body: unknown): void {
+    this.append('event', body);
+  }
+
+  command(name: string, input: unknown, timeoutMs: number): Promise<unknown> {
+    return this.commands.call(name, input, timeoutMs, (body) => this.append('command', body));
+  }
+
+  log(body: unknown): void {
+    if (this.isLive) this.stream?.write({ kind: 'log', seq: 0, ack: this.received, body });
+  }
+
+  private send(event: LinkEvent): void {
+    this.actor.send(event);
+  }
+
+  private append(kind: 'event' | 'command' | 'reply', body: unknown): void {
+    const entry = this.journal.append(kind, body);
+    if (this.isLive) this.stream?.write({ ...entry, ack: this.received });
+  }
+
+  private open(): () => void {
+    const abort = new AbortController();
+    this.options.open(abort.signal).then(
+      (stream) => {
+        if (abort.signal.aborted) return void stream.destroy();
+        this.opened = stream;
+        this.send({ type: 'stream.opened', atMs: this.options.now() });
+      },
+      () => {
+        if (!abort.signal.aborted) this.send({ type: 'stream.failed', atMs: this.options.now() });
+      },
+    );
+    return () => abort.abort();
+  }
+
+  private serve(): () => void {
+    const duplex = this.opened;
+    this.opened = null;
+    if (duplex === null) throw new CocosError('INTERNAL', 'No stream to serve.');
+    const stream = new LinkStream(duplex, {
+      hello: {
+        protocol: 1,
+        role: this.options.role,
+        enclaveId: this.options.enclaveId,
+        bootId: this.options.bootId,
+        peerBootId: this.peer?.bootId ?? null,
+        received: this.received,
+      },
+      now: this.options.now,
+      ack: () => this.received,
+      onHello: (hello) => this.greet(hello),
+      onAck: (seq) => this.journal.acknowledge(seq),
+      onSequenced: (frame) => this.take(frame.kind, frame.seq, frame.body),
+      onSnapshot: (seq, body) => {
+        this.options.onSnapshot?.(body.records, body.first);
+        if (body.last) this.received = seq;
+      },
+      onLog: (body) => this.options.onLog?.(body),
+      onClosed: (reason) => this.send({ type: 'stream.closed', reason, atMs: this.options.now() }),
+      onSilent: () => this.send({ type: 'peer.silent' }),
+      onViolation: (error) => this.send({ type: 'peer.violated', reason: `${error.code}: ${error.message}` }),
+    });
+    this.stream = stream;
+    return () => {
+      if (this.stream === stream) this.stream = null;
+      stream.destroy();
+    };
+  }
+
+  private greet(hello: Hello): void {
+    if (hello.role === this.options.role)
+      throw new CocosError('LINK_PROTOCOL', 'The peer has the same role.');
+    if (hello.bootId !== this.peer?.bootId) this.received = 0;
+    this.peer = hello;
+    this.options.onHello?.(hello);
+    this.send({ type: 'hello.received', bootId: hello.bootId, atMs: this.options.now() });
+  }
+
+  private replay(): undefined {
+    const { stream, peer } = this;
+    if (stream === null || peer === null) throw new CocosError('INTERNAL', 'No peer to replay to.');
+    const known = peer.peerBootId === this.options.bootId ? peer.received : 0;
+    const entries = this.journal.after(known);
+    if (entries !== null) {
+      for (const entry of entries) stream.write({ ...entry, ack: this.received });
+    } else {
+      this.replaySnapshot(stream);
+    }
+    // After the present step, since the machine is still entering the state that invokes this effect.
+    queueMicrotask(() => this.send({ type: 'replay.finished', atMs: this.options.now() }));
+    return undefined;
+  }
+
+  private replaySnapshot(stream: LinkStream): void {
+    const records = this.options.snapshot?.() ?? [];
+    const seq = this.journal.lastSeq;
+    this.journal.acknowledge(seq);
+    if (records.length === 0) {
+      stream.write({
+        kind: 'snapshot',
+        seq,
+        ack: this.received,
+        body: { first: true, last: true, records: [] },
+      });
+    }
+    records.forEach((record, index) => {
+      const body = { first: index === 0, last: index === records.length - 1, records: [record] };
+      stream.write({ kind: 'snapshot', seq, ack: this.received, body });
+    });
+  }
+
+  private take(kind: string, seq: number, body: unknown): void {
+    if (seq <= this.received) return;
+    if (seq !== this.received + 1) {
+      throw new CocosError('LINK_PROTOCOL', `Frame ${seq} came after ${this.received}.`);
+    }
+    this.received = seq;
+    if (kind === 'event') this.options.onEvent?.(body);
+    else if (kind === 'command') this.commands.accept(body);
+    else this.commands.settle(body);
+  }
+}
+
+/** One end of the manager-agent link; it connects, greets, replays and comes back by itself once started. */
+export function createLink(options: LinkOptions): Link {
+  return new LinkEnd(options);
+}

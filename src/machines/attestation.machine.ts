@@ -1,0 +1,128 @@
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { type ClockInput, unprovided } from './effect.ts';
+
+/** How long evidence may wait for a session to be opened on it. */
+export const EVIDENCE_LIFETIME_MS = 600_000;
+/** How long a participant's session may stay idle. */
+export const SESSION_IDLE_MS = 3_600_000;
+/** How long the platform may take to give a report. */
+const COLLECT_LIMIT_MS = 60_000;
+
+export const AttestationInput = z.strictObject({
+  sessionId: z.string(),
+  /** Hex of the verifier's 32-byte nonce. */
+  nonce: z.string().regex(/^[0-9a-f]{64}$/),
+  atMs: Milliseconds,
+});
+export type AttestationInput = z.infer<typeof AttestationInput>;
+
+/** One challenge and the participant's session that may follow it. The agent is the authority. */
+export const AttestationEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('attestation.collect') }),
+  z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: z.string(), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('evidence.failed'), cause: Cause }),
+  z.strictObject({
+    type: z.literal('session.opened'),
+    participant: z.string(),
+    role: z.string(),
+    atMs: Milliseconds,
+  }),
+  z.strictObject({ type: z.literal('session.used'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('session.closed') }),
+  DeadlineReached,
+]);
+export type AttestationEvent = z.infer<typeof AttestationEvent>;
+
+export interface AttestationContext extends AttestationInput {
+  readonly evidenceDigest: string | null;
+  readonly participant: string | null;
+  readonly role: string | null;
+  readonly deadlineMs: number;
+  readonly cause: Cause | null;
+}
+
+export const attestationMachine = setup({
+  types: {
+    context: {} as AttestationContext,
+    events: {} as AttestationEvent,
+    input: {} as AttestationInput,
+  },
+  actors: {
+    /** Asks the platform for a report over nonce and claims and bundles the evidence. */
+    collect: unprovided<AttestationInput>('collect'),
+    clock: unprovided<ClockInput>('clock'),
+  },
+  actions: {
+    takeEvidence: assign(({ context, event }) =>
+      event.type === 'evidence.collected'
+        ? { evidenceDigest: event.evidenceDigest, deadlineMs: event.atMs + EVIDENCE_LIFETIME_MS }
+        : context,
+    ),
+    takeCause: assign(({ context, event }) =>
+      event.type === 'evidence.failed' ? { cause: event.cause } : context,
+    ),
+    takeSession: assign(({ context, event }) =>
+      event.type === 'session.opened'
+        ? { participant: event.participant, role: event.role, deadlineMs: event.atMs + SESSION_IDLE_MS }
+        : context,
+    ),
+    extendDeadline: assign(({ context, event }) =>
+      event.type === 'session.used' ? { deadlineMs: event.atMs + SESSION_IDLE_MS } : context,
+    ),
+    noteEffectError: assign({
+      cause: { code: 'INTERNAL' as const, message: 'The collection of evidence failed to start.' },
+    }),
+  },
+}).createMachine({
+  id: 'attestation',
+  initial: 'challenged',
+  context: ({ input }) => ({
+    ...input,
+    evidenceDigest: null,
+    participant: null,
+    role: null,
+    deadlineMs: input.atMs + COLLECT_LIMIT_MS,
+    cause: null,
+  }),
+  states: {
+    challenged: {
+      on: { 'attestation.collect': 'collecting' },
+    },
+    collecting: {
+      invoke: [
+        {
+          src: 'collect',
+          id: 'collect',
+          input: ({ context }) => context,
+          onError: { target: 'failed', actions: 'noteEffectError' },
+        },
+        { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      ],
+      on: {
+        'evidence.collected': { target: 'evidenced', actions: 'takeEvidence' },
+        'evidence.failed': { target: 'failed', actions: 'takeCause' },
+        'deadline.reached': 'expired',
+      },
+    },
+    evidenced: {
+      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      on: {
+        'session.opened': { target: 'inSession', actions: 'takeSession' },
+        'deadline.reached': 'expired',
+      },
+    },
+    inSession: {
+      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      on: {
+        'session.used': { target: 'inSession', reenter: true, actions: 'extendDeadline' },
+        'session.closed': 'closed',
+        'deadline.reached': 'expired',
+      },
+    },
+    closed: {},
+    expired: {},
+    failed: {},
+  },
+});

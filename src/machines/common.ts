@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { type ErrorCode, isErrorCode } from '../errors.ts';
+
+/** An error as an event or a context carries it. */
+export const Cause = z.strictObject({
+  code: z.custom<ErrorCode>((value) => typeof value === 'string' && isErrorCode(value), 'unknown error code'),
+  message: z.string().max(4096),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+export type Cause = z.infer<typeof Cause>;
+
+/** Milliseconds of the authority's clock. */
+export const Milliseconds = z.int().min(0);
+
+export const DeadlineReached = z.strictObject({ type: z.literal('deadline.reached') });

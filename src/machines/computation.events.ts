@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { Digest, Manifest } from './manifest.ts';
+
+/** What happens to a computation. The agent is the authority; the manager mirrors it. */
+export const ComputationEvent = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('manifest.accepted'),
+    manifest: Manifest,
+    digest: Digest,
+    atMs: Milliseconds,
+  }),
+  z.strictObject({ type: z.literal('input.receiving'), input: z.string(), transferId: z.string() }),
+  z.strictObject({ type: z.literal('input.released'), input: z.string() }),
+  z.strictObject({
+    type: z.literal('input.committed'),
+    input: z.string(),
+    size: z.int().min(0),
+    digest: Digest,
+    atMs: Milliseconds,
+  }),
+  z.strictObject({ type: z.literal('run.requested'), by: z.string(), atMs: Milliseconds }),
+  z.strictObject({
+    type: z.literal('run.exited'),
+    exitCode: z.int(),
+    runtime: z.string(),
+    startedMs: Milliseconds,
+    endedMs: Milliseconds,
+  }),
+  z.strictObject({ type: z.literal('run.failed'), cause: Cause }),
+  z.strictObject({ type: z.literal('result.sealed'), digest: Digest, size: z.int().min(0) }),
+  z.strictObject({ type: z.literal('result.delivered'), consumer: z.string() }),
+  z.strictObject({ type: z.literal('computation.stop'), by: z.string() }),
+  DeadlineReached,
+]);
+export type ComputationEvent = z.infer<typeof ComputationEvent>;

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { Manifest } from './manifest.ts';
+
+/** How an enclave runs: a virtual machine, or a child process for machines without QEMU. */
+export const EnclaveMode = z.enum(['vm', 'process']);
+export type EnclaveMode = z.infer<typeof EnclaveMode>;
+
+export const EnclaveInput = z.strictObject({
+  id: z.string().regex(/^[a-z0-9]{4,16}$/),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+  mode: EnclaveMode,
+  vcpus: z.int().min(1).max(64),
+  memoryMiB: z.int().min(192).max(1_048_576),
+  /** Folder of the guest image; null in process mode. */
+  imageDir: z.string().nullable(),
+  manifest: Manifest.nullable(),
+  manifestDigest: z.string().nullable(),
+  atMs: Milliseconds,
+});
+export type EnclaveInput = z.infer<typeof EnclaveInput>;
+
+/** What happens to an enclave. The manager is the authority. */
+export const EnclaveEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('enclave.prepare'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('enclave.prepared'), relayAddress: z.string(), atMs: Milliseconds }),
+  z.strictObject({
+    type: z.literal('vm.started'),
+    pid: z.int().min(1),
+    accelerator: z.string(),
+    measurement: z.string(),
+    atMs: Milliseconds,
+  }),
+  z.strictObject({ type: z.literal('vm.exited'), code: z.int().nullable(), signal: z.string().nullable() }),
+  z.strictObject({ type: z.literal('vm.panicked'), line: z.string() }),
+  z.strictObject({ type: z.literal('link.live'), bootId: z.string() }),
+  z.strictObject({ type: z.literal('link.lost'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('agent.ready'), version: z.string() }),
+  z.strictObject({ type: z.literal('enclave.broken'), cause: Cause }),
+  z.strictObject({ type: z.literal('enclave.stop'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('enclave.cleaned') }),
+  DeadlineReached,
+]);
+export type EnclaveEvent = z.infer<typeof EnclaveEvent>;
+
+/** Events that a client of the control API may send to an enclave. */
+export const ENCLAVE_PUBLIC_EVENTS = ['enclave.stop'] as const;

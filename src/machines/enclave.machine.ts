@@ -1,0 +1,289 @@
+import { assign, setup } from 'xstate';
+import type { Cause } from './common.ts';
+import { type ClockInput, unprovided } from './effect.ts';
+import type { EnclaveEvent, EnclaveInput } from './enclave.events.ts';
+
+const PREPARE_LIMIT_MS = 60_000;
+/** From starting the VM to a ready agent; software emulation on a loaded machine is slow. */
+const BOOT_LIMIT_MS = 120_000;
+const STOP_LIMIT_MS = 20_000;
+
+export interface EnclaveContext extends EnclaveInput {
+  readonly relayAddress: string | null;
+  readonly pid: number | null;
+  readonly accelerator: string | null;
+  /** Hex of the launch measurement of what was started. */
+  readonly measurement: string | null;
+  readonly bootId: string | null;
+  readonly agentVersion: string | null;
+  readonly deadlineMs: number | null;
+  readonly cause: Cause | null;
+}
+
+export interface EnclaveEffectInput {
+  readonly id: string;
+  readonly enclave: EnclaveContext;
+}
+
+const effectInput = ({ context }: { context: EnclaveContext }): EnclaveEffectInput => ({
+  id: context.id,
+  enclave: context,
+});
+
+/**
+ * The life of an enclave on its host. `alive` owns the virtual machine, its vsock device, the link and the
+ * relay; however it is left, `clean` gives every one of them back before the enclave counts as ended.
+ */
+export const enclaveMachine = setup({
+  types: {
+    context: {} as EnclaveContext,
+    events: {} as EnclaveEvent,
+    input: {} as EnclaveInput,
+  },
+  actors: {
+    /** Checks the host, makes the enclave's folder and opens the relay. */
+    prepare: unprovided<EnclaveEffectInput>('prepare'),
+    /** Starts the VM and its vsock device and reports their end. */
+    launch: unprovided<EnclaveEffectInput>('launch'),
+    /** Runs the link and reports when it is live and when it is lost. */
+    link: unprovided<EnclaveEffectInput>('link'),
+    /** Brings the manifest to the agent and asks it for its readiness. */
+    greet: unprovided<EnclaveEffectInput>('greet'),
+    /** Asks the agent to shut down, then the VM to quit, then kills it. */
+    shutDown: unprovided<EnclaveEffectInput>('shutDown'),
+    /** Ends what is left of the enclave's processes and removes its sockets. */
+    clean: unprovided<EnclaveEffectInput>('clean'),
+    clock: unprovided<ClockInput>('clock'),
+  },
+  actions: {
+    armPrepare: assign(({ context, event }) =>
+      event.type === 'enclave.prepare' ? { deadlineMs: event.atMs + PREPARE_LIMIT_MS } : context,
+    ),
+    takePrepared: assign(({ context, event }) =>
+      event.type === 'enclave.prepared'
+        ? { relayAddress: event.relayAddress, deadlineMs: event.atMs + BOOT_LIMIT_MS }
+        : context,
+    ),
+    takeStarted: assign(({ context, event }) =>
+      event.type === 'vm.started'
+        ? {
+            pid: event.pid,
+            accelerator: event.accelerator,
+            measurement: event.measurement,
+            deadlineMs: event.atMs + BOOT_LIMIT_MS,
+          }
+        : context,
+    ),
+    takeBoot: assign(({ context, event }) =>
+      event.type === 'link.live' ? { bootId: event.bootId } : context,
+    ),
+    takeReady: assign(({ context, event }) =>
+      event.type === 'agent.ready' ? { agentVersion: event.version, deadlineMs: null } : context,
+    ),
+    armStop: assign(({ context, event }) =>
+      event.type === 'enclave.stop' ? { deadlineMs: event.atMs + STOP_LIMIT_MS } : context,
+    ),
+    forgetProcess: assign({ pid: null, deadlineMs: null }),
+    takeCause: assign(({ context, event }) =>
+      event.type === 'enclave.broken' ? { cause: event.cause } : context,
+    ),
+    noteExit: assign(({ context, event }) =>
+      event.type === 'vm.exited'
+        ? {
+            cause: {
+              code: 'VM_EXITED' as const,
+              message:
+                event.signal === null
+                  ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
+                  : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
+              details: { exitCode: event.code, signal: event.signal },
+            },
+          }
+        : context,
+    ),
+    notePanic: assign(({ context, event }) =>
+      event.type === 'vm.panicked'
+        ? {
+            cause: {
+              code: 'VM_PANIC' as const,
+              message: 'The guest kernel panicked.',
+              details: { line: event.line },
+            },
+          }
+        : context,
+    ),
+    noteDeadline: assign(({ context }) => ({
+      cause: {
+        code: 'DEADLINE_EXCEEDED' as const,
+        message:
+          context.pid === null
+            ? 'The enclave could not be prepared in time.'
+            : 'The agent in the enclave was not ready in time.',
+      },
+    })),
+    noteReboot: assign({
+      cause: {
+        code: 'VM_EXITED' as const,
+        message: 'The agent in the enclave started anew and lost its state.',
+      },
+    }),
+    noteEffectError: assign({
+      cause: { code: 'INTERNAL' as const, message: 'An effect of the enclave failed to start.' },
+    }),
+  },
+  guards: {
+    isSameBoot: ({ context, event }) => event.type === 'link.live' && event.bootId === context.bootId,
+  },
+}).createMachine({
+  id: 'enclave',
+  initial: 'requested',
+  context: ({ input }) => ({
+    ...input,
+    relayAddress: null,
+    pid: null,
+    accelerator: null,
+    measurement: null,
+    bootId: null,
+    agentVersion: null,
+    deadlineMs: null,
+    cause: null,
+  }),
+  states: {
+    requested: {
+      on: {
+        'enclave.prepare': { target: 'preparing', actions: 'armPrepare' },
+        'enclave.stop': 'stopped',
+      },
+    },
+    preparing: {
+      invoke: [
+        {
+          src: 'prepare',
+          id: 'prepare',
+          input: effectInput,
+          onError: { target: 'failed', actions: 'noteEffectError' },
+        },
+        { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      ],
+      on: {
+        'enclave.prepared': { target: 'alive', actions: 'takePrepared' },
+        'enclave.broken': { target: 'failed', actions: 'takeCause' },
+        'enclave.stop': 'stopped',
+        'deadline.reached': { target: 'failed', actions: 'noteDeadline' },
+      },
+    },
+    alive: {
+      initial: 'launching',
+      invoke: [
+        {
+          src: 'launch',
+          id: 'launch',
+          input: effectInput,
+          onError: { target: 'failed', actions: 'noteEffectError' },
+        },
+        {
+          src: 'link',
+          id: 'link',
+          input: effectInput,
+          onError: { target: 'failed', actions: 'noteEffectError' },
+        },
+      ],
+      on: {
+        'vm.panicked': { target: 'failed', actions: 'notePanic' },
+        'enclave.broken': { target: 'failed', actions: 'takeCause' },
+      },
+      states: {
+        launching: {
+          invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          on: {
+            'vm.started': { target: 'booting', actions: 'takeStarted' },
+            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'enclave.stop': { target: 'stopping', actions: 'armStop' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+          },
+        },
+        booting: {
+          invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          on: {
+            'link.live': { target: 'connected', actions: 'takeBoot' },
+            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'enclave.stop': { target: 'stopping', actions: 'armStop' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+          },
+        },
+        connected: {
+          invoke: [
+            {
+              src: 'greet',
+              id: 'greet',
+              input: effectInput,
+              onError: { target: '#enclave.failed', actions: 'noteEffectError' },
+            },
+            { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          ],
+          on: {
+            'agent.ready': { target: 'ready', actions: 'takeReady' },
+            'link.lost': 'booting',
+            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'enclave.stop': { target: 'stopping', actions: 'armStop' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+          },
+        },
+        ready: {
+          on: {
+            'link.lost': 'unreachable',
+            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'enclave.stop': { target: 'stopping', actions: 'armStop' },
+          },
+        },
+        unreachable: {
+          on: {
+            'link.live': [
+              { guard: 'isSameBoot', target: 'ready' },
+              { target: '#enclave.failed', actions: 'noteReboot' },
+            ],
+            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'enclave.stop': { target: 'stopping', actions: 'armStop' },
+          },
+        },
+        stopping: {
+          invoke: [
+            {
+              src: 'shutDown',
+              id: 'shutDown',
+              input: effectInput,
+              onError: '#enclave.stopped',
+            },
+            { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          ],
+          on: {
+            'vm.exited': '#enclave.stopped',
+            'vm.panicked': '#enclave.stopped',
+            'enclave.broken': '#enclave.stopped',
+            'deadline.reached': '#enclave.stopped',
+          },
+        },
+      },
+    },
+    stopped: {
+      initial: 'cleaning',
+      states: {
+        cleaning: {
+          invoke: { src: 'clean', id: 'clean', input: effectInput, onError: 'settled' },
+          on: { 'enclave.cleaned': 'settled' },
+        },
+        settled: { entry: 'forgetProcess' },
+      },
+    },
+    failed: {
+      initial: 'cleaning',
+      states: {
+        cleaning: {
+          invoke: { src: 'clean', id: 'clean', input: effectInput, onError: 'settled' },
+          on: { 'enclave.cleaned': 'settled' },
+        },
+        settled: { entry: 'forgetProcess' },
+      },
+    },
+  },
+});

@@ -1,0 +1,115 @@
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { Milliseconds } from './common.ts';
+import { unprovided } from './effect.ts';
+
+/** Both sides send a ping this often when they have nothing else to send. */
+export const HEARTBEAT_MS = 2_000;
+/** Three heartbeats missed mean that the peer is lost. */
+export const SILENCE_LIMIT_MS = 3 * HEARTBEAT_MS;
+export const BACKOFF_FIRST_MS = 100;
+export const BACKOFF_LIMIT_MS = 2_000;
+
+export const LinkRole = z.enum(['manager', 'agent']);
+export type LinkRole = z.infer<typeof LinkRole>;
+
+export const LinkEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('stream.opened'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('stream.failed'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('stream.closed'), reason: z.string(), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('hello.received'), bootId: z.string(), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('replay.finished'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('peer.silent') }),
+  z.strictObject({ type: z.literal('peer.violated'), reason: z.string() }),
+  z.strictObject({ type: z.literal('backoff.ended') }),
+  z.strictObject({ type: z.literal('link.close') }),
+]);
+export type LinkEvent = z.infer<typeof LinkEvent>;
+
+export interface LinkContext {
+  readonly role: LinkRole;
+  readonly attempts: number;
+  readonly peerBootId: string | null;
+  readonly lostReason: string | null;
+}
+
+export interface WaitInput {
+  readonly delayMs: number;
+}
+
+/** Both ends of the manager-agent link run this machine; it owns connecting, greeting, replay and loss. */
+export const linkMachine = setup({
+  types: {
+    context: {} as LinkContext,
+    events: {} as LinkEvent,
+    input: {} as { role: LinkRole },
+  },
+  actors: {
+    /** Opens the byte stream: dials, or waits for the peer's connection. */
+    open: unprovided<LinkContext>('open'),
+    /** Sends this side's hello and reads frames for as long as the stream is attached. */
+    serve: unprovided<LinkContext>('serve'),
+    /** Sends again what the peer has not acknowledged, or snapshots where the journal is too short. */
+    replay: unprovided<LinkContext>('replay'),
+    /** Waits before the next attempt. */
+    wait: unprovided<WaitInput>('wait'),
+  },
+  actions: {
+    countAttempt: assign(({ context }) => ({ attempts: context.attempts + 1 })),
+    resetAttempts: assign({ attempts: 0, lostReason: null }),
+    takePeer: assign(({ context, event }) =>
+      event.type === 'hello.received' ? { peerBootId: event.bootId } : context,
+    ),
+    noteLoss: assign(({ context, event }) =>
+      event.type === 'stream.closed' || event.type === 'peer.violated'
+        ? { lostReason: event.reason }
+        : context,
+    ),
+    noteSilence: assign({ lostReason: 'the peer fell silent' }),
+  },
+}).createMachine({
+  id: 'link',
+  initial: 'connecting',
+  context: ({ input }) => ({ role: input.role, attempts: 0, peerBootId: null, lostReason: null }),
+  on: { 'link.close': '.closed' },
+  states: {
+    connecting: {
+      invoke: { src: 'open', id: 'open', input: ({ context }) => context, onError: 'lost' },
+      on: {
+        'stream.opened': 'attached',
+        'stream.failed': { target: 'lost', actions: 'countAttempt' },
+      },
+    },
+    attached: {
+      initial: 'greeting',
+      invoke: { src: 'serve', id: 'serve', input: ({ context }) => context, onError: 'lost' },
+      on: {
+        'stream.closed': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
+        'peer.silent': { target: 'lost', actions: ['noteSilence', 'countAttempt'] },
+        'peer.violated': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
+      },
+      states: {
+        greeting: {
+          on: { 'hello.received': { target: 'replaying', actions: 'takePeer' } },
+        },
+        replaying: {
+          invoke: { src: 'replay', id: 'replay', input: ({ context }) => context, onError: '#link.lost' },
+          on: { 'replay.finished': { target: 'live', actions: 'resetAttempts' } },
+        },
+        live: {},
+      },
+    },
+    lost: {
+      invoke: {
+        src: 'wait',
+        id: 'wait',
+        input: ({ context }) => ({
+          delayMs: Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(context.attempts, 10), BACKOFF_LIMIT_MS),
+        }),
+        onError: 'connecting',
+      },
+      on: { 'backoff.ended': 'connecting' },
+    },
+    closed: {},
+  },
+});

@@ -1,0 +1,57 @@
+import { z } from 'zod';
+
+/**
+ * The manifest: what all parties of a computation agreed to. Its digest is SHA-256 over its canonical JSON
+ * (RFC 8785) and stands in the attested claims.
+ */
+
+/** `sha256:` and 64 lower-case hex digits. */
+export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+/** Ed25519 public key in text form: `ed25519:` and 43 base64url characters. */
+export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
+/** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
+export const KemKeyText = z.string().regex(/^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/);
+/** A file or input name: no separators, no leading dot. */
+export const InputName = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+
+export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
+
+export const Manifest = z.strictObject({
+  version: z.literal(1),
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  name: z.string().min(1).max(200),
+  algorithm: z.strictObject({
+    kind: AlgorithmKind,
+    digest: Digest,
+    provider: SigningKeyText,
+    arguments: z.array(z.string().max(4096)).max(64).default([]),
+  }),
+  datasets: z
+    .array(z.strictObject({ name: InputName, digest: Digest, provider: SigningKeyText }))
+    .max(64)
+    .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ'),
+  consumers: z
+    .array(z.strictObject({ signing: SigningKeyText, kem: KemKeyText }))
+    .min(1)
+    .max(64)
+    .refine((list) => new Set(list.map((c) => c.signing)).size === list.length, 'consumer keys must differ'),
+  limits: z
+    .strictObject({
+      seconds: z.int().min(1).max(604_800).default(3600),
+      memoryMiB: z.int().min(16).max(1_048_576).default(256),
+      diskMiB: z.int().min(1).max(1_048_576).default(256),
+      processes: z.int().min(1).max(4096).default(64),
+    })
+    .prefault({}),
+  /** Who may start the run; `auto` starts it when all inputs are in. */
+  start: z.union([z.literal('auto'), z.array(SigningKeyText).min(1).max(64)]).default('auto'),
+  /** Who may stop the computation. */
+  stop: z.array(SigningKeyText).max(64).default([]),
+  /** Digest of the appraisal policy that all parties use, when they agreed on one. */
+  policyDigest: Digest.optional(),
+});
+
+export type Manifest = z.infer<typeof Manifest>;
+
+/** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
+export const ALGORITHM_INPUT = 'algorithm';

@@ -1,0 +1,125 @@
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { type ClockInput, unprovided } from './effect.ts';
+
+/** How long a transfer may wait for its sender to come back. */
+export const SUSPENDED_LIMIT_MS = 600_000;
+
+export const TransferInput = z.strictObject({
+  transferId: z.string(),
+  /** Name of the input in the manifest. */
+  input: z.string(),
+  participant: z.string(),
+  size: z.int().min(0),
+  digest: z.string(),
+});
+export type TransferInput = z.infer<typeof TransferInput>;
+
+/** What happens to an upload. The agent is the authority; the manager mirrors it. */
+export const TransferEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('transfer.attached') }),
+  z.strictObject({
+    type: z.literal('transfer.progress'),
+    segments: z.int().min(0),
+    received: z.int().min(0),
+  }),
+  z.strictObject({ type: z.literal('transfer.broken'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('transfer.received'), received: z.int().min(0) }),
+  z.strictObject({ type: z.literal('transfer.checked') }),
+  z.strictObject({ type: z.literal('transfer.refused'), cause: Cause }),
+  z.strictObject({ type: z.literal('transfer.abort') }),
+  DeadlineReached,
+]);
+export type TransferEvent = z.infer<typeof TransferEvent>;
+
+export interface TransferContext extends TransferInput {
+  readonly segments: number;
+  readonly received: number;
+  readonly deadlineMs: number | null;
+  readonly cause: Cause | null;
+}
+
+export const transferMachine = setup({
+  types: {
+    context: {} as TransferContext,
+    events: {} as TransferEvent,
+    input: {} as TransferInput,
+  },
+  actors: {
+    /** Compares size and digest of what was received with what was declared and agreed to. */
+    check: unprovided<TransferInput>('check'),
+    /** Gives the input's place back to the computation. */
+    release: unprovided<TransferInput>('release'),
+    clock: unprovided<ClockInput>('clock'),
+  },
+  actions: {
+    takeProgress: assign(({ context, event }) =>
+      event.type === 'transfer.progress' ? { segments: event.segments, received: event.received } : context,
+    ),
+    takeReceived: assign(({ context, event }) =>
+      event.type === 'transfer.received' ? { received: event.received } : context,
+    ),
+    armDeadline: assign(({ context, event }) =>
+      event.type === 'transfer.broken' ? { deadlineMs: event.atMs + SUSPENDED_LIMIT_MS } : context,
+    ),
+    disarmDeadline: assign({ deadlineMs: null }),
+    takeCause: assign(({ context, event }) =>
+      event.type === 'transfer.refused' ? { cause: event.cause } : context,
+    ),
+    noteAbort: assign({ cause: { code: 'CANCELLED' as const, message: 'The transfer was given up.' } }),
+    noteDeadline: assign({
+      cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The sender did not come back in time.' },
+    }),
+    noteEffectError: assign({
+      cause: { code: 'INTERNAL' as const, message: 'The check of the input failed to start.' },
+    }),
+  },
+}).createMachine({
+  id: 'transfer',
+  initial: 'opening',
+  context: ({ input }) => ({ ...input, segments: 0, received: 0, deadlineMs: null, cause: null }),
+  states: {
+    opening: {
+      on: {
+        'transfer.attached': 'receiving',
+        'transfer.broken': { target: 'suspended', actions: 'armDeadline' },
+        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
+      },
+    },
+    receiving: {
+      on: {
+        'transfer.progress': { actions: 'takeProgress' },
+        'transfer.broken': { target: 'suspended', actions: 'armDeadline' },
+        'transfer.received': { target: 'checking', actions: 'takeReceived' },
+        'transfer.refused': { target: 'aborted', actions: 'takeCause' },
+        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
+      },
+    },
+    suspended: {
+      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      exit: 'disarmDeadline',
+      on: {
+        'transfer.attached': 'receiving',
+        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
+        'deadline.reached': { target: 'aborted', actions: 'noteDeadline' },
+      },
+    },
+    checking: {
+      invoke: {
+        src: 'check',
+        id: 'check',
+        input: ({ context }) => context,
+        onError: { target: 'aborted', actions: 'noteEffectError' },
+      },
+      on: {
+        'transfer.checked': 'committed',
+        'transfer.refused': { target: 'aborted', actions: 'takeCause' },
+      },
+    },
+    committed: {},
+    aborted: {
+      invoke: { src: 'release', id: 'release', input: ({ context }) => context, onError: {} },
+    },
+  },
+});

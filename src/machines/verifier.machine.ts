@@ -1,0 +1,99 @@
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { type ClockInput, unprovided } from './effect.ts';
+
+/** How long a verdict may be relied on before the enclave is challenged again. */
+export const VERDICT_LIFETIME_MS = 600_000;
+
+/** What a relying party goes through with an enclave. Runs in the command line. */
+export const VerifierEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('verifier.challenge') }),
+  z.strictObject({ type: z.literal('evidence.received'), evidenceDigest: z.string() }),
+  z.strictObject({ type: z.literal('evidence.missing'), cause: Cause }),
+  z.strictObject({
+    type: z.literal('verdict.reached'),
+    accepted: z.boolean(),
+    failures: z.array(z.string()),
+    atMs: Milliseconds,
+  }),
+  DeadlineReached,
+]);
+export type VerifierEvent = z.infer<typeof VerifierEvent>;
+
+export interface VerifierContext {
+  readonly evidenceDigest: string | null;
+  readonly failures: readonly string[];
+  readonly cause: Cause | null;
+  readonly deadlineMs: number | null;
+}
+
+export const verifierMachine = setup({
+  types: { context: {} as VerifierContext, events: {} as VerifierEvent },
+  actors: {
+    /** Sends a fresh nonce to the agent and waits for its evidence. */
+    challenge: unprovided<VerifierContext>('challenge'),
+    /** Appraises the evidence against policy and reference values. */
+    appraise: unprovided<VerifierContext>('appraise'),
+    clock: unprovided<ClockInput>('clock'),
+  },
+  guards: {
+    isAccepted: ({ event }) => event.type === 'verdict.reached' && event.accepted,
+  },
+  actions: {
+    takeEvidence: assign(({ context, event }) =>
+      event.type === 'evidence.received' ? { evidenceDigest: event.evidenceDigest } : context,
+    ),
+    takeCause: assign(({ context, event }) =>
+      event.type === 'evidence.missing' ? { cause: event.cause } : context,
+    ),
+    takeVerdict: assign(({ context, event }) =>
+      event.type === 'verdict.reached'
+        ? { failures: event.failures, deadlineMs: event.atMs + VERDICT_LIFETIME_MS }
+        : context,
+    ),
+    noteEffectError: assign({
+      cause: { code: 'INTERNAL' as const, message: 'An effect of the verifier failed to start.' },
+    }),
+  },
+}).createMachine({
+  id: 'verifier',
+  initial: 'idle',
+  context: { evidenceDigest: null, failures: [], cause: null, deadlineMs: null },
+  states: {
+    idle: { on: { 'verifier.challenge': 'challenging' } },
+    challenging: {
+      invoke: {
+        src: 'challenge',
+        id: 'challenge',
+        input: ({ context }) => context,
+        onError: { target: 'unanswered', actions: 'noteEffectError' },
+      },
+      on: {
+        'evidence.received': { target: 'appraising', actions: 'takeEvidence' },
+        'evidence.missing': { target: 'unanswered', actions: 'takeCause' },
+      },
+    },
+    appraising: {
+      invoke: {
+        src: 'appraise',
+        id: 'appraise',
+        input: ({ context }) => context,
+        onError: { target: 'rejected', actions: 'noteEffectError' },
+      },
+      on: {
+        'verdict.reached': [
+          { guard: 'isAccepted', target: 'trusted', actions: 'takeVerdict' },
+          { target: 'rejected', actions: 'takeVerdict' },
+        ],
+      },
+    },
+    trusted: {
+      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      on: { 'deadline.reached': 'stale' },
+    },
+    stale: { on: { 'verifier.challenge': 'challenging' } },
+    rejected: {},
+    unanswered: { on: { 'verifier.challenge': 'challenging' } },
+  },
+});
