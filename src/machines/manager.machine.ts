@@ -13,6 +13,7 @@ export const ManagerEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enclave.removed'), address: z.string() }),
   z.strictObject({ type: z.literal('manager.stop') }),
   z.strictObject({ type: z.literal('manager.emptied') }),
+  z.strictObject({ type: z.literal('manager.closed') }),
 ]);
 export type ManagerEvent = z.infer<typeof ManagerEvent>;
 
@@ -69,10 +70,20 @@ export const managerMachine = setup({
     },
     stopping: {
       invoke: { src: 'empty', id: 'empty', input: {}, onError: 'stopped' },
-      on: { 'manager.emptied': 'stopped' },
+      on: {
+        'manager.emptied': 'stopped',
+        'manager.broken': { target: 'stopped', actions: 'takeCause' },
+      },
     },
     stopped: {
-      invoke: { src: 'close', id: 'close', input: {}, onError: {} },
+      initial: 'closing',
+      states: {
+        closing: {
+          invoke: { src: 'close', id: 'close', input: {}, onError: 'closed' },
+          on: { 'manager.closed': 'closed', 'manager.broken': 'closed' },
+        },
+        closed: {},
+      },
     },
   },
 });

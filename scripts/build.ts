@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ADDON, bundleAgent } from '../eos/agent-bundle.ts';
+import { VERSION } from '../src/version.ts';
+
+/** Bundles the three programs into `dist/`, with the reference values of process mode beside them. */
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const DIST = path.join(ROOT, 'dist');
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+const begin = performance.now();
+await rm(DIST, { recursive: true, force: true });
+await mkdir(DIST, { recursive: true });
+const programs = await Promise.all(
+  ['manager', 'agent', 'cli'].map(async (role) => {
+    const { script, addon } = await bundleAgent(`src/${role}/main.ts`);
+    const file = path.join(DIST, `cocos-${role}.js`);
+    await writeFile(file, script);
+    await chmod(file, 0o755);
+    return { role, script, addon };
+  }),
+);
+const agent = programs.find((program) => program.role === 'agent');
+if (agent === undefined) throw new Error('the agent was not bundled');
+await writeFile(path.join(DIST, ADDON), agent.addon);
+const reference = {
+  version: 1,
+  eosVersion: VERSION,
+  process: { agent: sha256(agent.script), runtime: sha256(readFileSync(process.execPath)) },
+};
+await writeFile(path.join(DIST, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`);
+const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;
+console.log(`build: 3 programs, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`);

@@ -1,0 +1,245 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { type Actor, type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from 'xstate';
+import type { SignedReceipt } from '../crypto/receipt.ts';
+import { CocosError } from '../errors.ts';
+import { Authority } from '../link/authority.ts';
+import type { Link } from '../link/link.ts';
+import { type Listener, PORTS, type Transport } from '../link/transport.ts';
+import { type AgentEvent, agentMachine, COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
+import type { AttestationEvent, attestationMachine } from '../machines/attestation.machine.ts';
+import type { ComputationEvent } from '../machines/computation.events.ts';
+import type { computationMachine } from '../machines/computation.machine.ts';
+import { stateName } from '../machines/state-name.ts';
+import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
+import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
+import { agentEffects } from './agent-effects.ts';
+import { agentLink } from './agent-link.ts';
+import type { AgentConfig } from './config.ts';
+import { Desk } from './desk.ts';
+import type { CollectedEvidence } from './evidence.ts';
+import { type AgentIdentity, createIdentity } from './identity.ts';
+import { LogBuffer } from './log-buffer.ts';
+import { openParticipantServer } from './participant-server.ts';
+import { findReportProvider, type ReportProvider } from './report-provider.ts';
+import { ResultStore } from './result-store.ts';
+import type { Session } from './sessions.ts';
+import { InputStore, type Upload } from './transfers.ts';
+
+export type ChildEvent = ComputationEvent | AttestationEvent | TransferEvent;
+
+/** The agent process: root of its actor system, with what its machines' effects work on. */
+export class Agent {
+  readonly identity: AgentIdentity = createIdentity();
+  readonly inputs: InputStore;
+  readonly results: ResultStore;
+  readonly logs = new LogBuffer();
+  readonly workDir: string;
+  readonly collected = new Map<string, CollectedEvidence>();
+  signedReceipt: SignedReceipt | null = null;
+  private readonly transport: Transport;
+  private readonly authority: Authority;
+  private readonly link: Link;
+  private readonly root: Actor<typeof agentMachine>;
+  private provider: ReportProvider | null = null;
+  private closers: Listener[] = [];
+
+  constructor(config: AgentConfig, transport: Transport, end: () => void) {
+    this.workDir = config.workDir;
+    this.transport = transport;
+    this.inputs = new InputStore(config.workDir);
+    this.results = new ResultStore(config.workDir);
+    this.authority = new Authority((record) => this.link.publish(record));
+    this.link = agentLink(this, transport);
+    this.root = createActor(agentMachine.provide({ actors: agentEffects(this, end) }), {
+      inspect: this.authority.inspect,
+    });
+  }
+
+  start(): void {
+    this.root.start();
+  }
+
+  /** An event for the agent's own machine. */
+  request(event: AgentEvent): void {
+    this.root.send(event);
+  }
+
+  /** Sends an event to a child; one that is not legal now moves nothing. */
+  send(address: string, event: ChildEvent): void {
+    this.root.system.get(address)?.send(event);
+  }
+
+  /** @throws CocosError STATE_EVENT_ILLEGAL with the present state when the child would not take the event. */
+  sendLegal(address: string, event: ChildEvent): void {
+    const child = this.root.system.get(address);
+    const snapshot = child?.getSnapshot();
+    if (child === undefined || !snapshot.can(event)) {
+      const state = child === undefined ? 'none' : stateName(snapshot.value);
+      throw new CocosError(
+        'STATE_EVENT_ILLEGAL',
+        `${event.type} is not allowed for ${address} in the state ${state}.`,
+        {
+          details: { state },
+        },
+      );
+    }
+    child.send(event);
+  }
+
+  retire(address: string): void {
+    this.root.send({ type: 'child.retire', address });
+    this.collected.delete(address);
+    this.authority.retire(address);
+  }
+
+  snapshotRecords() {
+    return this.authority.snapshot();
+  }
+
+  get computation(): SnapshotFrom<typeof computationMachine> {
+    return this.computationRef.getSnapshot();
+  }
+
+  get computationRef(): ActorRefFrom<typeof computationMachine> {
+    return this.root.system.get(COMPUTATION_ADDRESS);
+  }
+
+  attestation(address: string): SnapshotFrom<typeof attestationMachine> | null {
+    const ref: ActorRefFrom<typeof attestationMachine> | undefined = this.root.system.get(address);
+    return ref?.getSnapshot() ?? null;
+  }
+
+  transfer(id: string): SnapshotFrom<typeof transferMachine> | null {
+    const ref: ActorRefFrom<typeof transferMachine> | undefined = this.root.system.get(`transfer/${id}`);
+    return ref?.getSnapshot() ?? null;
+  }
+
+  /** Lets an attestation collect its evidence. @throws CocosError of its cause */
+  async collect(address: string): Promise<CollectedEvidence> {
+    const ref: ActorRefFrom<typeof attestationMachine> | undefined = this.root.system.get(address);
+    if (ref === undefined) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The agent takes no challenges now.');
+    ref.send({ type: 'attestation.collect' });
+    const settled = await waitFor(
+      ref,
+      (snapshot) => !snapshot.matches('challenged') && !snapshot.matches('collecting'),
+    );
+    const evidence = this.collected.get(address);
+    this.collected.delete(address);
+    if (evidence !== undefined && settled.matches('evidenced')) return evidence;
+    const { cause } = settled.context;
+    throw new CocosError(cause?.code ?? 'EVIDENCE_UNAVAILABLE', cause?.message ?? 'No evidence in time.');
+  }
+
+  /** The transfer once it is committed or given up. */
+  async transferSettled(id: string): Promise<{ cause: CocosError | null }> {
+    const ref: ActorRefFrom<typeof transferMachine> = this.root.system.get(`transfer/${id}`);
+    const settled = await waitFor(
+      ref,
+      (snapshot) => !snapshot.matches('receiving') && !snapshot.matches('checking'),
+    );
+    if (settled.matches('committed')) return { cause: null };
+    const { cause } = settled.context;
+    return {
+      cause: new CocosError(
+        cause?.code ?? 'STREAM_TRUNCATED',
+        cause?.message ?? 'The transfer is not complete.',
+      ),
+    };
+  }
+
+  /** Makes the upload of an input that is still expected. @throws CocosError INPUT_NOT_EXPECTED, LIMIT_EXCEEDED */
+  async beginUpload(session: Session, input: string, size: number, digest: string): Promise<Upload> {
+    const upload = await this.inputs.create(session, input, size, digest);
+    try {
+      this.sendLegal(COMPUTATION_ADDRESS, { type: 'input.receiving', input, transferId: upload.id });
+    } catch (cause) {
+      await this.inputs.discard(upload.id);
+      throw new CocosError(
+        'INPUT_NOT_EXPECTED',
+        `The input ${input} was taken in already or is on its way.`,
+        { cause },
+      );
+    }
+    this.root.send({
+      type: 'transfer.requested',
+      address: `transfer/${upload.id}`,
+      input: { transferId: upload.id, input, participant: session.participant, size, digest },
+    });
+    return upload;
+  }
+
+  status(): ComputationStatus {
+    const { value, context } = this.computation;
+    return {
+      state: stateName(value),
+      inputs: Object.fromEntries(Object.entries(context.inputs).map(([name, input]) => [name, { ...input }])),
+      result: context.result,
+      exitCode: context.run?.exitCode ?? null,
+      cause: context.cause,
+    };
+  }
+
+  receipt(): SignedReceipt | null {
+    return this.signedReceipt;
+  }
+
+  /** States as they change and, where wanted, log lines, until the signal. */
+  async *follow(withLogs: boolean, signal: AbortSignal): AsyncGenerator<FollowItem> {
+    const queue: FollowItem[] = [{ kind: 'status', status: this.status() }];
+    if (withLogs) queue.push(...this.logs.lines());
+    let wake: () => void = () => undefined;
+    const push = (item: FollowItem) => {
+      queue.push(item);
+      wake();
+    };
+    const subscription = this.computationRef.subscribe(() => push({ kind: 'status', status: this.status() }));
+    const unlisten = withLogs ? this.logs.listen(push) : () => undefined;
+    const onAbort = () => wake();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        const item = queue.shift();
+        if (item !== undefined) yield item;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      subscription.unsubscribe();
+      unlisten();
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  get reportProvider(): ReportProvider {
+    if (this.provider === null)
+      throw new CocosError('EVIDENCE_UNAVAILABLE', 'The platform is not known yet.');
+    return this.provider;
+  }
+
+  /** Finds the platform. */
+  async measure(): Promise<void> {
+    this.provider = await findReportProvider(this.transport);
+    this.root.send({ type: 'agent.measured' });
+  }
+
+  /** Opens the participants' service. */
+  async listen(): Promise<void> {
+    this.closers.push(await openParticipantServer(new Desk(this), this.transport, PORTS.participants));
+    this.root.send({ type: 'agent.listening' });
+  }
+
+  startLink(): () => void {
+    this.link.start();
+    return () => this.link.close();
+  }
+
+  /** Closes everything and forgets every input and key. */
+  async shutDown(): Promise<void> {
+    await Promise.all(this.closers.map((closer) => closer.close()));
+    this.root.stop();
+    await this.inputs.clear();
+    await this.results.clear();
+    await rm(path.join(this.workDir, 'results'), { recursive: true, force: true });
+    this.identity.signing.secretKey.fill(0);
+  }
+}

@@ -1,0 +1,178 @@
+import { randomBytes } from 'node:crypto';
+import type { SealedMessage } from '../crypto/channel.ts';
+import { encodeSigningKey } from '../crypto/keys.ts';
+import type { SealedSegment } from '../crypto/segments.ts';
+import type { SessionOpening } from '../crypto/session.ts';
+import { now } from '../effects.ts';
+import { CocosError } from '../errors.ts';
+import {
+  ASSOCIATED,
+  decodeBody,
+  encodeBody,
+  type FollowItem,
+  followLabel,
+  SealedRequest,
+} from '../rpc/sealed.ts';
+import { VERSION } from '../version.ts';
+import type { Agent } from './agent.ts';
+import { answerRequest } from './requests.ts';
+import { acceptParticipant, type Session } from './sessions.ts';
+import { UploadReceiver } from './upload-receiver.ts';
+
+const NONCE_BYTES = 32;
+/** Attestations kept at once, in whatever state. */
+const ATTESTATION_LIMIT = 256;
+/** Idle time is noted at most this often, since each note is an event. */
+const USE_NOTE_MS = 60_000;
+
+/** Where participants are served: it knows sessions and tickets; the machines decide what is allowed. */
+export class Desk {
+  private readonly agent: Agent;
+  private readonly evidenceOf = new Map<string, string>();
+  private readonly sessions = new Map<string, Session & { usedMs: number }>();
+  private readonly tickets = new Map<string, string>();
+
+  constructor(agent: Agent) {
+    this.agent = agent;
+  }
+
+  /** Fresh evidence over a verifier's nonce. @throws CocosError INPUT_INVALID, LIMIT_EXCEEDED, EVIDENCE_UNAVAILABLE */
+  async evidence(nonce: Uint8Array): Promise<Uint8Array> {
+    if (nonce.length !== NONCE_BYTES)
+      throw new CocosError('INPUT_INVALID', `A nonce has ${NONCE_BYTES} bytes.`);
+    this.retireEnded();
+    const sessionId = randomBytes(16).toString('hex');
+    const address = `attestation/${sessionId}`;
+    this.agent.request({
+      type: 'attestation.requested',
+      address,
+      input: { sessionId, nonce: Buffer.from(nonce).toString('hex'), atMs: now() },
+    });
+    const { evidence, digest } = await this.agent.collect(address);
+    this.evidenceOf.set(digest, address);
+    return evidence;
+  }
+
+  /** Opens a session on evidence that was given and not used yet; the answer proves the agent's key. */
+  openSession(opening: SessionOpening, signature: Uint8Array): SealedMessage {
+    const address = this.evidenceOf.get(opening.evidenceDigest);
+    const attestation = address === undefined ? null : this.agent.attestation(address);
+    if (address === undefined || attestation === null) {
+      throw new CocosError(
+        'SESSION_EVIDENCE',
+        'The session refers to evidence that this agent did not give.',
+      );
+    }
+    if (attestation.context.nonce !== Buffer.from(opening.nonce).toString('hex')) {
+      throw new CocosError('SESSION_EVIDENCE', 'The nonce of the session is not the one of the evidence.');
+    }
+    const opened = {
+      type: 'session.opened',
+      participant: encodeSigningKey(opening.participant),
+      role: opening.role,
+      atMs: now(),
+    } as const;
+    if (!attestation.can(opened)) {
+      throw attestation.matches('expired')
+        ? new CocosError('SESSION_EVIDENCE', 'The evidence of the session has expired.')
+        : new CocosError('SESSION_REPLAYED', 'A session was opened on this evidence already.');
+    }
+    const { manifest, manifestDigest } = this.agent.computation.context;
+    const session = acceptParticipant(
+      this.agent.identity,
+      manifest,
+      manifestDigest,
+      address,
+      opening,
+      signature,
+    );
+    if (this.sessions.has(session.id))
+      throw new CocosError('SESSION_REPLAYED', 'The session id was used before.');
+    this.agent.send(address, opened);
+    this.sessions.set(session.id, { ...session, usedMs: now() });
+    const greeting = { version: VERSION, status: this.agent.status() };
+    return session.channel.seal(encodeBody(greeting), ASSOCIATED.greeting);
+  }
+
+  /** Opens a sealed request and seals its answer, errors and all. @throws CocosError SESSION_* CRYPTO_OPEN_FAILED */
+  async call(sessionId: string, sequence: number, ciphertext: Uint8Array): Promise<SealedMessage> {
+    const session = this.use(sessionId);
+    const body = session.channel.open(sequence, ciphertext, ASSOCIATED.call);
+    const answer = await Promise.resolve()
+      .then(() => answerRequest(this.agent, this, session, decodeBody(SealedRequest, body)))
+      .then(
+        (value) => ({ ok: true, value }),
+        (thrown: unknown) => ({ ok: false, error: CocosError.from(thrown).toJSON() }),
+      );
+    return session.channel.seal(encodeBody(answer), ASSOCIATED.answer(sequence));
+  }
+
+  attachUpload(transferId: string): UploadReceiver {
+    return new UploadReceiver(this.agent, transferId);
+  }
+
+  issueTicket(session: Session): Uint8Array {
+    const ticket = randomBytes(16);
+    this.tickets.set(ticket.toString('hex'), session.id);
+    return ticket;
+  }
+
+  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds. */
+  download(ticket: string, firstSegment: number): AsyncGenerator<SealedSegment> {
+    const sessionId = this.tickets.get(ticket);
+    if (sessionId === undefined) throw new CocosError('SESSION_NOT_FOUND', 'The ticket is not known here.');
+    this.use(sessionId);
+    return this.agent.results.segments(firstSegment);
+  }
+
+  /** States from now on and, for consumers, the log lines so far and from now on. */
+  async *follow(
+    sessionId: string,
+    sequence: number,
+    ciphertext: Uint8Array,
+    signal: AbortSignal,
+  ): AsyncGenerator<SealedMessage> {
+    const session = this.use(sessionId);
+    session.channel.open(sequence, ciphertext, ASSOCIATED.follow);
+    const channel = session.channel.subchannel(followLabel(sequence));
+    for await (const item of this.agent.follow(session.role === 'consumer', signal)) {
+      yield channel.seal(encodeBody(item satisfies FollowItem), ASSOCIATED.item);
+    }
+  }
+
+  private use(sessionId: string): Session {
+    const session = this.sessions.get(sessionId);
+    const attestation = session === undefined ? null : this.agent.attestation(session.attestation);
+    if (session === undefined || attestation?.matches('inSession') !== true) {
+      this.sessions.delete(sessionId);
+      throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended.');
+    }
+    const atMs = now();
+    if (atMs - session.usedMs > USE_NOTE_MS) {
+      session.usedMs = atMs;
+      this.agent.send(session.attestation, { type: 'session.used', atMs });
+    }
+    return session;
+  }
+
+  /** Makes room by forgetting attestations that are over; a flood of challenges meets the limit. */
+  private retireEnded(): void {
+    if (this.evidenceOf.size < ATTESTATION_LIMIT) return;
+    for (const [digest, address] of this.evidenceOf) {
+      const attestation = this.agent.attestation(address);
+      if (
+        attestation === null ||
+        ['closed', 'expired', 'failed'].some((state) => attestation.value === state)
+      ) {
+        this.evidenceOf.delete(digest);
+        this.agent.retire(address);
+      }
+    }
+    if (this.evidenceOf.size >= ATTESTATION_LIMIT) {
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        `The agent keeps at most ${ATTESTATION_LIMIT} attestations at once.`,
+      );
+    }
+  }
+}

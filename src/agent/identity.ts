@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+import type { Claims } from '../attestation/claims.ts';
+import { digestFromText } from '../crypto/digest.ts';
+import { generateKemKeyPair } from '../crypto/hpke.ts';
+import type { KemKeyPair } from '../crypto/kem.ts';
+import { generateSigningKeyPair, type SigningKeyPair } from '../crypto/signing.ts';
+import { VERSION } from '../version.ts';
+
+/** Keys that exist only in this agent's memory, from its start to its end. */
+export interface AgentIdentity {
+  readonly bootId: Uint8Array;
+  readonly signing: SigningKeyPair;
+  readonly kems: { readonly 'x-wing': KemKeyPair; readonly x25519: KemKeyPair };
+}
+
+const BOOT_ID_BYTES = 16;
+
+export function createIdentity(): AgentIdentity {
+  return {
+    bootId: randomBytes(BOOT_ID_BYTES),
+    signing: generateSigningKeyPair(),
+    kems: { 'x-wing': generateKemKeyPair('x-wing'), x25519: generateKemKeyPair('x25519') },
+  };
+}
+
+/** What the evidence binds. The manifest digest is null until a manifest was accepted. */
+export function claimsOf(
+  identity: AgentIdentity,
+  platform: Claims['platform'],
+  manifestDigest: string | null,
+): Claims {
+  return {
+    version: 1,
+    platform,
+    bootId: identity.bootId,
+    signingKey: identity.signing.publicKey,
+    kemKeys: [
+      { kem: 'x-wing', publicKey: identity.kems['x-wing'].publicKey },
+      { kem: 'x25519', publicKey: identity.kems.x25519.publicKey },
+    ],
+    manifestDigest: manifestDigest === null ? null : digestFromText(manifestDigest),
+    eosVersion: VERSION,
+  };
+}

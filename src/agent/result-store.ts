@@ -1,0 +1,104 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { packDirectory } from '../archive/pack.ts';
+import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
+import { createDigest } from '../crypto/digest.ts';
+import { generateContentKey, resultSegments } from '../crypto/result.ts';
+import { sealStream } from '../crypto/segment-stream.ts';
+import { DEFAULT_SEGMENT_SIZE, type SealedSegment, segmentCount } from '../crypto/segments.ts';
+import { CocosError } from '../errors.ts';
+
+export interface SealedResult {
+  readonly contentKey: Uint8Array;
+  /** Of the packed plaintext. */
+  readonly digest: string;
+  readonly size: number;
+  readonly segments: number;
+  readonly segmentSize: number;
+}
+
+const RESULT_AEAD = 'chacha20-poly1305';
+
+/** The result, packed and sealed once; only its segments are kept. */
+export class ResultStore {
+  readonly aead = RESULT_AEAD;
+  private readonly directory: string;
+  private sealed: SealedResult | null = null;
+
+  constructor(workDir: string) {
+    this.directory = path.join(workDir, 'sealed');
+  }
+
+  get(): SealedResult {
+    if (this.sealed === null) throw new CocosError('RESULT_NOT_READY', 'The computation has no result yet.');
+    return this.sealed;
+  }
+
+  /** Packs a folder into one stream and seals it under a fresh content key. */
+  async seal(folder: string, computationId: string, manifestDigest: string): Promise<SealedResult> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const contentKey = generateContentKey();
+    const segmentSize = DEFAULT_SEGMENT_SIZE;
+    const parameters = resultSegments({
+      contentKey,
+      computationId,
+      manifestDigest,
+      aead: RESULT_AEAD,
+      segmentSize,
+    });
+    const hash = createDigest();
+    let size = 0;
+    async function* measured(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of packDirectory(folder)) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    }
+    async function* sealedBytes(): AsyncGenerator<Uint8Array> {
+      for await (const segment of sealStream(measured(), parameters)) yield segment.bytes;
+    }
+    await pipeline(Readable.from(sealedBytes()), createWriteStream(this.file, { mode: 0o600 }));
+    this.sealed = {
+      contentKey,
+      digest: hash.finish(),
+      size,
+      segments: segmentCount(size, segmentSize),
+      segmentSize,
+    };
+    return this.sealed;
+  }
+
+  /** Sealed segments from `first` on. */
+  async *segments(first: number): AsyncGenerator<SealedSegment> {
+    const { segments, segmentSize, size } = this.get();
+    const sealedSize = segmentSize + AEAD_TAG_BYTES;
+    const file = await open(this.file, 'r');
+    try {
+      for (let index = first; index < segments; index++) {
+        const last = index === segments - 1;
+        const length = last ? size - index * segmentSize + AEAD_TAG_BYTES : sealedSize;
+        const bytes = new Uint8Array(length);
+        const { bytesRead } = await file.read(bytes, 0, length, index * sealedSize);
+        if (bytesRead !== length)
+          throw new CocosError('INTERNAL', 'The sealed result is shorter than it was.');
+        yield { index, last, bytes };
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  async clear(): Promise<void> {
+    this.sealed?.contentKey.fill(0);
+    this.sealed = null;
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private get file(): string {
+    return path.join(this.directory, 'result');
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Programs given on the command line of an interpreter in the sandbox. They are texts of the agent itself, so that
+ * they are measured with it and no file of the host has to be mounted for them.
+ */
+
+/**
+ * Python: arguments are the folder of modules, the main file and the algorithm's own. Isolated mode (-I) leaves the
+ * program's folder out of the path, so it is put in; packages of the image are taken out, so that a run depends
+ * on the standard library and on what the archive holds, nothing else.
+ */
+export const PYTHON_RUNNER = `
+import runpy, sys
+folder, main = sys.argv[1:3]
+sys.argv[:] = sys.argv[2:]
+sys.path[:] = [folder] + [p for p in sys.path if not p.endswith('-packages')]
+runpy.run_path(main, run_name='__main__')
+`;
+
+/**
+ * WebAssembly with WASI preview 1: arguments are the module and the algorithm's own. The module sees /cocos and
+ * /tmp of the sandbox.
+ */
+export const WASM_RUNNER = `
+import { readFileSync } from 'node:fs';
+import { WASI } from 'node:wasi';
+const [path, ...rest] = process.argv.slice(1);
+const wasi = new WASI({
+  version: 'preview1',
+  args: ['algorithm', ...rest],
+  env: { COCOS_DATASETS: '/cocos/datasets', COCOS_RESULTS: '/cocos/results' },
+  preopens: { '/cocos': '/cocos', '/tmp': '/tmp' },
+  returnOnExit: true,
+});
+const module = await WebAssembly.compile(readFileSync(path));
+const instance = await WebAssembly.instantiate(module, wasi.getImportObject());
+process.exitCode = wasi.start(instance);
+`;

@@ -1,0 +1,267 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { access, chmod, chown, constants, stat } from 'node:fs/promises';
+import { constants as osConstants } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { CocosError } from '../../errors.ts';
+import { bwrapArguments, FD, SANDBOX_UID } from './bwrap-arguments.ts';
+import { createRunGroup, type RunGroup } from './cgroup.ts';
+import { prepareCommand, type RunCommand, type RunKind, type RuntimePaths } from './command.ts';
+import { exceedsDisk } from './disk-usage.ts';
+import { planLimits, type RunLimits, SANDBOX_PROCESSES } from './limits.ts';
+import { LogLines, type LogStream } from './log-lines.ts';
+import { seccompFilter } from './seccomp.ts';
+
+/** Runs an algorithm in a sandbox of its own (design section 9): bubblewrap, seccomp, limits, bounded logs. */
+
+const BWRAP = '/usr/bin/bwrap';
+const DISK_POLL_MS = 250;
+const MIB = 1024 * 1024;
+/** Longest status and error text kept from bubblewrap, in characters. */
+const MAX_STATUS = 16 * 1024;
+const MAX_SETUP_ERROR = 2048;
+const DATASET_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
+export interface RunRequest {
+  readonly kind: RunKind;
+  /** File of this run alone; it is made readable and, for a binary, executable. */
+  readonly algorithmPath: string;
+  /** Name to file; the files belong to this run alone and are made readable. */
+  readonly datasets: ReadonlyMap<string, string>;
+  /** Empty folder that becomes /cocos/results; it is given to the sandbox's user when the agent is root. */
+  readonly resultsDir: string;
+  readonly arguments: readonly string[];
+  readonly limits: RunLimits;
+  readonly onLog: (stream: LogStream, line: string) => void;
+  /** Ends the run. */
+  readonly signal: AbortSignal;
+  readonly runtimePaths?: RuntimePaths;
+}
+
+export type RunLimit = 'time' | 'memory' | 'processes' | 'disk';
+
+export interface RunOutcome {
+  /** Null when the sandbox was ended from outside: by a limit. */
+  readonly exitCode: number | null;
+  /** The signal that ended the run, or that an exit code above 128 stands for. */
+  readonly signal: string | null;
+  /** The limit that the run has hit. */
+  readonly limit?: RunLimit;
+  /** Name and version of what ran it, for the receipt. */
+  readonly runtime: string;
+  readonly enforced: readonly string[];
+  /** What could not be held on this machine, and why. */
+  readonly notEnforced: readonly string[];
+}
+
+/**
+ * Runs an algorithm to its end. A failing algorithm is an outcome, not an error. When the agent is root the sandbox
+ * runs as user 65534 of the machine, so every folder above the given paths must be searchable by others (mode 0711).
+ * @throws CocosError SANDBOX_UNAVAILABLE when bubblewrap or an interpreter is missing or the sandbox cannot be set
+ * up; ALGORITHM_INVALID when the file cannot be started in its kind; ARCHIVE_UNSAFE for a bad Python archive;
+ * INPUT_INVALID for a dataset name that is a path; CANCELLED when the signal ended it
+ */
+export async function runAlgorithm(request: RunRequest): Promise<RunOutcome> {
+  const { limits, runtimePaths = {} } = request;
+  if (request.signal.aborted) throw cancelled();
+  const bwrap = runtimePaths.bwrap ?? BWRAP;
+  await access(bwrap, constants.X_OK).catch((cause: unknown) => {
+    throw new CocosError('SANDBOX_UNAVAILABLE', `bubblewrap was not found at ${bwrap}`, { cause });
+  });
+  const filter = seccompFilter();
+  const { kind, algorithmPath } = request;
+  const command = await prepareCommand(kind, algorithmPath, request.arguments, limits, runtimePaths);
+  try {
+    await openToSandbox(request, command);
+    const created = await createRunGroup({
+      memoryBytes: (limits.memoryMiB + command.overhead.memoryMiB) * MIB,
+      processes: limits.processes + command.overhead.processes + SANDBOX_PROCESSES,
+    });
+    const group = 'group' in created ? created.group : undefined;
+    try {
+      const reason = 'reason' in created ? created.reason : undefined;
+      const plan = await planLimits(limits, command.overhead, reason, runtimePaths);
+      const child = await spawnSandbox(bwrap, request, command, plan.launcher);
+      const end = await supervise(child, request, filter, group);
+      const { enforced, notEnforced } = plan;
+      return { ...(await outcomeOf(end, request, group)), runtime: command.runtime, enforced, notEnforced };
+    } finally {
+      await group?.remove();
+    }
+  } finally {
+    await command.cleanUp();
+  }
+}
+
+/** Gives the sandbox's user the rights it needs on the files of this run, and no others. */
+async function openToSandbox(request: RunRequest, command: RunCommand): Promise<void> {
+  const { algorithmPath, datasets, resultsDir } = request;
+  for (const name of datasets.keys()) {
+    if (!DATASET_NAME.test(name)) throw new CocosError('INPUT_INVALID', 'a dataset name must not be a path');
+  }
+  await chmod(algorithmPath, request.kind === 'binary' ? 0o555 : 0o444);
+  for (const path of datasets.values()) await chmod(path, 0o444);
+  await chmod(resultsDir, 0o700);
+  if (process.getuid?.() !== 0) return;
+  await chown(resultsDir, SANDBOX_UID, SANDBOX_UID);
+  const runtimeFiles = command.runtimeFile === undefined ? [] : [command.runtimeFile];
+  for (const path of [algorithmPath, resultsDir, ...datasets.values(), ...runtimeFiles]) {
+    for (let folder = dirname(resolve(path)); folder !== '/'; folder = dirname(folder)) {
+      if (((await stat(folder)).mode & 0o001) === 0) {
+        throw new CocosError('SANDBOX_UNAVAILABLE', `${folder} must be searchable by others (mode 0711)`);
+      }
+    }
+  }
+}
+
+async function spawnSandbox(
+  bwrap: string,
+  request: RunRequest,
+  command: RunCommand,
+  launcher: readonly string[],
+): Promise<ChildProcess> {
+  const args = await bwrapArguments({
+    algorithm: command.algorithm,
+    runtimeFile: command.runtimeFile,
+    datasets: request.datasets,
+    resultsDir: request.resultsDir,
+    scratchBytes: Math.min(request.limits.diskMiB, request.limits.memoryMiB) * MIB,
+  });
+  const identity = process.getuid?.() === 0 ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : {};
+  return spawn(bwrap, [...args, ...launcher, ...command.argv], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+    env: {},
+    cwd: '/',
+    ...identity,
+  });
+}
+
+interface RunEnd {
+  /** Why the agent ended it, if it did. */
+  readonly stopped?: 'time' | 'disk' | 'cancelled' | 'failed';
+  readonly cause?: unknown;
+  /** As bubblewrap reports it once the program was started. */
+  readonly exitCode?: number;
+  /** First characters on standard error, where bubblewrap complains. */
+  readonly stderr: string;
+}
+
+/** Watches over a sandbox until all its processes are gone. */
+function supervise(
+  child: ChildProcess,
+  request: RunRequest,
+  filter: Uint8Array,
+  group: RunGroup | undefined,
+): Promise<RunEnd> {
+  return new Promise((resolveEnd) => {
+    const logs = new LogLines(request.onLog);
+    let stopped: Pick<RunEnd, 'stopped' | 'cause'> = {};
+    let status = '';
+    let stderr = '';
+    let released = false;
+    // Its process 1 dies with bubblewrap, and the kernel ends the whole pid namespace with that.
+    const stop = (why: NonNullable<RunEnd['stopped']>, cause?: unknown) => {
+      if (stopped.stopped === undefined) stopped = { stopped: why, cause };
+      child.kill('SIGKILL');
+    };
+    const release = async (pid: number) => {
+      await group?.add(pid);
+      writableOf(child, FD.block).end('x');
+    };
+    const onAbort = () => stop('cancelled');
+    request.signal.addEventListener('abort', onAbort, { once: true });
+    if (request.signal.aborted) onAbort();
+    const timer = setTimeout(() => stop('time'), request.limits.seconds * 1000);
+    const stopWatch = watchDisk(request, () => stop('disk'));
+    child.on('error', (cause) => stop('failed', cause));
+    for (const fd of [FD.block, FD.seccomp]) writableOf(child, fd).on('error', () => undefined);
+    writableOf(child, FD.seccomp).end(filter);
+    readableOf(child, FD.status).on('data', (chunk: Buffer) => {
+      status = (status + chunk.toString('latin1')).slice(0, MAX_STATUS);
+      const pid = /"child-pid": (\d+)/.exec(status)?.[1];
+      if (pid === undefined || released) return;
+      released = true;
+      release(Number(pid)).catch((cause: unknown) => stop('failed', cause));
+    });
+    child.stdout?.on('data', (chunk: Buffer) => logs.write('stdout', chunk));
+    child.stderr?.on('data', (chunk: Buffer) => {
+      if (stderr.length < MAX_SETUP_ERROR) stderr += chunk.toString('utf8').slice(0, MAX_SETUP_ERROR);
+      logs.write('stderr', chunk);
+    });
+    child.on('close', () => {
+      clearTimeout(timer);
+      stopWatch();
+      request.signal.removeEventListener('abort', onAbort);
+      logs.end();
+      const code = /"exit-code": (\d+)/.exec(status)?.[1];
+      resolveEnd({ ...stopped, stderr, ...(code === undefined ? {} : { exitCode: Number(code) }) });
+    });
+  });
+}
+
+/** Looks at the size of the results from time to time; gives the function that ends this. */
+function watchDisk(request: RunRequest, onExceeded: () => void): () => void {
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    void exceedsDisk(request.resultsDir, request.limits.diskMiB * MIB).then((exceeded) => {
+      looking = false;
+      if (exceeded) onExceeded();
+    });
+  }, DISK_POLL_MS);
+  return () => clearInterval(timer);
+}
+
+async function outcomeOf(
+  end: RunEnd,
+  request: RunRequest,
+  group: RunGroup | undefined,
+): Promise<Pick<RunOutcome, 'exitCode' | 'signal' | 'limit'>> {
+  if (end.stopped === 'cancelled') throw cancelled();
+  if (end.stopped === 'failed') {
+    throw new CocosError('SANDBOX_UNAVAILABLE', 'the sandbox could not be started', { cause: end.cause });
+  }
+  if (end.stopped !== undefined) return { exitCode: null, signal: 'SIGKILL', limit: end.stopped };
+  const hit = await group?.hit();
+  if (hit === 'memory') return { exitCode: end.exitCode ?? null, signal: 'SIGKILL', limit: hit };
+  if (end.exitCode === undefined) {
+    throw new CocosError('SANDBOX_UNAVAILABLE', `the sandbox could not be set up: ${end.stderr.trim()}`);
+  }
+  if (
+    [1, 126, 127].includes(end.exitCode) &&
+    /^(bwrap: execvp|prlimit: failed to execute) /.test(end.stderr)
+  ) {
+    throw new CocosError('ALGORITHM_INVALID', `the algorithm cannot be started: ${end.stderr.trim()}`);
+  }
+  const base = { exitCode: end.exitCode, signal: signalName(end.exitCode) };
+  if (await exceedsDisk(request.resultsDir, request.limits.diskMiB * MIB)) return { ...base, limit: 'disk' };
+  if (base.signal === 'SIGXFSZ') return { ...base, limit: 'disk' };
+  return end.exitCode !== 0 && hit !== undefined ? { ...base, limit: hit } : base;
+}
+
+/** Name of the signal that an exit code above 128 stands for. */
+function signalName(exitCode: number): string | null {
+  const names = Object.entries(osConstants.signals);
+  return names.find(([, number]) => number === exitCode - 128)?.[0] ?? null;
+}
+
+function cancelled(): CocosError {
+  return new CocosError('CANCELLED', 'the run was ended by request');
+}
+
+function writableOf(child: ChildProcess, fd: number): Writable {
+  const stream = child.stdio[fd];
+  if (stream === null || stream === undefined || !('write' in stream)) throw noPipe(fd);
+  return stream;
+}
+
+function readableOf(child: ChildProcess, fd: number): Readable {
+  const stream = child.stdio[fd];
+  if (stream === null || stream === undefined || !('read' in stream)) throw noPipe(fd);
+  return stream;
+}
+
+function noPipe(fd: number): CocosError {
+  return new CocosError('INTERNAL', `descriptor ${fd} of the sandbox is no pipe`);
+}

@@ -1,0 +1,56 @@
+import { now } from '../effects.ts';
+import { CocosError } from '../errors.ts';
+import type { Agent } from './agent.ts';
+import type { Upload } from './transfers.ts';
+
+/** A transfer's progress is told to its mirror this often, in bytes. */
+const PROGRESS_BYTES = 8 * 1024 * 1024;
+
+/** One stream of segments into one transfer; what is legal is for the transfer's machine to say. */
+export class UploadReceiver {
+  private readonly agent: Agent;
+  private readonly upload: Upload;
+  private reported: number;
+
+  /** @throws CocosError TRANSFER_NOT_FOUND, STATE_EVENT_ILLEGAL when another stream feeds this transfer. */
+  constructor(agent: Agent, transferId: string) {
+    const upload = agent.inputs.find(transferId);
+    if (upload === undefined) throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer is not known here.');
+    this.agent = agent;
+    this.upload = upload;
+    this.reported = upload.received;
+    agent.sendLegal(this.address, { type: 'transfer.attached' });
+  }
+
+  /** @throws CocosError for a segment that does not open; the transfer is then refused as a whole. */
+  async take(index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
+    const { upload, agent } = this;
+    await agent.inputs.take(upload, index, last, ciphertext);
+    if (last) {
+      agent.send(this.address, { type: 'transfer.received', received: upload.received });
+    } else if (upload.received - this.reported >= PROGRESS_BYTES) {
+      this.reported = upload.received;
+      const segments = upload.opener.nextIndex;
+      agent.send(this.address, { type: 'transfer.progress', segments, received: upload.received });
+    }
+  }
+
+  /** The sender ended its stream. Segments taken in so far. */
+  end(): number {
+    if (!this.upload.opener.finished) this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
+    return this.upload.opener.nextIndex;
+  }
+
+  /** The stream broke, or what came on it was not what was sealed: the sender may come back and go on. */
+  broken(error: CocosError): void {
+    if (error.code === 'TRANSFER_SIZE_MISMATCH') {
+      this.agent.send(this.address, { type: 'transfer.refused', cause: error.toJSON() });
+    } else {
+      this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
+    }
+  }
+
+  private get address(): string {
+    return `transfer/${this.upload.id}`;
+  }
+}

@@ -1,0 +1,9 @@
+/** Bounds on what an archive may hold, for packing and unpacking. */
+export interface ArchiveLimits {
+  /** Bytes of all files together. */
+  readonly maxBytes: number;
+  /** Files and folders together. */
+  readonly maxEntries: number;
+}
+
+export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = { maxBytes: 64 * 1024 ** 3, maxEntries: 100_000 };

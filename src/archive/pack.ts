@@ -1,0 +1,129 @@
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import * as tar from 'tar-stream';
+import { CocosError } from '../errors.ts';
+import { plainEntryName } from './entry-name.ts';
+import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from './limits.ts';
+
+/**
+ * Deterministic tar (POSIX ustar, pax for long names) of a folder: the same tree gives the same bytes whenever,
+ * wherever and by whomever it is packed.
+ */
+
+interface TreeEntry {
+  /** Path in the archive. */
+  readonly name: string;
+  readonly path: string;
+  readonly stats: Stats;
+}
+
+/**
+ * The tar of a folder as a byte stream. Entries are sorted by the bytes of their names; times, owners and all mode
+ * bits but the owner's execute bit are left out. The folder must not change meanwhile.
+ * @throws CocosError ARCHIVE_UNSAFE for a link, device, socket or pipe, a name or count that is not allowed, or more
+ * bytes than allowed; FILE_NOT_FOUND or FILE_UNREADABLE when the folder or a file in it cannot be read or changes
+ */
+export async function* packDirectory(
+  folder: string,
+  limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const entries = await listTree(folder, limits);
+  const pack = tar.pack();
+  const stopped = new AbortController();
+  const filling = fill(pack, entries, stopped.signal).then(
+    () => undefined,
+    (error: unknown) => {
+      pack.destroy(error instanceof Error ? error : undefined);
+      return error;
+    },
+  );
+  try {
+    for await (const chunk of pack) if (chunk instanceof Uint8Array) yield chunk;
+  } catch (thrown) {
+    throw fileError(thrown, folder);
+  } finally {
+    // A reader that stops early must not leave the writer waiting for it.
+    stopped.abort();
+    pack.destroy();
+    await filling;
+  }
+}
+
+async function fill(pack: tar.Pack, entries: readonly TreeEntry[], signal: AbortSignal): Promise<void> {
+  for (const { name, path, stats } of entries) {
+    signal.throwIfAborted();
+    const header = { name, mtime: new Date(0), uid: 0, gid: 0, uname: '', gname: '' };
+    if (stats.isDirectory()) {
+      await new Promise<void>((resolve, reject) => {
+        const done = (error?: Error | null) => (error ? reject(error) : resolve());
+        pack.entry({ ...header, name: `${name}/`, type: 'directory', mode: 0o755 }, done);
+      });
+      continue;
+    }
+    const mode = (stats.mode & 0o100) === 0 ? 0o644 : 0o755;
+    const entry = pack.entry({ ...header, type: 'file', mode, size: stats.size });
+    await pipeline(readExactly(path, stats.size), entry, { signal });
+  }
+  pack.finalize();
+}
+
+/** Content of a file of a known size; a file that has changed since it was listed is an error. */
+async function* readExactly(path: string, size: number): AsyncGenerator<Buffer> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    let read = 0;
+    for await (const chunk of file.createReadStream({ autoClose: false, highWaterMark: 256 * 1024 })) {
+      if (!Buffer.isBuffer(chunk)) continue;
+      read += chunk.length;
+      if (read > size) break;
+      yield chunk;
+    }
+    if (read !== size) throw new CocosError('FILE_UNREADABLE', `${path} changed while it was read`);
+  } finally {
+    await file.close();
+  }
+}
+
+async function listTree(root: string, limits: ArchiveLimits): Promise<TreeEntry[]> {
+  const found: TreeEntry[] = [];
+  let bytes = 0;
+  const pending = [''];
+  for (let prefix = pending.pop(); prefix !== undefined; prefix = pending.pop()) {
+    for (const child of await listFolder(join(root, prefix))) {
+      const name = plainEntryName(prefix === '' ? child : `${prefix}/${child}`);
+      const path = join(root, name);
+      const stats = await lstat(path).catch((error: unknown) => {
+        throw fileError(error, path);
+      });
+      if (!stats.isFile() && !stats.isDirectory()) {
+        throw new CocosError('ARCHIVE_UNSAFE', `${name} is a link or special file, which no archive holds`);
+      }
+      if (stats.isDirectory()) pending.push(name);
+      else bytes += stats.size;
+      found.push({ name, path, stats });
+      if (found.length > limits.maxEntries) {
+        throw new CocosError('ARCHIVE_UNSAFE', `the folder has more than ${limits.maxEntries} entries`);
+      }
+      if (bytes > limits.maxBytes) {
+        throw new CocosError('ARCHIVE_UNSAFE', `the folder has more than ${limits.maxBytes} bytes`);
+      }
+    }
+  }
+  return found.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+}
+
+async function listFolder(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    throw fileError(error, path);
+  }
+}
+
+function fileError(thrown: unknown, path: string): CocosError {
+  const missing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
+  if (missing) return new CocosError('FILE_NOT_FOUND', `${path} does not exist`, { cause: thrown });
+  return CocosError.from(thrown, 'FILE_UNREADABLE');
+}

@@ -1,0 +1,93 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import type { AttestationCrypto } from '../crypto-port.ts';
+import type { CheckList } from '../verdict.ts';
+import type { SnpReport } from './abi.ts';
+import { type SnpChain, signedReport } from './chain.ts';
+import { cpuMatches, nameMatches, PRODUCTS } from './products.ts';
+import { decodeTcb, TCB_PARTS, type Tcb, tcbAtMost, tcbText } from './tcb.ts';
+
+/**
+ * Is the report genuine? Its signature, and that the certificate speaks of this chip, this TCB and this product.
+ * Whether it is acceptable is the policy's question.
+ */
+
+function checkProduct(report: SnpReport, chain: SnpChain, checks: CheckList): void {
+  const { endorsement, product } = chain;
+  const { structVersion, tcb } = PRODUCTS[product];
+  const fmcOk = (tcb === 'turin') === (endorsement.tcb.fmc !== undefined);
+  const certificateOk =
+    nameMatches(product, endorsement.productName) && endorsement.structVersion === structVersion && fmcOk;
+  const cpu = report.cpuid;
+  const cpuText = cpu === null ? 'no CPU fields' : `CPU family ${cpu.family} model ${cpu.model}`;
+  checks.record(
+    'report.product',
+    certificateOk && cpuMatches(product, cpu),
+    `${PRODUCTS[product].name}, structure version ${structVersion}`,
+    `${endorsement.productName}, structure version ${endorsement.structVersion}, ${cpuText}`,
+  );
+}
+
+function checkChip(report: SnpReport, chain: SnpChain, checks: CheckList): void {
+  const { hardwareId } = chain.endorsement;
+  if (hardwareId === null) {
+    const provider = chain.endorsement.providerId ?? '?';
+    checks.notChecked('report.chip-id', `signed by a key of the provider ${provider}, which names no chip`);
+    return;
+  }
+  // Turin's id has 8 bytes; the rest of the field is zero.
+  const expected = new Uint8Array(report.chipId.length);
+  expected.set(hardwareId);
+  checks.equalBytes('report.chip-id', expected, report.chipId);
+}
+
+function decodeAll(report: SnpReport, chain: SnpChain, checks: CheckList) {
+  const layout = PRODUCTS[chain.product].tcb;
+  try {
+    return {
+      reported: decodeTcb(report.reportedTcb, layout),
+      committed: decodeTcb(report.committedTcb, layout),
+      current: decodeTcb(report.currentTcb, layout),
+    };
+  } catch (thrown) {
+    checks.record('report.tcb-order', false, 'TCB versions of the product', CocosError.from(thrown).message);
+    return null;
+  }
+}
+
+/** The TCB versions of a verified report. */
+export interface VerifiedTcb {
+  readonly reported: Tcb;
+  readonly committed: Tcb;
+  readonly current: Tcb;
+}
+
+/**
+ * Verifies a report under a proven chain, recording every `report.*` check.
+ *
+ * @returns its TCB versions, or null when the report is not genuine.
+ */
+export function verifyReport(
+  report: SnpReport,
+  chain: SnpChain,
+  crypto: AttestationCrypto,
+  checks: CheckList,
+): VerifiedTcb | null {
+  const key = `${chain.endorsement.kind.toUpperCase()} ${bytesToHex(crypto.sha256(chain.leaf.spki)).slice(0, 16)}`;
+  const signed = signedReport(report, chain.leaf, crypto);
+  checks.record('report.signature', signed, `signed by ${key}`, signed ? 'signed' : 'signature is wrong');
+  checkProduct(report, chain, checks);
+  checkChip(report, chain, checks);
+  const tcb = decodeAll(report, chain, checks);
+  if (tcb === null) return null;
+  const certified = chain.endorsement.tcb;
+  const same = TCB_PARTS.every((part) => (certified[part] ?? 0) === (tcb.reported[part] ?? 0));
+  checks.record('report.certificate-tcb', same, tcbText(tcb.reported), tcbText(certified));
+  checks.record(
+    'report.tcb-order',
+    tcbAtMost(tcb.reported, tcb.committed) && tcbAtMost(tcb.committed, tcb.current),
+    'reported <= committed <= current',
+    `reported ${tcbText(tcb.reported)}; committed ${tcbText(tcb.committed)}; current ${tcbText(tcb.current)}`,
+  );
+  return signed ? tcb : null;
+}

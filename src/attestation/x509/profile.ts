@@ -1,0 +1,58 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { AlgorithmIdentifier, Certificate } from './certificate.ts';
+
+/**
+ * The algorithms and extensions that the AMD certificate profile allows (AMD 57230). Anything else is refused before
+ * a key is used, so that no algorithm can be confused with another.
+ */
+
+const OID_RSASSA_PSS = '1.2.840.113549.1.1.10';
+const OID_RSA = '1.2.840.113549.1.1.1';
+const OID_EC = '1.2.840.10045.2.1';
+/** DER of the OBJECT IDENTIFIER secp384r1. */
+const SECP384R1 = '06052b81040022';
+/** RSA-4096: as long as its modulus. */
+const RSA_SIGNATURE_BYTES = 512;
+
+/** RSASSA-PSS-params (RFC 4055): SHA-384, MGF1 with SHA-384, salt 48, and the default trailer left out. */
+const PSS_FIELDS =
+  'a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130';
+/** The roots write the default trailer field out, which DER would leave out. */
+const PSS_TRAILER = 'a303020101';
+const PSS_PARAMETERS: readonly string[] = [`3034${PSS_FIELDS}`, `3039${PSS_FIELDS}${PSS_TRAILER}`];
+
+/** Extensions that may be critical because they are understood: keyUsage and basicConstraints. */
+const KNOWN_CRITICAL: readonly string[] = ['2.5.29.15', '2.5.29.19'];
+
+export function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
+  return algorithm.oid === OID_RSASSA_PSS && PSS_PARAMETERS.includes(bytesToHex(algorithm.parameters));
+}
+
+export function hasP384Key(certificate: Certificate): boolean {
+  const { oid, parameters } = certificate.publicKeyAlgorithm;
+  return oid === OID_EC && bytesToHex(parameters) === SECP384R1;
+}
+
+/**
+ * What in a certificate breaks the profile; empty when nothing does.
+ *
+ * @param role `ca` for intermediate and root, `leaf` for the endorsement certificate.
+ */
+export function profileProblems(certificate: Certificate, role: 'ca' | 'leaf'): string[] {
+  const name = certificate.subject.commonName ?? '(no name)';
+  const problems: string[] = [];
+  if (!isPssSha384(certificate.signatureAlgorithm))
+    problems.push(`${name} is not signed with RSA-PSS SHA-384`);
+  if (certificate.signature.length !== RSA_SIGNATURE_BYTES)
+    problems.push(`${name} is not signed by RSA-4096`);
+  const unknown = certificate.extensions.filter((e) => e.critical && !KNOWN_CRITICAL.includes(e.oid));
+  for (const { oid } of unknown) problems.push(`${name} has the unknown critical extension ${oid}`);
+  if (role === 'ca') {
+    if (!certificate.isCa || certificate.maySignCertificates !== true)
+      problems.push(`${name} is no authority`);
+    if (certificate.publicKeyAlgorithm.oid !== OID_RSA) problems.push(`${name} has no RSA key`);
+  } else if (certificate.isCa) {
+    problems.push(`${name} is an authority`);
+  }
+  return problems;
+}

@@ -1,0 +1,73 @@
+import { Command } from 'commander';
+import { VERSION } from '../version.ts';
+import { actorCommands } from './commands/actors.ts';
+import { attestationCommands } from './commands/attestation.ts';
+import { enclaveCommands } from './commands/enclave.ts';
+import { inputCommands } from './commands/input.ts';
+import { keyCommands } from './commands/keys.ts';
+import { manifestCommands } from './commands/manifest.ts';
+import { resultCommands } from './commands/result.ts';
+import { runCommand } from './commands/run.ts';
+import { controlClient, type GlobalOptions } from './context.ts';
+import type { ControlClient } from './control-client.ts';
+import type { Output } from './output.ts';
+
+/** What commands are given. */
+export interface CommandContext {
+  readonly output: Output;
+  /** A client of the manager, closed by `withManager`. */
+  withManager<T>(command: Command, run: (client: ControlClient) => Promise<T>): Promise<T>;
+  /** Sets the exit code of a command that did its work but has a negative answer. */
+  exit(code: number): void;
+}
+
+export function createProgram(
+  output: Output,
+  environment: NodeJS.ProcessEnv,
+  exit: (code: number) => void,
+): Command {
+  const context: CommandContext = {
+    output,
+    exit,
+    withManager: async (command, run) => {
+      const client = controlClient(command.optsWithGlobals<GlobalOptions>(), environment);
+      try {
+        return await run(client);
+      } finally {
+        client.close();
+      }
+    },
+  };
+  const program = new Command('cocos-cli')
+    .description('Compute on data of several parties in an attested enclave')
+    .version(VERSION)
+    .option('--manager <address>', 'where the manager is: unix:/path, tcp:host:port or tls:host:port')
+    .option('--tls-cert <file>', 'certificate for tls:')
+    .option('--tls-key <file>', 'key for tls:')
+    .option('--tls-ca <file>', 'certificate authority for tls:')
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined });
+  for (const command of [
+    keyCommands(context),
+    manifestCommands(context),
+    enclaveCommands(context),
+    attestationCommands(context),
+    ...inputCommands(context),
+    runCommand(context),
+    resultCommands(context),
+    actorCommands(context),
+  ]) {
+    program.addCommand(command);
+  }
+  prepare(program);
+  return program;
+}
+
+/** Settings that commander does not hand down to sub-commands. */
+function prepare(command: Command): void {
+  command.exitOverride().configureOutput({ writeErr: () => undefined });
+  if (command.commands.length === 0) {
+    command.option('-o, --output <format>', 'text or json', 'text');
+  }
+  for (const child of command.commands) prepare(child);
+}

@@ -1,0 +1,33 @@
+import { Cause } from '../machines/common.ts';
+import type { ControlClient } from './control-client.ts';
+import type { Output } from './output.ts';
+
+/** Prints snapshots and transitions until the one watched enclave has ended. True when it has failed. */
+export async function showWatch(output: Output, client: ControlClient, prefix: string): Promise<boolean> {
+  const address = prefix === '' ? '' : (await client.get(prefix)).address;
+  for await (const item of client.watch(address)) {
+    if (item.kind === 'snapshot') {
+      output.line(`${item.actor.address}: ${item.actor.state}`, { snapshot: item.actor });
+      if (item.actor.address === address && ended(item.actor.state))
+        return item.actor.state.startsWith('failed');
+    } else if (item.kind === 'removed') {
+      output.line(`${item.address}: removed`, { removed: item.address });
+      if (item.address === address) return false;
+    } else {
+      const { sequence, address: actor, event, fromState, toState, atMs } = item.transition;
+      const cause = Cause.safeParse(item.context['cause']);
+      const because = cause.success ? `  ${cause.data.code}: ${cause.data.message}` : '';
+      const moved = fromState === toState ? toState : `${fromState || '·'} → ${toState}`;
+      const at = new Date(atMs).toISOString().slice(11, 23);
+      output.line(`${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event})${because}`, {
+        transition: { ...item.transition, context: item.context },
+      });
+      if (actor === address && ended(toState)) return toState.startsWith('failed');
+    }
+  }
+  return false;
+}
+
+function ended(state: string): boolean {
+  return state === 'failed.settled' || state === 'stopped.settled';
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { createActor, waitFor } from 'xstate';
+import { appraise } from '../attestation/appraise.ts';
+import { evidenceDigest } from '../attestation/evidence.ts';
+import { type AppraisalPolicy, parsePolicy } from '../attestation/policy.ts';
+import { parseReferenceValues, type ReferenceValues } from '../attestation/reference.ts';
+import type { Verdict } from '../attestation/verdict.ts';
+import { attestationCrypto } from '../crypto/attestation-crypto.ts';
+import { canonicalDigest } from '../crypto/digest.ts';
+import { DEFAULT_SUITE } from '../crypto/hpke.ts';
+import type { ParticipantKeys } from '../crypto/keys.ts';
+import { openSession, type SessionRole } from '../crypto/session.ts';
+import { asyncEffect, clockEffect, now } from '../effects.ts';
+import { CocosError } from '../errors.ts';
+import type { Manifest } from '../machines/manifest.ts';
+import { type VerifierContext, verifierMachine } from '../machines/verifier.machine.ts';
+import type { AgentClient, AgentSession } from './agent-client.ts';
+import { readJson } from './files.ts';
+
+/** What a party relies on when it judges an enclave. */
+export interface TrustInputs {
+  readonly policy: AppraisalPolicy;
+  readonly reference: ReferenceValues;
+}
+
+export async function readTrust(policyFile: string, referenceFile: string): Promise<TrustInputs> {
+  return {
+    policy: parsePolicy(await readJson(policyFile)),
+    reference: parseReferenceValues(await readJson(referenceFile)),
+  };
+}
+
+/** An enclave that was proven to run what the party relies on. */
+export interface TrustedEnclave {
+  readonly verdict: Verdict;
+  readonly evidence: Uint8Array;
+  readonly nonce: Uint8Array;
+}
+
+/**
+ * Challenges an enclave and appraises its evidence; the verifier machine says where in this it is.
+ *
+ * @throws CocosError ATTEST_REJECTED with the verdict's failures, or why no evidence came.
+ */
+export async function verifyEnclave(
+  agent: AgentClient,
+  trust: TrustInputs,
+  manifestDigest: string | undefined,
+): Promise<TrustedEnclave> {
+  const nonce = randomBytes(32);
+  let evidence: Uint8Array = new Uint8Array(0);
+  let verdict: Verdict | null = null;
+  const verifier = createActor(
+    verifierMachine.provide({
+      actors: {
+        challenge: asyncEffect<VerifierContext>(
+          async () => {
+            evidence = await agent.evidence(nonce);
+            verifier.send({
+              type: 'evidence.received',
+              evidenceDigest: evidenceDigest(evidence, attestationCrypto),
+            });
+          },
+          (error) => verifier.send({ type: 'evidence.missing', cause: error.toJSON() }),
+        ),
+        appraise: asyncEffect<VerifierContext>(
+          async () => {
+            const atMs = now();
+            verdict = appraise({
+              evidence,
+              nonce,
+              ...trust,
+              at: atMs,
+              ...(manifestDigest === undefined ? {} : { expectedManifestDigest: manifestDigest }),
+              crypto: attestationCrypto,
+            });
+            const accepted = verdict.outcome === 'accepted';
+            verifier.send({ type: 'verdict.reached', accepted, failures: [...verdict.failures], atMs });
+          },
+          (error) =>
+            verifier.send({ type: 'verdict.reached', accepted: false, failures: [error.code], atMs: now() }),
+        ),
+        clock: clockEffect(),
+      },
+    }),
+  );
+  verifier.start();
+  verifier.send({ type: 'verifier.challenge' });
+  const settled = await waitFor(
+    verifier,
+    (snapshot) =>
+      snapshot.matches('trusted') || snapshot.matches('rejected') || snapshot.matches('unanswered'),
+  );
+  verifier.stop();
+  const { cause, failures } = settled.context;
+  if (settled.matches('unanswered') || verdict === null) {
+    throw new CocosError(cause?.code ?? 'EVIDENCE_UNAVAILABLE', cause?.message ?? 'No evidence came.');
+  }
+  if (!settled.matches('trusted')) {
+    throw new CocosError('ATTEST_REJECTED', `The evidence was rejected: ${failures.join(', ')}.`, {
+      details: { failures },
+    });
+  }
+  return { verdict, evidence, nonce };
+}
+
+/** Verifies the enclave and opens a session sealed to the key that was just proven. */
+export async function openTrustedSession(
+  agent: AgentClient,
+  trust: TrustInputs,
+  manifest: Manifest,
+  keys: ParticipantKeys,
+  role: SessionRole,
+): Promise<TrustedEnclave & { readonly session: AgentSession }> {
+  const manifestDigest = canonicalDigest(manifest);
+  const trusted = await verifyEnclave(agent, trust, manifestDigest);
+  const agentKem = trusted.verdict.claims?.kemKeys.find(({ kem }) => kem === DEFAULT_SUITE.kem);
+  if (agentKem === undefined) throw new CocosError('ATTEST_REJECTED', 'The evidence proves no usable key.');
+  const { opening, signature, channel } = openSession({
+    agentKemPublicKey: agentKem.publicKey,
+    suite: DEFAULT_SUITE,
+    signingSecretKey: keys.signing.secretKey,
+    role,
+    manifestDigest,
+    evidenceDigest: trusted.verdict.evidenceDigest,
+    nonce: trusted.nonce,
+  });
+  return { ...trusted, session: await agent.open(opening, signature, channel) };
+}

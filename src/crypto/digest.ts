@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { CocosError } from '../errors.ts';
+import { fromHex, toHex, utf8 } from './bytes.ts';
+
+/** SHA-256 digests in their text form, and canonical JSON (RFC 8785). */
+
+/** Deepest nesting of a value that is made canonical; a manifest needs four levels. */
+const MAX_JSON_DEPTH = 64;
+
+/** SHA-256 of the bytes, 32 bytes. */
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(bytes).digest());
+}
+
+/** SHA-256 of the bytes as `sha256:` and 64 lower-case hex digits. */
+export function sha256Text(bytes: Uint8Array): string {
+  return `sha256:${toHex(sha256(bytes))}`;
+}
+
+/** A SHA-256 that takes its input in pieces and counts it. */
+export interface Digest {
+  /** Bytes taken so far. */
+  readonly size: number;
+  update(bytes: Uint8Array): void;
+  /** Text form of the digest of everything taken; the object takes nothing more after it. */
+  finish(): string;
+}
+
+/** Starts an incremental SHA-256 for inputs that do not fit in memory. */
+export function createDigest(): Digest {
+  const hash = createHash('sha256');
+  let size = 0;
+  return {
+    get size() {
+      return size;
+    },
+    update(bytes) {
+      hash.update(bytes);
+      size += bytes.length;
+    },
+    finish: () => `sha256:${hash.digest('hex')}`,
+  };
+}
+
+/** The 32 bytes of a digest in text form. @throws CocosError INPUT_INVALID */
+export function digestFromText(text: string): Uint8Array {
+  const match = /^sha256:([0-9a-f]{64})$/.exec(text);
+  if (match?.[1] === undefined) {
+    throw new CocosError('INPUT_INVALID', 'a digest is written sha256: and 64 lower-case hex digits');
+  }
+  return fromHex(match[1]);
+}
+
+/**
+ * Canonical JSON of a value (RFC 8785, the JSON Canonicalization Scheme): no white space, keys sorted by
+ * UTF-16 code units, numbers and texts as ECMAScript writes them. Properties that are undefined are left out.
+ * @throws CocosError INPUT_INVALID for anything JSON cannot say: NaN, infinities, functions, bigint, class
+ * instances, lone surrogates, undefined elsewhere than in a property, nesting deeper than 64
+ */
+export function canonicalJson(value: unknown): string {
+  return write(value, 0);
+}
+
+/** SHA-256 over the canonical JSON of a value, in text form: the manifest digest when given a manifest. */
+export function canonicalDigest(value: unknown): string {
+  return sha256Text(utf8(canonicalJson(value)));
+}
+
+function write(value: unknown, depth: number): string {
+  if (depth > MAX_JSON_DEPTH)
+    throw new CocosError('INPUT_INVALID', 'the value is nested too deeply for JSON');
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
+  if (typeof value === 'string') return writeText(value);
+  if (Array.isArray(value)) return `[${value.map((item) => write(item, depth + 1)).join(',')}]`;
+  if (typeof value === 'object' && isPlain(value)) {
+    const members = Object.entries(value)
+      .filter(([, item]) => item !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => `${writeText(key)}:${write(item, depth + 1)}`);
+    return `{${members.join(',')}}`;
+  }
+  throw new CocosError('INPUT_INVALID', `a value of type ${typeof value} has no JSON form`);
+}
+
+/** RFC 8785 section 3.2.2.2: a lone surrogate is an error, since it has no UTF-8 form to hash. */
+function writeText(text: string): string {
+  if (/\p{Surrogate}/u.test(text)) throw new CocosError('INPUT_INVALID', 'a text holds a lone surrogate');
+  return JSON.stringify(text);
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}

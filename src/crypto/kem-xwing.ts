@@ -1,0 +1,61 @@
+import { ml_kem768_x25519 as xwing } from '@noble/post-quantum/hybrid.js';
+import { CocosError } from '../errors.ts';
+import { expectLength, randomBytes } from './bytes.ts';
+import type { Encapsulation, Kem, KemKeyPair } from './kem.ts';
+
+/**
+ * X-Wing, the hybrid of ML-KEM-768 and X25519 (draft-connolly-cfrg-xwing-kem), HPKE number 0x647a.
+ * The secret key is the 32-byte seed; its shared secret enters HPKE as it is (section 5.7 of the draft).
+ */
+
+const PUBLIC_KEY_BYTES = 1216;
+const SEED_BYTES = 32;
+const ENC_BYTES = 1120;
+const ENCAPSULATION_SEED_BYTES = 64;
+
+/** Runs a primitive whose only failures left, lengths being checked, are malformed or low-order keys. */
+function guarded<T>(what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    throw new CocosError('CRYPTO_KEY_INVALID', `${what} is malformed or of low order`, { cause });
+  }
+}
+
+function derive(seed: Uint8Array): KemKeyPair {
+  expectLength(seed, SEED_BYTES, 'X-Wing key seed');
+  const { publicKey, secretKey } = xwing.keygen(seed);
+  return { publicKey, secretKey };
+}
+
+function encapsulate(
+  recipient: Uint8Array,
+  seed: Uint8Array = randomBytes(ENCAPSULATION_SEED_BYTES),
+): Encapsulation {
+  expectLength(recipient, PUBLIC_KEY_BYTES, 'X-Wing public key', 'CRYPTO_KEY_INVALID');
+  expectLength(seed, ENCAPSULATION_SEED_BYTES, 'X-Wing encapsulation seed');
+  const { cipherText, sharedSecret } = guarded('the X-Wing public key', () =>
+    xwing.encapsulate(recipient, seed),
+  );
+  return { enc: cipherText, sharedSecret };
+}
+
+function decapsulate(enc: Uint8Array, recipientSecretKey: Uint8Array): Uint8Array {
+  expectLength(enc, ENC_BYTES, 'X-Wing encapsulated key', 'CRYPTO_KEY_INVALID');
+  expectLength(recipientSecretKey, SEED_BYTES, 'X-Wing secret key', 'CRYPTO_KEY_INVALID');
+  return guarded('the X-Wing encapsulated key', () => xwing.decapsulate(enc, recipientSecretKey));
+}
+
+export const XWING_KEM: Kem = {
+  name: 'x-wing',
+  id: 0x647a,
+  publicKeyBytes: PUBLIC_KEY_BYTES,
+  secretKeyBytes: SEED_BYTES,
+  encBytes: ENC_BYTES,
+  generate: () => derive(randomBytes(SEED_BYTES)),
+  derive,
+  publicKeyOf: (secretKey) =>
+    derive(expectLength(secretKey, SEED_BYTES, 'X-Wing secret key', 'CRYPTO_KEY_INVALID')).publicKey,
+  encapsulate,
+  decapsulate,
+};

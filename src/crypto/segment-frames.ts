@@ -1,0 +1,53 @@
+import { CocosError } from '../errors.ts';
+import { AEAD_TAG_BYTES } from './aead.ts';
+import type { ByteReader } from './byte-reader.ts';
+import { concat, u32be } from './bytes.ts';
+import { MAX_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
+
+/**
+ * Sealed segments on a plain byte stream (a file, a socket): u32 big-endian length, its top bit set for the
+ * last segment, then the ciphertext. The bit is a hint for the reader; the nonce is what proves it.
+ */
+
+const LAST_BIT = 0x8000_0000;
+const HEADER_BYTES = 4;
+
+/** Longest frame body in bytes. */
+export const MAX_FRAMED_SEGMENT = MAX_SEGMENT_SIZE + AEAD_TAG_BYTES;
+
+/** One framed segment, ready to write. */
+export function frameSegment(segment: SealedSegment): Uint8Array {
+  const head = segment.last ? segment.bytes.length + LAST_BIT : segment.bytes.length;
+  return concat(u32be(head), segment.bytes);
+}
+
+/**
+ * Reads framed segments up to and with the last, numbering them from `startIndex`. The length is checked
+ * before memory is taken. Bytes behind the last segment are left in the reader.
+ * @throws CocosError STREAM_TRUNCATED when the stream ends before the last segment; FRAME_INVALID for a
+ * length that no segment has
+ */
+export async function* readSegments(
+  reader: ByteReader,
+  startIndex = 0,
+  maxBytes: number = MAX_FRAMED_SEGMENT,
+): AsyncGenerator<SealedSegment, void, undefined> {
+  for (let index = startIndex; ; index += 1) {
+    const head = await reader.read(HEADER_BYTES);
+    const word = new DataView(head.buffer, head.byteOffset, HEADER_BYTES).getUint32(0);
+    const last = word >= LAST_BIT;
+    const length = last ? word - LAST_BIT : word;
+    if (length < AEAD_TAG_BYTES || length > maxBytes) {
+      throw new CocosError('FRAME_INVALID', `a segment frame cannot have ${length} bytes`);
+    }
+    yield { index, last, bytes: await reader.read(length) };
+    if (last) return;
+  }
+}
+
+/** Sealed segments as the chunks of a byte stream. */
+export async function* frameSegments(
+  segments: AsyncIterable<SealedSegment>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const segment of segments) yield frameSegment(segment);
+}

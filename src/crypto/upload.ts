@@ -1,0 +1,27 @@
+import type { AeadName } from './aead.ts';
+import { utf8 } from './bytes.ts';
+import type { SealedChannel } from './channel.ts';
+import { DEFAULT_SEGMENT_SIZE, type SegmentParameters } from './segments.ts';
+
+/** What both ends know of an upload before its first byte. */
+export interface UploadTerms {
+  readonly id: string;
+  readonly input: string;
+  /** Plaintext bytes. */
+  readonly size: number;
+  /** Digest of the plaintext, text form. */
+  readonly digest: string;
+  /** Counts the times that the upload was opened; each has a key of its own. */
+  readonly attempt: number;
+}
+
+/** Segment parameters of one attempt of an upload, alike at both ends of the session's channel. */
+export function uploadSegments(channel: SealedChannel, aead: AeadName, terms: UploadTerms): SegmentParameters {
+  const { id, input, size, digest, attempt } = terms;
+  return {
+    key: channel.exportKey(`upload ${id} ${attempt}`),
+    aead,
+    associatedData: utf8(['cocosai upload v1', id, input, size, digest, attempt].join('\0')),
+    segmentSize: DEFAULT_SEGMENT_SIZE,
+  };
+}

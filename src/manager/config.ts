@@ -1,0 +1,85 @@
+import os from 'node:os';
+import path from 'node:path';
+import { z } from 'zod';
+import { CocosError } from '../errors.ts';
+import { EnclaveMode } from '../machines/enclave.events.ts';
+import { type Address, parseAddress, type TlsFiles } from '../rpc/address.ts';
+
+/** Settings of the manager. Every one has an environment variable and a default. */
+export interface ManagerConfig {
+  /** Where the control service listens. */
+  readonly listen: Address;
+  readonly tls: TlsFiles;
+  /** Keys, logs and disks of enclaves. */
+  readonly stateDir: string;
+  /** Sockets; its path must be short. */
+  readonly runDir: string;
+  readonly mode: EnclaveMode;
+  /** Folder with the guest image that `npm run eos` made. */
+  readonly eosDir: string;
+  /** Program of the agent for process mode. */
+  readonly agentProgram: string;
+  /** `unix` puts each relay on a unix socket, `tcp` on a free port of this host's loopback address. */
+  readonly relay: 'unix' | 'tcp';
+  readonly accelerator: 'auto' | 'kvm' | 'tcg';
+  readonly enclaveLimit: number;
+  /** Free space that the state folder's disk must have before an enclave is made. */
+  readonly minimumFreeMiB: number;
+}
+
+const Environment = z.object({
+  COCOSAI_LISTEN: z.string().optional(),
+  COCOSAI_TLS_CERT: z.string().optional(),
+  COCOSAI_TLS_KEY: z.string().optional(),
+  COCOSAI_TLS_CA: z.string().optional(),
+  COCOSAI_STATE_DIR: z.string().optional(),
+  COCOSAI_RUN_DIR: z.string().optional(),
+  COCOSAI_MODE: EnclaveMode.default('vm'),
+  COCOSAI_EOS_DIR: z.string().optional(),
+  COCOSAI_AGENT: z.string().optional(),
+  COCOSAI_RELAY: z.enum(['unix', 'tcp']).default('unix'),
+  COCOSAI_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+  COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
+  COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
+});
+
+/**
+ * Settings from environment variables.
+ *
+ * @param programDir folder of the running program, beside which the agent and the image are looked for.
+ * @throws CocosError CONFIG_INVALID naming the setting.
+ */
+export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: string): ManagerConfig {
+  const parsed = Environment.safeParse(environment);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new CocosError('CONFIG_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const env = parsed.data;
+  const isRoot = process.getuid?.() === 0;
+  const stateDir =
+    env.COCOSAI_STATE_DIR ?? (isRoot ? '/var/lib/cocosai' : path.join(os.homedir(), '.local/state/cocosai'));
+  const runDir = env.COCOSAI_RUN_DIR ?? defaultRunDir(environment, isRoot);
+  return {
+    listen: parseAddress(env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
+    tls: { certificate: env.COCOSAI_TLS_CERT, key: env.COCOSAI_TLS_KEY, authority: env.COCOSAI_TLS_CA },
+    stateDir: path.resolve(stateDir),
+    runDir: path.resolve(runDir),
+    mode: env.COCOSAI_MODE,
+    eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
+    agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
+    relay: env.COCOSAI_RELAY,
+    accelerator: env.COCOSAI_ACCEL,
+    enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
+    minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
+  };
+}
+
+function defaultRunDir(environment: NodeJS.ProcessEnv, isRoot: boolean): string {
+  if (isRoot) return '/run/cocosai';
+  // biome-ignore lint/complexity/useLiteralKeys: index signatures are read by index.
+  const runtime = environment['XDG_RUNTIME_DIR'];
+  return runtime === undefined
+    ? path.join(os.tmpdir(), `cocosai-${process.getuid?.() ?? 0}`)
+    : path.join(runtime, 'cocosai');
+}

@@ -1,0 +1,161 @@
+import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
+import { CocosError } from '../errors.ts';
+import { MirrorSet } from '../link/mirror.ts';
+import type { EnclaveEvent } from '../machines/enclave.events.ts';
+import { stateName } from '../machines/state-name.ts';
+
+/** What may be told about an actor to anybody who may drive the manager. */
+export interface ActorView {
+  readonly address: string;
+  readonly machine: string;
+  readonly state: string;
+  readonly context: Readonly<Record<string, unknown>>;
+}
+
+export interface TransitionView {
+  readonly sequence: number;
+  readonly address: string;
+  readonly event: string;
+  readonly from: string;
+  readonly to: string;
+  readonly atMs: number;
+  readonly context: Readonly<Record<string, unknown>>;
+}
+
+export type DirectoryItem =
+  | { readonly kind: 'transition'; readonly transition: TransitionView }
+  | { readonly kind: 'removed'; readonly address: string };
+
+type Watcher = (item: DirectoryItem) => void;
+
+const OWN_ADDRESS = /^(manager|enclave\/[a-z0-9]+)$/;
+
+/** Every actor of the manager, its own and the mirrored ones, by address, with what happens to each of them. */
+export class Directory {
+  private readonly own = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
+  private readonly mirrors = new Map<string, MirrorSet>();
+  private readonly watchers = new Set<Watcher>();
+  private sequence = 0;
+
+  /** To be passed to `createActor` of the root as `inspect`. */
+  readonly inspect = (inspected: InspectionEvent): void => {
+    if (inspected.type !== '@xstate.snapshot' || !(inspected.actorRef instanceof Actor)) return;
+    const actor: AnyActor = inspected.actorRef;
+    if (!OWN_ADDRESS.test(actor.id)) return;
+    const after: AnyMachineSnapshot = actor.getSnapshot();
+    const before = this.own.get(actor.id);
+    this.own.set(actor.id, { actor, snapshot: after });
+    if (before?.snapshot === after) return;
+    this.report(actor.id, inspected.event.type, before?.actor === actor ? before.snapshot : null, after);
+  };
+
+  /** The mirrors of an enclave's agent, made on first use. */
+  mirrorsOf(enclave: string): MirrorSet {
+    const known = this.mirrors.get(enclave);
+    if (known !== undefined) return known;
+    const mirrors = new MirrorSet(({ address, event, before, after }) =>
+      this.report(`${enclave}/${address}`, event, before, after),
+    );
+    this.mirrors.set(enclave, mirrors);
+    return mirrors;
+  }
+
+  remove(enclave: string): void {
+    const removed = [
+      enclave,
+      ...(this.mirrors.get(enclave)?.addresses() ?? []).map((each) => `${enclave}/${each}`),
+    ];
+    this.mirrors.get(enclave)?.clear();
+    this.mirrors.delete(enclave);
+    this.own.delete(enclave);
+    for (const address of removed) for (const watcher of this.watchers) watcher({ kind: 'removed', address });
+  }
+
+  /** @throws CocosError ACTOR_NOT_FOUND */
+  snapshot(address: string): AnyMachineSnapshot {
+    const snapshot = this.find(address);
+    if (snapshot === null) throw new CocosError('ACTOR_NOT_FOUND', `There is no actor ${address}.`);
+    return snapshot;
+  }
+
+  actor(address: string): AnyActor {
+    const known = this.own.get(address);
+    if (known === undefined) throw new CocosError('ACTOR_NOT_FOUND', `There is no actor ${address}.`);
+    return known.actor;
+  }
+
+  /** Sends an event to an enclave. @throws CocosError ACTOR_NOT_FOUND */
+  send(address: string, event: EnclaveEvent): void {
+    this.actor(address).send(event);
+  }
+
+  view(address: string): ActorView {
+    return viewOf(address, this.snapshot(address));
+  }
+
+  list(prefix: string): ActorView[] {
+    const addresses = [
+      ...this.own.keys(),
+      ...[...this.mirrors].flatMap(([enclave, mirrors]) =>
+        mirrors.addresses().map((each) => `${enclave}/${each}`),
+      ),
+    ];
+    return addresses
+      .filter((address) => matches(address, prefix))
+      .sort()
+      .flatMap((address) => {
+        const snapshot = this.find(address);
+        return snapshot === null ? [] : [viewOf(address, snapshot)];
+      });
+  }
+
+  /** Calls `watcher` for everything that happens under `prefix` until the returned function is called. */
+  watch(prefix: string, watcher: Watcher): () => void {
+    const filtered: Watcher = (item) => {
+      const address = item.kind === 'transition' ? item.transition.address : item.address;
+      if (matches(address, prefix)) watcher(item);
+    };
+    this.watchers.add(filtered);
+    return () => this.watchers.delete(filtered);
+  }
+
+  private find(address: string): AnyMachineSnapshot | null {
+    const own = this.own.get(address);
+    if (own !== undefined) return own.snapshot;
+    const [root, id, ...rest] = address.split('/');
+    return this.mirrors.get(`${root}/${id}`)?.get(rest.join('/')) ?? null;
+  }
+
+  private report(
+    address: string,
+    event: string,
+    before: AnyMachineSnapshot | null,
+    after: AnyMachineSnapshot,
+  ): void {
+    this.sequence += 1;
+    const to = viewOf(address, after);
+    const transition: TransitionView = {
+      sequence: this.sequence,
+      address,
+      event,
+      from: before === null ? '' : stateName(before.value),
+      to: to.state,
+      atMs: Date.now(),
+      context: to.context,
+    };
+    for (const watcher of this.watchers) watcher({ kind: 'transition', transition });
+  }
+}
+
+/** `enclave/7f3a` matches itself and all below it; the empty prefix matches everything. */
+function matches(address: string, prefix: string): boolean {
+  return (
+    prefix === '' || address === prefix || address.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`)
+  );
+}
+
+function viewOf(address: string, snapshot: AnyMachineSnapshot): ActorView {
+  // The manifest is long and its digest says the same.
+  const { manifest: _, ...context } = snapshot.context as Record<string, unknown>;
+  return { address, machine: snapshot.machine.id, state: stateName(snapshot.value), context };
+}

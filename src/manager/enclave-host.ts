@@ -1,0 +1,212 @@
+import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { SecurityProcessor } from '../attestation/emulated/processor.ts';
+import { digestFromText } from '../crypto/digest.ts';
+import { now } from '../effects.ts';
+import { CocosError } from '../errors.ts';
+import { createLink, type Link } from '../link/link.ts';
+import type { MirrorSet } from '../link/mirror.ts';
+import { type Listener, PORTS } from '../link/transport.ts';
+import type { EnclaveEvent } from '../machines/enclave.events.ts';
+import type { EnclaveContext } from '../machines/enclave.machine.ts';
+import type { ManagerConfig } from './config.ts';
+import type { Guest } from './guest.ts';
+import { type LaunchPlan, planLaunch } from './launch-plan.ts';
+import { openRelay, type Relay } from './relay.ts';
+import { reportServer } from './report-server.ts';
+import { startGuest } from './start-guest.ts';
+import { Waiting } from './waiting.ts';
+
+/** How long the agent has to take a command. */
+const COMMAND_TIMEOUT_MS = 15_000;
+const SHUT_DOWN_COMMAND_MS = 3_000;
+const POWER_OFF_MS = 8_000;
+const PANIC = /Kernel panic - not syncing[^\n]*/;
+
+interface EnclaveHostOptions {
+  readonly id: string;
+  readonly config: ManagerConfig;
+  readonly bootId: string;
+  readonly mirrors: MirrorSet;
+  readonly processor: () => Promise<SecurityProcessor | null>;
+  readonly send: (event: EnclaveEvent) => void;
+  readonly log: (message: string, fields?: Record<string, unknown>) => void;
+}
+
+/** Everything that one enclave holds on the host. Its machine says when each part is made and given back. */
+export class EnclaveHost {
+  readonly socketDir: string;
+  readonly directory: string;
+  private readonly options: EnclaveHostOptions;
+  private readonly incoming = new Waiting<Duplex>();
+  private plan: LaunchPlan | null = null;
+  private guest: Guest | null = null;
+  private relay: Relay | null = null;
+  private link: Link | null = null;
+  private listeners: Listener[] = [];
+  private agentBootId = '';
+
+  constructor(options: EnclaveHostOptions) {
+    this.options = options;
+    this.socketDir = path.join(options.config.runDir, options.id);
+    this.directory = path.join(options.config.stateDir, 'enclaves', options.id);
+  }
+
+  get logFile(): string {
+    return path.join(this.directory, 'console.log');
+  }
+
+  async prepare(enclave: EnclaveContext): Promise<void> {
+    const { config } = this.options;
+    await this.checkDisk();
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
+    this.plan = await planLaunch(config, enclave);
+    this.relay = await openRelay({
+      at: config.relay === 'tcp' ? { tcp: '127.0.0.1' } : { unix: path.join(this.socketDir, 'relay.sock') },
+      connect: () => this.connectAgent(),
+    });
+    this.options.send({ type: 'enclave.prepared', relayAddress: this.relay.address, atMs: now() });
+  }
+
+  async launch(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {
+    const { plan } = this;
+    if (plan === null) throw new CocosError('INTERNAL', 'An enclave was launched before it was prepared.');
+    const guest = await startGuest({
+      config: this.options.config,
+      enclave,
+      plan,
+      socketDir: this.socketDir,
+      logFile: this.logFile,
+      notice: (message) => this.options.log(message),
+    });
+    this.guest = guest;
+    if (signal.aborted) return void (await guest.kill());
+    const report = reportServer({
+      launchLog: plan.launchLog,
+      measurement: plan.measurement,
+      hostData: enclave.manifestDigest === null ? new Uint8Array(32) : digestFromText(enclave.manifestDigest),
+      processor: await this.options.processor(),
+    });
+    this.listeners = [
+      await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
+      await guest.transport.listen(PORTS.report, report),
+    ];
+    const measurement = Buffer.from(plan.measurement).toString('hex');
+    this.options.send({
+      type: 'vm.started',
+      pid: guest.pid,
+      accelerator: guest.accelerator,
+      measurement,
+      atMs: now(),
+    });
+    const exit = await guest.exited;
+    const panic = PANIC.exec(await readFile(this.logFile, 'utf8').catch(() => ''));
+    if (panic !== null) this.options.send({ type: 'vm.panicked', line: panic[0].slice(0, 500) });
+    else this.options.send({ type: 'vm.exited', ...exit });
+  }
+
+  startLink(): () => void {
+    const { id, bootId, mirrors, send, log } = this.options;
+    const link = createLink({
+      role: 'manager',
+      bootId,
+      enclaveId: id,
+      open: (signal) => this.incoming.take(signal),
+      now,
+      onEvent: (body) => mirrors.apply(body),
+      onSnapshot: (records, first) => {
+        if (first) mirrors.clear();
+        for (const record of records) mirrors.apply(record);
+      },
+      onLog: (body) => log('agent', { body }),
+      onHello: (hello) => {
+        this.agentBootId = hello.bootId;
+      },
+      onState: (state, reason) => {
+        if (state === 'live') send({ type: 'link.live', bootId: this.agentBootId });
+        else send({ type: 'link.lost', atMs: now() });
+        if (reason !== null) log('link', { state, reason });
+      },
+    });
+    this.link = link;
+    link.start();
+    return () => link.close();
+  }
+
+  async greet(enclave: EnclaveContext): Promise<void> {
+    const description = await this.command('agent.describe', {});
+    if (enclave.manifest !== null) await this.command('manifest.deliver', { manifest: enclave.manifest });
+    const version = typeof description === 'object' && description !== null && 'version' in description;
+    this.options.send({
+      type: 'agent.ready',
+      version: version ? String(description.version).slice(0, 64) : 'unknown',
+    });
+  }
+
+  /** A command to the agent. @throws CocosError LINK_LOST when there is no link, or the agent's own error. */
+  command(name: string, input: unknown): Promise<unknown> {
+    if (this.link === null) return Promise.reject(new CocosError('LINK_LOST', 'The enclave has no link.'));
+    return this.link.command(name, input, COMMAND_TIMEOUT_MS);
+  }
+
+  async shutDown(): Promise<void> {
+    const { guest, link } = this;
+    if (guest === null) return;
+    const asked = link?.isLive
+      ? link.command('agent.shutDown', {}, SHUT_DOWN_COMMAND_MS).then(
+          () => true,
+          () => false,
+        )
+      : Promise.resolve(false);
+    if (await asked) await Promise.race([guest.exited, delay(POWER_OFF_MS)]);
+    await guest.quit();
+  }
+
+  /** Gives everything back; safe to call at any point and more than once. */
+  async clean(): Promise<void> {
+    this.link?.close();
+    this.link = null;
+    this.incoming.close();
+    await this.relay?.close();
+    this.relay = null;
+    await this.guest?.kill();
+    await Promise.all(this.listeners.map((listener) => listener.close()));
+    this.listeners = [];
+    await rm(this.socketDir, { recursive: true, force: true });
+    this.options.send({ type: 'enclave.cleaned' });
+  }
+
+  broken(error: CocosError): void {
+    this.options.log('an effect of the enclave failed', { error: error.toJSON() });
+    this.options.send({ type: 'enclave.broken', cause: error.toJSON() });
+  }
+
+  /** Removes what `clean` leaves for people to look at: logs. */
+  async forget(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private async connectAgent(): Promise<Duplex> {
+    if (this.guest === null) throw new CocosError('AGENT_UNAVAILABLE', 'The enclave is not running yet.');
+    return this.guest.transport.connect(PORTS.participants);
+  }
+
+  private async checkDisk(): Promise<void> {
+    const { stateDir, minimumFreeMiB } = this.options.config;
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(stateDir);
+    const freeMiB = Math.floor((bavail * bsize) / 2 ** 20);
+    if (freeMiB < minimumFreeMiB) {
+      throw new CocosError(
+        'HOST_DISK_FULL',
+        `${stateDir} has ${freeMiB} MiB left; ${minimumFreeMiB} are needed.`,
+      );
+    }
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

@@ -1,0 +1,19 @@
+import type { Transport } from '../link/transport.ts';
+
+export interface GuestExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A running guest, whatever it runs in: a virtual machine, or a child process in process mode. */
+export interface Guest {
+  readonly pid: number;
+  /** `kvm`, `tcg` or `process`. */
+  readonly accelerator: string;
+  readonly exited: Promise<GuestExit>;
+  readonly transport: Transport;
+  /** Asks the machine to end, without the agent's help. */
+  quit(): Promise<void>;
+  /** Ends everything that was started for the guest; resolves when it is gone. */
+  kill(): Promise<void>;
+}

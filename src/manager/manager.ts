@@ -1,0 +1,235 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { type Actor, createActor, waitFor } from 'xstate';
+import { canonicalDigest } from '../crypto/digest.ts';
+import { asyncEffect, clockEffect, now } from '../effects.ts';
+import { CocosError } from '../errors.ts';
+import { EnclaveInput } from '../machines/enclave.events.ts';
+import { enclaveMachine } from '../machines/enclave.machine.ts';
+import { managerMachine } from '../machines/manager.machine.ts';
+import { Manifest } from '../machines/manifest.ts';
+import { type Bound, bindServer } from '../rpc/bind.ts';
+import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
+import { VERSION } from '../version.ts';
+import { sendPublicEvent } from './commands.ts';
+import type { ManagerConfig } from './config.ts';
+import { controlService } from './control-service.ts';
+import { Directory } from './directory.ts';
+import { enclaveEffects } from './enclave-effects.ts';
+import { EnclaveHost } from './enclave-host.ts';
+import type { Log } from './log.ts';
+import { Platform } from './platform.ts';
+
+/** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
+const SETTLE_LIMIT_MS = 45_000;
+const DEFAULT_VCPUS = 2;
+const DEFAULT_MEMORY_MIB = 768;
+
+/** Wishes of a client; empty text and 0 take the defaults. */
+export interface EnclaveRequest {
+  readonly name: string;
+  readonly mode: string;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly manifestJson: string;
+}
+
+/** The manager process: root of its actor system and owner of what its enclaves hold on this host. */
+export class Manager {
+  readonly directory = new Directory();
+  private readonly config: ManagerConfig;
+  private readonly log: Log;
+  private readonly bootId = randomUUID();
+  private readonly hosts = new Map<string, EnclaveHost>();
+  private readonly platform: Platform;
+  private readonly root: Actor<typeof managerMachine>;
+  private bound: Bound | null = null;
+
+  constructor(config: ManagerConfig, log: Log) {
+    this.config = config;
+    this.log = log;
+    this.platform = new Platform(config.stateDir);
+    this.root = createActor(this.provide(), {
+      inspect: this.directory.inspect,
+      id: 'manager',
+      systemId: 'manager',
+    });
+  }
+
+  /** Resolves when the control service is open. @throws CocosError HOST_PORT_TAKEN or CONFIG_INVALID. */
+  async start(): Promise<void> {
+    this.root.start();
+    const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
+    if (context.cause !== null) throw new CocosError(context.cause.code, context.cause.message);
+  }
+
+  /** Begins to stop every enclave and then the service. */
+  requestStop(): void {
+    this.root.send({ type: 'manager.stop' });
+  }
+
+  /** Resolves when the manager has stopped and nothing of it is left. */
+  async ended(): Promise<void> {
+    await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
+    this.root.stop();
+  }
+
+  async describeHost() {
+    const root = await this.platform.describeRoot();
+    return {
+      version: VERSION,
+      description: `${process.platform} ${process.arch}, ${this.config.mode} mode, no TEE hardware: EMULATED`,
+      emulatedRootPem: root.pem,
+      emulatedRootDigest: root.digest,
+    };
+  }
+
+  /** Address of an actor by its address, or by the name or id of an enclave. @throws CocosError ENCLAVE_NOT_FOUND */
+  resolve(text: string): string {
+    if (text === 'manager' || text.startsWith('enclave/')) return text;
+    for (const [address] of this.hosts) {
+      if (address === `enclave/${text}` || this.enclaveName(address) === text) return address;
+    }
+    throw new CocosError('ENCLAVE_NOT_FOUND', `There is no enclave ${text}.`);
+  }
+
+  /** Address of the new enclave. @throws CocosError INPUT_INVALID, MANIFEST_INVALID, ENCLAVE_EXISTS, LIMIT_EXCEEDED */
+  createEnclave(request: EnclaveRequest): string {
+    if (!this.root.getSnapshot().matches('serving'))
+      throw new CocosError('CANCELLED', 'The manager is stopping.');
+    if (this.hosts.size >= this.config.enclaveLimit) {
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        `This manager holds at most ${this.config.enclaveLimit} enclaves.`,
+      );
+    }
+    const input = this.enclaveInput(request);
+    if ([...this.hosts.keys()].some((address) => this.enclaveName(address) === input.name)) {
+      throw new CocosError('ENCLAVE_EXISTS', `There is an enclave ${input.name} already.`);
+    }
+    const address = `enclave/${input.id}`;
+    this.hosts.set(address, this.createHost(input.id, address));
+    this.root.send({ type: 'enclave.requested', address, input });
+    this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+    return address;
+  }
+
+  /** Stops the enclave if it runs, and forgets it. */
+  async removeEnclave(address: string): Promise<void> {
+    const host = this.hostOf(address);
+    await this.settle(address);
+    this.root.send({ type: 'enclave.removed', address });
+    this.directory.remove(address);
+    this.hosts.delete(address);
+    await host.forget();
+  }
+
+  async sendEvent(address: string, event: unknown): Promise<void> {
+    await sendPublicEvent(this.directory, (enclave) => this.hostOf(enclave), address, event);
+  }
+
+  private hostOf(address: string): EnclaveHost {
+    const host = this.hosts.get(address);
+    if (host === undefined) throw new CocosError('ENCLAVE_NOT_FOUND', `There is no enclave at ${address}.`);
+    return host;
+  }
+
+  private enclaveName(address: string): unknown {
+    return this.directory.view(address).context['name'];
+  }
+
+  private enclaveInput(request: EnclaveRequest): EnclaveInput {
+    const manifest = request.manifestJson === '' ? null : parseManifest(request.manifestJson);
+    const id = randomBytes(4).toString('hex');
+    const input = EnclaveInput.safeParse({
+      id,
+      name: request.name === '' ? `enclave-${id}` : request.name,
+      mode: request.mode === '' ? this.config.mode : request.mode,
+      vcpus: request.vcpus === 0 ? DEFAULT_VCPUS : request.vcpus,
+      memoryMiB: request.memoryMiB === 0 ? DEFAULT_MEMORY_MIB : request.memoryMiB,
+      imageDir: null,
+      manifest,
+      manifestDigest: manifest === null ? null : canonicalDigest(manifest),
+      atMs: now(),
+    });
+    if (input.success) return input.data;
+    const [issue] = input.error.issues;
+    throw new CocosError('INPUT_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+  }
+
+  private createHost(id: string, address: string): EnclaveHost {
+    return new EnclaveHost({
+      id,
+      config: this.config,
+      bootId: this.bootId,
+      mirrors: this.directory.mirrorsOf(address),
+      processor: () => this.platform.processor(),
+      send: (event) => this.directory.send(address, event),
+      log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),
+    });
+  }
+
+  /** Asks an enclave to stop and waits until it has settled. */
+  private async settle(address: string): Promise<void> {
+    const actor = this.directory.actor(address);
+    this.directory.send(address, { type: 'enclave.stop', atMs: now() });
+    await waitFor(
+      actor,
+      (snapshot) => snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' }),
+      { timeout: SETTLE_LIMIT_MS },
+    );
+  }
+
+  private async open(): Promise<void> {
+    this.bound = await bindServer({
+      address: this.config.listen,
+      tls: this.config.tls,
+      services: [{ definition: ControlServiceService, handlers: controlService(this) }],
+    });
+    this.log('info', 'the control service is open', { address: this.bound.address });
+    this.root.send({ type: 'manager.opened' });
+  }
+
+  private async empty(): Promise<void> {
+    await Promise.allSettled([...this.hosts.keys()].map((address) => this.removeEnclave(address)));
+    this.root.send({ type: 'manager.emptied' });
+  }
+
+  private async close(): Promise<void> {
+    await this.bound?.close();
+    this.root.send({ type: 'manager.closed' });
+  }
+
+  private provide() {
+    const broken = (error: CocosError) => {
+      this.log('error', error.message, { code: error.code });
+      this.root.send({ type: 'manager.broken', cause: error.toJSON() });
+    };
+    const enclave = enclaveMachine.provide({
+      actors: { ...enclaveEffects((id) => this.hostOf(`enclave/${id}`)), clock: clockEffect() },
+    });
+    return managerMachine.provide({
+      actors: {
+        enclave,
+        open: asyncEffect<object>(() => this.open(), broken),
+        empty: asyncEffect<object>(() => this.empty(), broken),
+        close: asyncEffect<object>(() => this.close(), broken),
+      },
+    });
+  }
+}
+
+function parseManifest(text: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new CocosError('MANIFEST_INVALID', 'The manifest is not JSON.', { cause });
+  }
+  const parsed = Manifest.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CocosError(
+    'MANIFEST_INVALID',
+    `The manifest is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}

@@ -1,0 +1,78 @@
+import net from 'node:net';
+import { type Duplex, pipeline } from 'node:stream';
+import { CocosError } from '../errors.ts';
+import type { Listener } from '../link/transport.ts';
+import { listenUnix } from '../link/unix.ts';
+
+/** Connections that one enclave's relay carries at once. */
+const CONNECTION_LIMIT = 64;
+/** A connection that moves no byte in either direction for this long is closed. */
+const IDLE_LIMIT_MS = 600_000;
+
+export interface Relay extends Listener {
+  /** Where participants dial: `unix:/path` or `tcp:127.0.0.1:port`. */
+  readonly address: string;
+}
+
+interface RelayOptions {
+  readonly at: { readonly unix: string } | { readonly tcp: string };
+  /** A fresh stream to the agent's participants' port. */
+  readonly connect: () => Promise<Duplex>;
+}
+
+/** Carries participants' bytes to the agent, unread and unchanged. */
+export async function openRelay(options: RelayOptions): Promise<Relay> {
+  const open = new Set<net.Socket>();
+  const onConnection = (socket: net.Socket) => {
+    if (open.size >= CONNECTION_LIMIT) return void socket.destroy();
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
+    socket.pause();
+    options.connect().then(
+      (stream) => join(socket, stream),
+      () => socket.destroy(),
+    );
+  };
+  if ('unix' in options.at) {
+    const listener = await listenUnix(options.at.unix, onConnection);
+    return { address: `unix:${options.at.unix}`, close: () => listener.close() };
+  }
+  return listenTcp(options.at.tcp, onConnection, open);
+}
+
+/** vsock carries no half-close, so the end of either side ends both. */
+function join(socket: net.Socket, stream: Duplex): void {
+  const end = () => {
+    socket.destroy();
+    stream.destroy();
+  };
+  pipeline(socket, stream, end);
+  pipeline(stream, socket, end);
+}
+
+async function listenTcp(
+  host: string,
+  onConnection: (socket: net.Socket) => void,
+  open: Set<net.Socket>,
+): Promise<Relay> {
+  const server = net.createServer({ noDelay: true }, onConnection);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${host}.`, { cause })),
+    );
+    server.listen({ host, port: 0 }, resolve);
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string')
+    throw new CocosError('INTERNAL', 'A TCP server has no port.');
+  return {
+    address: `tcp:${bound.address}:${bound.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of open) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}

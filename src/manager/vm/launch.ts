@@ -1,0 +1,157 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CocosError } from '../../errors.ts';
+import { hybridTransport } from '../../link/hybrid-vsock.ts';
+import type { Transport } from '../../link/transport.ts';
+import type { GuestExit } from '../guest.ts';
+import { type HostProcess, startHostProcess } from './host-process.ts';
+import { qemuArgs } from './qemu-args.ts';
+import { QmpClient } from './qmp.ts';
+import type { VmConfig } from './vm-config.ts';
+import { startVsockDaemon } from './vsock-daemon.ts';
+
+/** Longest path of a unix socket, less room for the port that is appended. */
+const SOCKET_PATH_LIMIT = 100;
+const QMP_LIMIT_MS = 15_000;
+const QUIT_LIMIT_MS = 5_000;
+const POLL_MS = 20;
+const LOG_TAIL = 500;
+
+export interface LaunchConfig {
+  readonly qemu: string;
+  readonly vsockDaemon: string;
+  /** Folder of the sockets; short, and of this guest alone. */
+  readonly socketDir: string;
+  /** Takes what QEMU and the daemon print. */
+  readonly hostLog: string;
+  /** All of the machine but its sockets. */
+  readonly vm: Omit<VmConfig, 'qmpPath' | 'vsock'>;
+}
+
+export interface RunningVm {
+  readonly qemu: HostProcess;
+  readonly daemon: HostProcess;
+  readonly qmp: QmpClient;
+  readonly vsock: Transport;
+  /** QEMU's end, whoever brought it about. What served it is ended by then or soon after. */
+  readonly exited: Promise<GuestExit>;
+  /** Ends the guest by QMP, without its help, and then by signals. */
+  quit(): Promise<void>;
+  /** Ends QEMU and the daemon by signals. Resolves when both are gone. */
+  kill(): Promise<void>;
+}
+
+/** Sockets of a guest in its folder. */
+export function socketPaths(socketDir: string): { qmp: string; device: string; vsock: string } {
+  const paths = {
+    qmp: `${socketDir}/qmp.sock`,
+    device: `${socketDir}/vhost.sock`,
+    vsock: `${socketDir}/v.sock`,
+  };
+  // The longest is the one of a guest's connections to the highest port.
+  if (Buffer.byteLength(`${paths.vsock}_4294967295`) > SOCKET_PATH_LIMIT) {
+    throw new CocosError('CONFIG_INVALID', `The socket folder ${socketDir} has too long a path.`);
+  }
+  return paths;
+}
+
+/**
+ * Starts a virtual machine: its vsock daemon, QEMU, and a QMP connection. Whatever was started is ended
+ * again when a later step fails.
+ *
+ * @throws CocosError VM_LAUNCH_FAILED with the end of the log, CONFIG_INVALID for values out of range
+ */
+export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
+  const paths = socketPaths(config.socketDir);
+  const vm: VmConfig = {
+    ...config.vm,
+    qmpPath: paths.qmp,
+    vsock: { kind: 'daemon', socketPath: paths.device },
+  };
+  const args = qemuArgs(vm);
+  const daemon = await startVsockDaemon({
+    program: config.vsockDaemon,
+    devicePath: paths.device,
+    udsPath: paths.vsock,
+    logPath: config.hostLog,
+  });
+  let qemu: HostProcess | null = null;
+  try {
+    qemu = await startHostProcess(config.qemu, args, config.hostLog);
+    const qmp = await connectQmp(qemu, paths.qmp, config.hostLog);
+    return runningVm({ qemu, daemon, qmp, socketDir: config.socketDir });
+  } catch (error) {
+    await qemu?.end();
+    await daemon.end();
+    throw error;
+  }
+}
+
+interface VmParts {
+  readonly qemu: HostProcess;
+  readonly daemon: HostProcess;
+  readonly qmp: QmpClient;
+  readonly socketDir: string;
+}
+
+/** The handle of a machine whose parts run. */
+export function runningVm({ qemu, daemon, qmp, socketDir }: VmParts): RunningVm {
+  const exited = qemu.exited.then(async (exit) => {
+    qmp.close();
+    await daemon.end();
+    return exit;
+  });
+  const kill = async (): Promise<void> => {
+    await qemu.end();
+    await exited;
+  };
+  return {
+    qemu,
+    daemon,
+    qmp,
+    exited,
+    vsock: hybridTransport(socketPaths(socketDir).vsock),
+    kill,
+    quit: async () => {
+      // QEMU may end before it answers, which is what was asked for.
+      await qmp.execute('quit', {}, QUIT_LIMIT_MS).catch(() => undefined);
+      const timeout = new AbortController();
+      await Promise.race([
+        exited,
+        sleep(QUIT_LIMIT_MS, undefined, { signal: timeout.signal }).catch(() => undefined),
+      ]);
+      timeout.abort();
+      await kill();
+    },
+  };
+}
+
+async function connectQmp(qemu: HostProcess, path: string, logPath: string): Promise<QmpClient> {
+  let exit: GuestExit | null = null;
+  qemu.exited.then((value) => {
+    exit = value;
+  }, undefined);
+  const deadline = performance.now() + QMP_LIMIT_MS;
+  for (;;) {
+    if (exit !== null || performance.now() > deadline) {
+      const why = exit === null ? 'QEMU does not answer.' : 'QEMU ended at once.';
+      throw new CocosError('VM_LAUNCH_FAILED', why, { details: { log: logPath, tail: tailOf(logPath) } });
+    }
+    if (existsSync(path)) {
+      try {
+        return await QmpClient.connect(path, deadline - performance.now());
+      } catch {
+        // The socket is there a moment before QEMU listens at it.
+      }
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+function tailOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').slice(-LOG_TAIL);
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { utf8 } from '../crypto/bytes.ts';
+import { CocosError } from '../errors.ts';
+import { decodeMsgpack, encodeMsgpack } from '../link/msgpack.ts';
+import { Cause } from '../machines/common.ts';
+import { Digest } from '../machines/manifest.ts';
+
+/** Bodies that participants and agent exchange under the keys of a session, as msgpack. */
+
+export const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
+
+export const SealedRequest = z.discriminatedUnion('method', [
+  z.strictObject({ method: z.literal('status') }),
+  z.strictObject({
+    method: z.literal('transfer.open'),
+    input: z.string().max(128),
+    size: z.int().min(0),
+    digest: Digest,
+  }),
+  z.strictObject({ method: z.literal('transfer.finish'), transferId: z.string().max(64) }),
+  z.strictObject({ method: z.literal('transfer.abort'), transferId: z.string().max(64) }),
+  z.strictObject({ method: z.literal('run.start') }),
+  z.strictObject({ method: z.literal('computation.stop') }),
+  z.strictObject({ method: z.literal('result.open') }),
+  z.strictObject({ method: z.literal('result.confirm') }),
+  z.strictObject({ method: z.literal('session.close') }),
+]);
+export type SealedRequest = z.infer<typeof SealedRequest>;
+
+/** What every participant may know of the computation. */
+export const ComputationStatus = z.strictObject({
+  state: z.string(),
+  inputs: z.record(z.string(), z.strictObject({ status: z.string(), size: z.number() })),
+  result: z.strictObject({ digest: z.string(), size: z.number() }).nullable(),
+  exitCode: z.number().nullable(),
+  cause: Cause.nullable(),
+});
+export type ComputationStatus = z.infer<typeof ComputationStatus>;
+
+export const TransferOpened = z.strictObject({
+  transferId: z.string(),
+  aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
+  segmentSize: z.int().min(1),
+  /** Segments that the agent holds already; the sender goes on with this index. */
+  firstSegment: z.int().min(0),
+  /** Counts the times that this transfer was opened; each has a key of its own. */
+  attempt: z.int().min(1),
+});
+export type TransferOpened = z.infer<typeof TransferOpened>;
+
+export const TransferFinished = z.strictObject({ digest: Digest, size: z.int().min(0) });
+export type TransferFinished = z.infer<typeof TransferFinished>;
+
+export const ResultOpened = z.strictObject({
+  computationId: z.string(),
+  ticket: Bytes,
+  aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
+  segmentSize: z.int().min(1),
+  segments: z.int().min(1),
+  size: z.int().min(0),
+  sealedKey: z.strictObject({ kem: z.enum(['x-wing', 'x25519']), enc: Bytes, ciphertext: Bytes }),
+  receipt: Bytes,
+  signature: Bytes,
+  agentSigningKey: Bytes,
+});
+export type ResultOpened = z.infer<typeof ResultOpened>;
+
+export const SessionGreeting = z.strictObject({ version: z.string(), status: ComputationStatus });
+
+export const FollowItem = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('status'), status: ComputationStatus }),
+  z.strictObject({ kind: z.literal('log'), stream: z.enum(['stdout', 'stderr']), line: z.string() }),
+]);
+export type FollowItem = z.infer<typeof FollowItem>;
+
+const SealedAnswer = z.union([
+  z.strictObject({ ok: z.literal(true), value: z.unknown() }),
+  z.strictObject({ ok: z.literal(false), error: Cause }),
+]);
+
+/** Associated data of sealed bodies, so that one cannot be passed off as another. */
+export const ASSOCIATED = {
+  call: utf8('call'),
+  answer: (sequence: number) => utf8(`answer ${sequence}`),
+  follow: utf8('follow'),
+  greeting: utf8('greeting'),
+  item: utf8('item'),
+} as const;
+
+/** Label of the sub-channel of a followed computation. */
+export function followLabel(sequence: number): string {
+  return `follow ${sequence}`;
+}
+
+export function encodeBody(value: unknown): Uint8Array {
+  return encodeMsgpack(value);
+}
+
+/** @throws CocosError INPUT_INVALID when the opened body is not what it should be. */
+export function decodeBody<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
+  const parsed = schema.safeParse(decodeMsgpack(bytes));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CocosError(
+    'INPUT_INVALID',
+    `A sealed body is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}
+
+/** The value of an answer. @throws CocosError the error that the agent sealed. */
+export function decodeAnswer<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
+  const answer = decodeBody(SealedAnswer, bytes);
+  if (!answer.ok) {
+    const { code, message, details } = answer.error;
+    throw new CocosError(code, message, details === undefined ? {} : { details });
+  }
+  const parsed = schema.safeParse(answer.value);
+  if (parsed.success) return parsed.data;
+  throw new CocosError('INPUT_INVALID', 'The agent answered in an unknown form.');
+}

@@ -1,0 +1,19 @@
+import { launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import { HOST_PORTS } from './ports.ts';
+import { buildTestImage } from './test-image.ts';
+
+/** Starts a guest, waits until it is up, and dies as if killed. Argument: folder for sockets and console. */
+
+const [folder] = process.argv.slice(2);
+if (folder === undefined) throw new Error('usage: launch-and-die FOLDER');
+const guest = await launchVmGuest({
+  image: buildTestImage('test/guest/vsock-agent.ts', 'eos-vsock-test'),
+  vcpus: 1,
+  vcpuType: 'EPYC-v3',
+  memoryMiB: 512,
+  accelerator: 'auto',
+  socketDir: folder,
+  logFile: `${folder}/console.log`,
+  notice: () => undefined,
+});
+await guest.transport.listen(HOST_PORTS.ready, () => process.kill(process.pid, 'SIGKILL'));

@@ -1,0 +1,39 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ImageFiles } from '../../src/manager/launch-plan.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Why guests cannot be started here, or null. */
+export function whyNoGuests(): string | null {
+  if (spawnSync('qemu-system-x86_64', ['--version']).status !== 0) return 'there is no QEMU';
+  if (spawnSync('dpkg-deb', ['--version']).status !== 0) return 'the image needs dpkg-deb to be built';
+  return null;
+}
+
+/**
+ * Builds the EOS image with another entry script in place of the agent; quick when it is there already.
+ *
+ * @param agent path relative to the repository
+ */
+export function buildTestImage(agent: string, name: string): ImageFiles {
+  const folder = join(ROOT, 'build', name);
+  const build = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', 'eos/build.ts', '--agent', agent, '--out', folder],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+    },
+  );
+  if (build.status !== 0) throw new Error(`building the test image failed: ${build.stdout}${build.stderr}`);
+  return {
+    firmware: join(folder, 'bios.bin'),
+    kernel: join(folder, 'vmlinuz'),
+    initrd: join(folder, 'initrd.img'),
+    rootImage: join(folder, 'root.img'),
+    commandLine: readFileSync(join(folder, 'cmdline'), 'utf8'),
+  };
+}

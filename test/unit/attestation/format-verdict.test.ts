@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { formatVerdict, verdictToJson } from '../../../src/attestation/format-verdict.ts';
+import { CheckList, type Verdict } from '../../../src/attestation/verdict.ts';
+import { claims } from '../../fakes/emulated-host.ts';
+
+function verdict(change: Partial<Verdict> = {}, fill: (checks: CheckList) => void = () => {}): Verdict {
+  const list = new CheckList();
+  fill(list);
+  return {
+    outcome: 'rejected',
+    platform: 'snp',
+    emulated: false,
+    evidenceDigest: `sha256:${'0'.repeat(64)}`,
+    ...list.finish(),
+    ...change,
+  };
+}
+
+describe('formatVerdict', () => {
+  it('says EMULATED wherever the platform is emulated, known or not', () => {
+    expect(formatVerdict(verdict({ platform: 'emulated', emulated: true }))).toContain('EMULATED');
+    expect(formatVerdict(verdict({ platform: 'unknown', emulated: true }))).toContain('EMULATED');
+    expect(formatVerdict(verdict())).not.toContain('EMULATED');
+  });
+
+  it('has a line for each check, with expected and found where it failed', () => {
+    const text = formatVerdict(
+      verdict({}, (checks) => {
+        checks.equal('launch.kernel', 'good', 'bad');
+        checks.notChecked('dice.chain', 'there is none');
+      }),
+    );
+    expect(text).toMatch(/FAILED +launch\.kernel +expected good, found bad/);
+    expect(text).toMatch(/- +dice\.chain +not checked: there is none/);
+    expect(text).toContain('rejected for: launch.kernel');
+  });
+
+  it('lets no control character of the evidence reach the terminal', () => {
+    const text = formatVerdict(
+      verdict({}, (checks) => checks.equal('launch.eos-version', 'eos-1', 'x\u001b[2J\n\u202etrue')),
+    );
+    expect(text).not.toContain('\u001b');
+    expect(text).not.toContain('\u202e');
+    expect(text).toContain('found x?[2J??true');
+  });
+});
+
+describe('verdictToJson', () => {
+  it('is plain JSON with byte strings in hex', () => {
+    const json = verdictToJson(verdict({ claims: { ...claims, kemKeys: [...claims.kemKeys] } }));
+    expect(JSON.parse(JSON.stringify(json))).toEqual(json);
+    expect(json).toMatchObject({
+      outcome: 'rejected',
+      claims: { bootId: '01'.repeat(16), platform: 'emulated' },
+    });
+  });
+});
+
+describe('CheckList', () => {
+  it('rejects when a required check was never made', () => {
+    expect(new CheckList().finish().failures).toContain('report.signature');
+  });
+
+  it('keeps the first failure of a check', () => {
+    const list = new CheckList();
+    list.equal('report.product', 'a', 'b');
+    list.equal('report.product', 'a', 'a');
+    expect(list.finish().failures).toEqual(['report.product']);
+  });
+});

@@ -1,0 +1,13 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Where the published vectors lie: beside the checkout, since the project stores no copy of them. */
+export function vectorsDir(): string {
+  return fileURLToPath(new URL('../../shared/vectors', import.meta.url));
+}
+
+/** Whether they are there; suites that need them skip otherwise, and say so. */
+export const hasVectors = existsSync(vectorsDir());
+
+if (!hasVectors)
+  console.warn(`vectors are missing at ${vectorsDir()}: the suites that read them are skipped`);
