@@ -1,6 +1,5 @@
 import type { PinnedPackage } from '../../eos/unpack.ts';
 
-export function cacheFolder(): string;
 export function ensurePinnedPackages(options?: { log?: (line: string) => void; uses?: readonly string[] }): {
   packages: PinnedPackage[];
   fetched: number;

@@ -11,7 +11,7 @@ const WISHES = new URL('../../eos/packages.json', import.meta.url);
 const LOCK = new URL('../../eos/packages.lock.json', import.meta.url);
 
 /** Folder of everything fetched or measured once: COCOSAI_CACHE, else below the user's cache folder. */
-export function cacheFolder() {
+function cacheFolder() {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   return process.env.COCOSAI_CACHE || join(base, 'cocosai');
 }
@@ -152,7 +152,7 @@ const lockEntry = (wish, found) => ({
 });
 
 /** Writes `eos/packages.lock.json` anew with the newest version of every package. */
-export function refreshLock({ log = console.log } = {}) {
+function refreshLock({ log = console.log } = {}) {
   const { groups, packages: wishes } = readJson(WISHES);
   const aptOf = aptByGroup(groups);
   const packages = wishes.map((wish) => lockEntry(wish, newest(aptOf(wish.group), wish)));

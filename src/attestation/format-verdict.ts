@@ -5,7 +5,7 @@ import type { Check, CheckOutcome, Verdict } from './verdict.ts';
 
 const MARKS: Readonly<Record<CheckOutcome, string>> = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
 /** Longer values are shortened in the table, never in the JSON form. */
-const MAX_VALUE_CHARACTERS = 64;
+const MAX_VALUE_CHARACTERS = 128;
 
 /** One line without control characters: names and versions in evidence are not trusted with a terminal. */
 function printable(text: string): string {

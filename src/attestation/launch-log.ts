@@ -28,7 +28,7 @@ export const FirmwareLayout = z.strictObject({
 });
 export type FirmwareLayout = z.infer<typeof FirmwareLayout>;
 
-export const Firmware = z.strictObject({
+const Firmware = z.strictObject({
   /** A label for people: nothing measures it and nothing is compared with it. */
   name: z.string().min(1).max(200),
   /** Launch digest, hex, after the firmware's pages and its sections up to the kernel hashes page. */

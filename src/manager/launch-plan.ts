@@ -10,7 +10,7 @@ import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import type { ManagerConfig } from './config.ts';
 
 /** vCPU model given to QEMU and to the launch measurement. */
-export const VCPU_TYPE = 'EPYC-v4';
+export const VCPU_TYPE = 'EPYC-v3';
 /** SEV_FEATURES: SNP active, nothing else. */
 const GUEST_FEATURES = 0x1;
 

@@ -6,6 +6,7 @@ export const GUEST_PORTS = {
   lag: 7013,
   inspect: 7014,
   exit: 7015,
+  reopened: 7016,
 } as const;
 /** `silent` has no listener. */
 export const HOST_PORTS = { ready: 9000, silent: 9999 } as const;

@@ -83,6 +83,7 @@ async function inspect(): Promise<object> {
     (error: unknown) => CocosError.from(error).code,
   );
   return {
+    listening: await listenTwice(),
     python: python.stdout.trim(),
     pythonMs,
     shell,
@@ -96,6 +97,21 @@ async function inspect(): Promise<object> {
     uptime: text('/proc/uptime'),
     memory: text('/proc/meminfo').split('\n').slice(0, 3),
   };
+}
+
+/** What a second listener at a port is told, and whether the port serves again after a close. */
+async function listenTwice(): Promise<string[]> {
+  const told: string[] = [];
+  const first = listenVsock(GUEST_PORTS.reopened, (socket) => socket.end('first'));
+  try {
+    listenVsock(GUEST_PORTS.reopened, () => undefined);
+    told.push('no refusal');
+  } catch (error) {
+    told.push(CocosError.from(error).code);
+  }
+  await first.close();
+  listenVsock(GUEST_PORTS.reopened, (socket) => socket.write('second\n'));
+  return told;
 }
 
 const hello = await connectVsock(CID_HOST, HOST_PORTS.ready, { timeoutMs: 10_000 });

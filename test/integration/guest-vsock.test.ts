@@ -148,7 +148,8 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
 
   it('gives the agent what it needs and nothing more', async () => {
     const found = JSON.parse(await readLine(await open(GUEST_PORTS.inspect)));
-    console.info(found);
+    expect(found.listening).toEqual(['HOST_PORT_TAKEN']);
+    expect(await readLine(await open(GUEST_PORTS.reopened))).toBe('second');
     expect(found.python).toBe('3');
     expect(found.shell).toBe('refused');
     expect(found.refused).toBe('VSOCK_CONNECT');

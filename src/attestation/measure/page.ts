@@ -5,7 +5,7 @@ import type { AttestationHashes } from '../crypto-port.ts';
  */
 
 export const PAGE_BYTES = 4096;
-export const LAUNCH_DIGEST_BYTES = 48;
+const LAUNCH_DIGEST_BYTES = 48;
 const PAGE_INFO_BYTES = 0x70;
 
 /** PAGE_TYPE of SNP_LAUNCH_UPDATE. */

@@ -24,7 +24,7 @@ const PSS_PARAMETERS: readonly string[] = [`3034${PSS_FIELDS}`, `3039${PSS_FIELD
 /** Extensions that may be critical because they are understood: keyUsage and basicConstraints. */
 const KNOWN_CRITICAL: readonly string[] = ['2.5.29.15', '2.5.29.19'];
 
-export function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
+function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
   return algorithm.oid === OID_RSASSA_PSS && PSS_PARAMETERS.includes(bytesToHex(algorithm.parameters));
 }
 

@@ -109,10 +109,8 @@ function probeKey(options: AcceleratorOptions): string {
 }
 
 function memoryFile(): string {
-  // biome-ignore-start lint/complexity/useLiteralKeys: index signatures are read by index.
   const base = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
   return join(process.env['COCOSAI_CACHE'] || join(base, 'cocosai'), 'accelerator.json');
-  // biome-ignore-end lint/complexity/useLiteralKeys: see above.
 }
 
 /** What is remembered; a file that is missing or damaged counts as nothing. */

@@ -27,7 +27,6 @@ export function findVsockDaemon(imageFolder: string): string {
 }
 
 function onPath(name: string): string | null {
-  // biome-ignore lint/complexity/useLiteralKeys: index signatures are read by index.
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
   for (const folder of folders) {
     const found = executable(join(folder, name));
