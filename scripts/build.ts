@@ -34,4 +34,6 @@ const reference = {
 };
 await writeFile(path.join(DIST, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`);
 const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;
-console.log(`build: 3 programs, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+console.log(
+  `build: 3 programs, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
+);

@@ -11,7 +11,10 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
 /** What each task needs, and the steps it runs. `...` stands for the caller's own arguments. */
 const TASKS = {
-  demo: { host: (args) => (args.includes('--process') ? 'process' : 'demo'), steps: ['build', 'eos', 'tsx scripts/demo.ts ...'] },
+  demo: {
+    host: (args) => (args.includes('--process') ? 'process' : 'demo'),
+    steps: ['build', 'eos', 'tsx scripts/demo.ts ...'],
+  },
   test: { host: () => 'test', steps: ['build', 'eos', 'tsx scripts/test.ts ...'] },
   'test:quick': { host: () => 'process', steps: ['build', 'tsx scripts/test.ts --quick ...'] },
   check: { steps: ['tsx scripts/check.ts ...'] },
