@@ -35,18 +35,43 @@ interface ErrorRow {
   readonly doc: string;
 }
 
-const row = (grpc: number, action: ErrorAction, exit: ExitCode, doc: string): ErrorRow => ({ grpc, action, exit, doc });
+const row = (grpc: number, action: ErrorAction, exit: ExitCode, doc: string): ErrorRow => ({
+  grpc,
+  action,
+  exit,
+  doc,
+});
 
 /** Every code of the project. Rows are grouped by area; a new code goes to the end of its area. */
 export const ERRORS = {
   // Input and state
-  INPUT_INVALID: row(3, 'fix', EXIT.data, 'A value that was sent or read does not have the form it must have.'),
-  USAGE: row(3, 'fix', EXIT.usage, 'The command line has an unknown option, a missing argument or a bad value.'),
+  INPUT_INVALID: row(
+    3,
+    'fix',
+    EXIT.data,
+    'A value that was sent or read does not have the form it must have.',
+  ),
+  USAGE: row(
+    3,
+    'fix',
+    EXIT.usage,
+    'The command line has an unknown option, a missing argument or a bad value.',
+  ),
   FILE_NOT_FOUND: row(5, 'fix', EXIT.noInput, 'A file named on the command line does not exist.'),
-  FILE_UNREADABLE: row(3, 'fix', EXIT.io, 'A file exists but cannot be read or does not hold what was expected.'),
+  FILE_UNREADABLE: row(
+    3,
+    'fix',
+    EXIT.io,
+    'A file exists but cannot be read or does not hold what was expected.',
+  ),
   FILE_EXISTS: row(6, 'fix', EXIT.cannotCreate, 'The output file is there already and is not overwritten.'),
   CONFIG_INVALID: row(3, 'fix', EXIT.config, 'A setting has a value that is not allowed.'),
-  STATE_EVENT_ILLEGAL: row(9, 'fix', EXIT.failed, 'The event is not allowed in the present state; the legal ones are listed.'),
+  STATE_EVENT_ILLEGAL: row(
+    9,
+    'fix',
+    EXIT.failed,
+    'The event is not allowed in the present state; the legal ones are listed.',
+  ),
   LIMIT_EXCEEDED: row(8, 'fix', EXIT.failed, 'A size, count or time limit was exceeded.'),
   DEADLINE_EXCEEDED: row(4, 'retry', EXIT.temporary, 'The operation did not end in the time it was given.'),
   CANCELLED: row(1, 'retry', EXIT.failed, 'The operation was cancelled by the caller.'),
@@ -59,8 +84,18 @@ export const ERRORS = {
   ENCLAVE_FAILED: row(9, 'stop', EXIT.failed, 'The enclave has failed; its cause is given.'),
   // Host
   HOST_QEMU_MISSING: row(9, 'fix', EXIT.unavailable, 'No QEMU was found on the host.'),
-  HOST_IMAGE_MISSING: row(9, 'fix', EXIT.unavailable, 'The EOS image was not found; build it with npm run eos.'),
-  HOST_VSOCK_MISSING: row(9, 'fix', EXIT.unavailable, 'Neither the kernel nor vhost-device-vsock offers a vsock device.'),
+  HOST_IMAGE_MISSING: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'The EOS image was not found; build it with npm run eos.',
+  ),
+  HOST_VSOCK_MISSING: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'Neither the kernel nor vhost-device-vsock offers a vsock device.',
+  ),
   HOST_DISK_FULL: row(8, 'fix', EXIT.cannotCreate, 'The host has too little disk space for the enclave.'),
   HOST_PORT_TAKEN: row(6, 'fix', EXIT.unavailable, 'The address to listen on is taken by another process.'),
   VM_LAUNCH_FAILED: row(13, 'retry', EXIT.failed, 'The virtual machine could not be started.'),
@@ -75,22 +110,57 @@ export const ERRORS = {
   VSOCK_CONNECT: row(14, 'retry', EXIT.unavailable, 'A vsock connection could not be made.'),
   // Manifest and keys
   MANIFEST_INVALID: row(3, 'fix', EXIT.data, 'The manifest is not valid JSON of the documented form.'),
-  MANIFEST_DIGEST_MISMATCH: row(7, 'stop', EXIT.rejected, 'The enclave holds another manifest than the one agreed to.'),
+  MANIFEST_DIGEST_MISMATCH: row(
+    7,
+    'stop',
+    EXIT.rejected,
+    'The enclave holds another manifest than the one agreed to.',
+  ),
   KEY_FILE_INVALID: row(3, 'fix', EXIT.data, 'A key file is damaged or is not a key file.'),
-  KEY_FILE_PERMISSIONS: row(7, 'fix', EXIT.denied, 'A key file can be read by others; its mode must be 0600.'),
+  KEY_FILE_PERMISSIONS: row(
+    7,
+    'fix',
+    EXIT.denied,
+    'A key file can be read by others; its mode must be 0600.',
+  ),
   KEY_PASSPHRASE: row(7, 'fix', EXIT.denied, 'The passphrase does not open the key file.'),
   KEY_NOT_IN_MANIFEST: row(7, 'fix', EXIT.denied, 'The key has no part, or not this one, in the manifest.'),
   // Sessions, transfers, crypto
-  CRYPTO_OPEN_FAILED: row(15, 'stop', EXIT.rejected, 'Sealed bytes do not open: altered, or sealed to another key.'),
-  CRYPTO_KEY_INVALID: row(3, 'stop', EXIT.rejected, 'A public key or encapsulated key is malformed or of low order.'),
+  CRYPTO_OPEN_FAILED: row(
+    15,
+    'stop',
+    EXIT.rejected,
+    'Sealed bytes do not open: altered, or sealed to another key.',
+  ),
+  CRYPTO_KEY_INVALID: row(
+    3,
+    'stop',
+    EXIT.rejected,
+    'A public key or encapsulated key is malformed or of low order.',
+  ),
   STREAM_TRUNCATED: row(15, 'stop', EXIT.rejected, 'A segment stream ended before its last segment.'),
   STREAM_TRAILING: row(15, 'stop', EXIT.rejected, 'A segment stream went on after its last segment.'),
   SESSION_SIGNATURE: row(16, 'stop', EXIT.denied, 'The signature of a session opening is wrong.'),
   SESSION_REPLAYED: row(16, 'stop', EXIT.denied, 'A session opening or message was seen before.'),
-  SESSION_NOT_FOUND: row(16, 'retry', EXIT.temporary, 'The session is unknown or has expired; open a new one.'),
-  SESSION_EVIDENCE: row(16, 'retry', EXIT.temporary, 'The session refers to evidence this agent did not give or that is stale.'),
+  SESSION_NOT_FOUND: row(
+    16,
+    'retry',
+    EXIT.temporary,
+    'The session is unknown or has expired; open a new one.',
+  ),
+  SESSION_EVIDENCE: row(
+    16,
+    'retry',
+    EXIT.temporary,
+    'The session refers to evidence this agent did not give or that is stale.',
+  ),
   TRANSFER_NOT_FOUND: row(5, 'fix', EXIT.failed, 'The transfer is unknown.'),
-  TRANSFER_DIGEST_MISMATCH: row(3, 'fix', EXIT.data, 'The bytes received do not have the digest in the manifest.'),
+  TRANSFER_DIGEST_MISMATCH: row(
+    3,
+    'fix',
+    EXIT.data,
+    'The bytes received do not have the digest in the manifest.',
+  ),
   TRANSFER_SIZE_MISMATCH: row(3, 'fix', EXIT.data, 'The bytes received are more or fewer than declared.'),
   INPUT_NOT_EXPECTED: row(9, 'fix', EXIT.failed, 'The input is not in the manifest or was taken in already.'),
   RESULT_NOT_READY: row(9, 'retry', EXIT.temporary, 'The computation has no result yet.'),
@@ -99,16 +169,36 @@ export const ERRORS = {
   ARCHIVE_UNSAFE: row(3, 'fix', EXIT.data, 'An archive holds a path, link or size that is not allowed.'),
   ALGORITHM_INVALID: row(3, 'fix', EXIT.data, 'The algorithm cannot be started in its declared kind.'),
   ALGORITHM_FAILED: row(9, 'fix', EXIT.failed, 'The algorithm ended with an error.'),
-  ALGORITHM_LIMIT: row(8, 'fix', EXIT.failed, 'The algorithm exceeded its time, memory, process or disk limit.'),
+  ALGORITHM_LIMIT: row(
+    8,
+    'fix',
+    EXIT.failed,
+    'The algorithm exceeded its time, memory, process or disk limit.',
+  ),
   SANDBOX_UNAVAILABLE: row(13, 'fix', EXIT.unavailable, 'The sandbox cannot be set up on this machine.'),
-  COMPUTATION_FAILED: row(9, 'stop', EXIT.failed, 'The computation has failed or was stopped; its cause is given.'),
+  COMPUTATION_FAILED: row(
+    9,
+    'stop',
+    EXIT.failed,
+    'The computation has failed or was stopped; its cause is given.',
+  ),
   // Attestation
   EVIDENCE_INVALID: row(3, 'stop', EXIT.io, 'Evidence cannot be parsed.'),
   EVIDENCE_UNAVAILABLE: row(14, 'retry', EXIT.temporary, 'The platform did not give a report.'),
-  ATTEST_REJECTED: row(7, 'stop', EXIT.rejected, 'Appraisal rejected the evidence; the failed checks are listed.'),
+  ATTEST_REJECTED: row(
+    7,
+    'stop',
+    EXIT.rejected,
+    'Appraisal rejected the evidence; the failed checks are listed.',
+  ),
   POLICY_INVALID: row(3, 'fix', EXIT.io, 'The appraisal policy is not valid.'),
   REFERENCE_INVALID: row(3, 'fix', EXIT.io, 'The reference values are not valid.'),
-  MEASURE_UNSUPPORTED: row(9, 'fix', EXIT.failed, 'The launch cannot be measured: firmware or vCPU type does not allow it.'),
+  MEASURE_UNSUPPORTED: row(
+    9,
+    'fix',
+    EXIT.failed,
+    'The launch cannot be measured: firmware or vCPU type does not allow it.',
+  ),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -95,7 +95,8 @@ function runEffect(agent: Agent) {
         onLog: (stream, line) => agent.logs.add(stream, line),
         signal,
       });
-      for (const limit of exit.notEnforced) agent.logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
+      for (const limit of exit.notEnforced)
+        agent.logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
       // Inputs have done their duty; what is not there any more cannot leak.
       await agent.inputs.clear();
       if (exit.limit !== undefined) {

@@ -16,7 +16,11 @@ export interface UploadTerms {
 }
 
 /** Segment parameters of one attempt of an upload, alike at both ends of the session's channel. */
-export function uploadSegments(channel: SealedChannel, aead: AeadName, terms: UploadTerms): SegmentParameters {
+export function uploadSegments(
+  channel: SealedChannel,
+  aead: AeadName,
+  terms: UploadTerms,
+): SegmentParameters {
   const { id, input, size, digest, attempt } = terms;
   return {
     key: channel.exportKey(`upload ${id} ${attempt}`),

@@ -49,7 +49,8 @@ export function readMessage(stream: Duplex): Promise<unknown> {
       stream.off('data', onData).off('error', onEnd).off('close', onEnd);
       end();
     };
-    const onEnd = () => settle(() => reject(new CocosError('LINK_LOST', 'The stream ended before a message.')));
+    const onEnd = () =>
+      settle(() => reject(new CocosError('LINK_LOST', 'The stream ended before a message.')));
     const onData = (chunk: Buffer) => {
       try {
         for (const message of reader.push(chunk)) {
@@ -69,7 +70,8 @@ export async function requestReport(stream: Duplex, reportData: Uint8Array | nul
   try {
     writeMessage(stream, { reportData } satisfies ReportRequest);
     const answer = ReportAnswer.safeParse(await readMessage(stream));
-    if (!answer.success) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered in an unknown form.');
+    if (!answer.success)
+      throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered in an unknown form.');
     if (!answer.data.ok) {
       const { code, message } = answer.data.error;
       throw new CocosError('EVIDENCE_UNAVAILABLE', `The host gave no report: ${code}: ${message}`);

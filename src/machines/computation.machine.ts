@@ -243,5 +243,3 @@ export const computationMachine = setup({
     stopped: {},
   },
 });
-
-export type ComputationMachine = typeof computationMachine;

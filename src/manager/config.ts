@@ -77,7 +77,6 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
 
 function defaultRunDir(environment: NodeJS.ProcessEnv, isRoot: boolean): string {
   if (isRoot) return '/run/cocosai';
-  // biome-ignore lint/complexity/useLiteralKeys: index signatures are read by index.
   const runtime = environment['XDG_RUNTIME_DIR'];
   return runtime === undefined
     ? path.join(os.tmpdir(), `cocosai-${process.getuid?.() ?? 0}`)

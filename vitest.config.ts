@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that boot virtual machines end in `.vm.test.ts` and run one after the other. */
+const vm = 'test/**/*.vm.test.ts';
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm] } },
+      {
+        extends: true,
+        test: {
+          name: 'vm',
+          include: [vm],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
