@@ -135,6 +135,7 @@ function sealEffect(agent: Agent) {
           resultDigest: digest,
           resultSize: size,
           evidenceDigest: sha256Text(claims),
+          platform: agent.reportProvider.platform,
           runtime: run.runtime,
           exitCode: run.exitCode,
           startedAt: new Date(run.startedMs).toISOString(),

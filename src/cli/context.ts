@@ -3,7 +3,7 @@ import path from 'node:path';
 import { decodePrivateKeyFile, isPrivateKeyFileSealed } from '../crypto/key-file.ts';
 import { CocosError } from '../errors.ts';
 import { Manifest } from '../machines/manifest.ts';
-import { parseAddress, type TlsFiles } from '../rpc/address.ts';
+import { defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { ControlClient } from './control-client.ts';
 import { readInput, readJson } from './files.ts';
 
@@ -24,7 +24,7 @@ export function controlClient(options: GlobalOptions, environment: NodeJS.Proces
     key: options.tlsKey ?? setting('COCOSAI_TLS_KEY'),
     authority: options.tlsCa ?? setting('COCOSAI_TLS_CA'),
   };
-  const runDir = setting('COCOSAI_RUN_DIR') ?? '/run/cocosai';
+  const runDir = setting('COCOSAI_RUN_DIR') ?? defaultRunDir(environment);
   const address =
     options.manager ?? setting('COCOSAI_MANAGER') ?? `unix:${path.join(runDir, 'manager.sock')}`;
   return new ControlClient(parseAddress(address), tls);

@@ -28,6 +28,8 @@ export const Receipt = z.strictObject({
   resultSize: z.int().min(0),
   /** Over the evidence, or the claims, that name the signing key. */
   evidenceDigest: DigestText,
+  /** What the agent found itself on; the evidence proves it. */
+  platform: z.enum(['snp', 'tdx', 'emulated']),
   runtime: z.string().max(256),
   /** Null when a signal ended the algorithm. */
   exitCode: z.int().min(0).max(255).nullable(),

@@ -15,6 +15,8 @@ interface LinkStreamHandlers {
   readonly hello: Hello;
   readonly now: () => number;
   readonly ack: () => number;
+  /** Whether the link is still in its greeting. */
+  readonly awaitsHello: () => boolean;
   readonly onHello: (hello: Hello) => void;
   readonly onAck: (seq: number) => void;
   readonly onSequenced: (frame: Frame) => void;
@@ -35,7 +37,6 @@ export class LinkStream {
   private unacknowledged = 0;
   private heardMs: number;
   private sentMs: number;
-  private greeted = false;
   private ended = false;
 
   constructor(duplex: Duplex, handlers: LinkStreamHandlers) {
@@ -88,14 +89,13 @@ export class LinkStream {
   }
 
   private take(frame: Frame): void {
-    if (!this.greeted) {
+    if (this.handlers.awaitsHello()) {
       const hello = Hello.safeParse(frame.body);
       if (frame.kind !== 'hello' || !hello.success)
         throw new CocosError('LINK_PROTOCOL', 'The first frame is no hello.');
       if (hello.data.protocol !== LINK_PROTOCOL) {
         throw new CocosError('LINK_PROTOCOL', `The peer speaks protocol ${hello.data.protocol}.`);
       }
-      this.greeted = true;
       return this.handlers.onHello(hello.data);
     }
     this.handlers.onAck(frame.ack);

@@ -159,6 +159,7 @@ class LinkEnd implements Link {
       },
       now: this.options.now,
       ack: () => this.received,
+      awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'greeting' }),
       onHello: (hello) => this.greet(hello),
       onAck: (seq) => this.journal.acknowledge(seq),
       onSequenced: (frame) => this.take(frame.kind, frame.seq, frame.body),

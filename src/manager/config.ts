@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { EnclaveMode } from '../machines/enclave.events.ts';
-import { type Address, parseAddress, type TlsFiles } from '../rpc/address.ts';
+import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 
 /** Settings of the manager. Every one has an environment variable and a default. */
 export interface ManagerConfig {
@@ -59,7 +59,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
   const isRoot = process.getuid?.() === 0;
   const stateDir =
     env.COCOSAI_STATE_DIR ?? (isRoot ? '/var/lib/cocosai' : path.join(os.homedir(), '.local/state/cocosai'));
-  const runDir = env.COCOSAI_RUN_DIR ?? defaultRunDir(environment, isRoot);
+  const runDir = env.COCOSAI_RUN_DIR ?? defaultRunDir(environment);
   return {
     listen: parseAddress(env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
     tls: { certificate: env.COCOSAI_TLS_CERT, key: env.COCOSAI_TLS_KEY, authority: env.COCOSAI_TLS_CA },
@@ -73,12 +73,4 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
   };
-}
-
-function defaultRunDir(environment: NodeJS.ProcessEnv, isRoot: boolean): string {
-  if (isRoot) return '/run/cocosai';
-  const runtime = environment['XDG_RUNTIME_DIR'];
-  return runtime === undefined
-    ? path.join(os.tmpdir(), `cocosai-${process.getuid?.() ?? 0}`)
-    : path.join(runtime, 'cocosai');
 }

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
 import { CocosError } from '../errors.ts';
 
@@ -67,4 +69,12 @@ function readTls(files: TlsFiles): { authority: Buffer; key: Buffer; certificate
     key: read('key', files.key),
     certificate: read('certificate', files.certificate),
   };
+}
+
+/** Folder of the manager's sockets when none is set: where both the manager and its clients look. */
+export function defaultRunDir(environment: NodeJS.ProcessEnv): string {
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0) return '/run/cocosai';
+  const runtime = environment['XDG_RUNTIME_DIR'];
+  return runtime === undefined ? path.join(tmpdir(), `cocosai-${uid}`) : path.join(runtime, 'cocosai');
 }

@@ -26,7 +26,7 @@ interface CreateOptions {
 
 const collect = (value: string, before: readonly string[]) => [...before, value];
 
-export function manifestCommands({ output }: CommandContext): Command {
+export function manifestCommands({ output, withManager }: CommandContext): Command {
   const manifest = new Command('manifest').description('what the parties of a computation agree on');
   manifest
     .command('create')
@@ -67,6 +67,20 @@ export function manifestCommands({ output }: CommandContext): Command {
       const digest = canonicalDigest(await readManifest(file));
       output.result(digest, { digest });
     });
+  manifest
+    .command('send')
+    .description('deliver a manifest to an enclave that was created without one')
+    .argument('<enclave>')
+    .argument('<file>')
+    .action((enclave: string, file: string, _: unknown, command: Command) =>
+      withManager(command, async (client) => {
+        const sent = await readManifest(file);
+        const { address } = await client.get(enclave);
+        await client.send(`${address}/computation`, { type: 'manifest.deliver', manifest: sent });
+        const digest = canonicalDigest(sent);
+        output.result(`the agent took the manifest ${digest}`, { digest });
+      }),
+    );
   return manifest;
 }
 

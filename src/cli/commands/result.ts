@@ -158,6 +158,7 @@ async function exists(file: string): Promise<boolean> {
 function describe(receipt: Receipt): string {
   return table([
     ['receipt', 'verified: signed by the agent of the enclave'],
+    ['platform', receipt.platform === 'emulated' ? 'EMULATED, not hardware' : receipt.platform],
     ['computation', receipt.computationId],
     ['manifest', receipt.manifestDigest],
     ['algorithm', receipt.algorithmDigest],

@@ -40,6 +40,7 @@ function receiptOf(change: Partial<Receipt> = {}): Receipt {
     resultDigest: sha256Text(plaintext),
     resultSize: plaintext.length,
     evidenceDigest: sha256Text(utf8('evidence')),
+    platform: 'emulated' as const,
     runtime: 'python 3.11',
     exitCode: 0,
     startedAt: '2026-01-02T03:04:05Z',
