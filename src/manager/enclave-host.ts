@@ -16,7 +16,7 @@ import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import { openRelay, type Relay } from './relay.ts';
 import { reportServer } from './report-server.ts';
 import { startGuest } from './start-guest.ts';
-import { Waiting } from './waiting.ts';
+import { Waiting } from '../link/waiting.ts';
 
 /** How long the agent has to take a command. */
 const COMMAND_TIMEOUT_MS = 15_000;

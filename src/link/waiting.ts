@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { CocosError } from '../errors.ts';
 
 /** Hands incoming streams to whoever waits for one; the newest wins, since an older one is a peer that is gone. */
 export class Waiting<T extends Duplex> {
@@ -17,6 +18,7 @@ export class Waiting<T extends Duplex> {
     this.held = stream;
   }
 
+  /** The held stream, or the next one. @throws CocosError CANCELLED when the signal aborts first */
   take(signal: AbortSignal): Promise<T> {
     const { held } = this;
     this.held = null;
@@ -25,7 +27,7 @@ export class Waiting<T extends Duplex> {
       this.taker = resolve;
       signal.addEventListener('abort', () => {
         if (this.taker === resolve) this.taker = null;
-        reject(signal.reason);
+        reject(new CocosError('CANCELLED', 'Nobody waits for a stream any more.'));
       });
     });
   }
