@@ -1,0 +1,188 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** A real manager and the real command line, as child processes, with everything of theirs in one folder. */
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const STOP_LIMIT_MS = 60_000;
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Standard output as JSON values, one for each line that is one. */
+  readonly json: readonly unknown[];
+}
+
+export interface System {
+  readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly manager: ChildProcess;
+  /** Path of a file in the system's folder. */
+  file(...names: string[]): string;
+  cli(...args: readonly string[]): Promise<CliResult>;
+  /** Starts a command that runs on; it is ended with the system. */
+  spawnCli(...args: readonly string[]): ChildProcess;
+  /** Stops the manager in order and removes the folder. Its exit code. */
+  stop(): Promise<number | null>;
+}
+
+export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<System> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'cocos-t-'));
+  const file = (...names: string[]) => path.join(folder, ...names);
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    COCOSAI_STATE_DIR: file('state'),
+    COCOSAI_RUN_DIR: file('run'),
+    ...settings,
+  };
+  const manager = spawnManager(environment, file('manager.log'));
+  const spawned: ChildProcess[] = [];
+  const spawnCli = (...args: readonly string[]) => {
+    const child = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
+      env: environment,
+    });
+    spawned.push(child);
+    return child;
+  };
+  const cli = (...args: readonly string[]) => collect(spawnCli(...args));
+  const system: System = {
+    folder,
+    environment,
+    manager,
+    file,
+    cli,
+    spawnCli,
+    stop: async () => {
+      for (const child of spawned) if (child.exitCode === null) child.kill('SIGKILL');
+      const code = await stopProcess(manager);
+      await rm(folder, { recursive: true, force: true });
+      return code;
+    },
+  };
+  await untilAnswers(system);
+  return system;
+}
+
+export function spawnManager(environment: NodeJS.ProcessEnv, logFile: string): ChildProcess {
+  const manager = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-manager.js')], {
+    env: environment,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  manager.stderr?.pipe(createWriteStream(logFile, { flags: 'a' }));
+  return manager;
+}
+
+export async function collect(child: ChildProcess): Promise<CliResult> {
+  const text = { stdout: '', stderr: '' };
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text.stdout += chunk.toString();
+  });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text.stderr += chunk.toString();
+  });
+  const [code] = await once(child, 'close');
+  const json = text.stdout.split('\n').flatMap((line) => {
+    try {
+      return line.trim() === '' ? [] : [JSON.parse(line) as unknown];
+    } catch {
+      return [];
+    }
+  });
+  return { code: typeof code === 'number' ? code : -1, ...text, json };
+}
+
+async function stopProcess(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
+    await once(child, 'exit');
+    clearTimeout(timer);
+  }
+  return child.exitCode;
+}
+
+async function untilAnswers(system: System): Promise<void> {
+  for (let attempt = 0; attempt < 40; attempt++) {
+    if (existsSync(system.file('run', 'manager.sock')) && (await system.cli('actors', 'list')).code === 0)
+      return;
+    if (system.manager.exitCode !== null) break;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const log = existsSync(system.file('manager.log')) ? readFileSync(system.file('manager.log'), 'utf8') : '';
+  await system.stop();
+  throw new Error(`the manager did not start: ${log}`);
+}
+
+/** Command lines of this machine's live processes that hold `text`. */
+export function processesWith(text: string): string[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) return [];
+    try {
+      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      return command.includes(text) ? [command] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+export interface Parties {
+  readonly manifest: string;
+  readonly policy: string;
+  readonly reference: string;
+  /** Options that a party gives to every command that speaks with an agent. */
+  trust(party: string): string[];
+}
+
+interface PartiesOptions {
+  readonly algorithm: string;
+  readonly datasets: Readonly<Record<string, string>>;
+  readonly reference: string;
+  /** More options of `manifest create`, for example limits. */
+  readonly manifest?: readonly string[];
+}
+
+/**
+ * Keys of `provider`, `consumer` and `stranger`, one manifest (all inputs are the provider's), and a policy for the
+ * system's emulated platform.
+ */
+export async function makeParties(system: System, options: PartiesOptions): Promise<Parties> {
+  const succeed = async (...args: readonly string[]) => {
+    const { code, stderr } = await system.cli(...args);
+    if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
+  };
+  for (const party of ['provider', 'consumer', 'stranger']) {
+    await succeed('keys', 'generate', party, '--out', system.folder);
+  }
+  await writeFile(system.file('algorithm'), options.algorithm);
+  const provider = system.file('provider.pub');
+  const datasets: string[] = [];
+  for (const [name, content] of Object.entries(options.datasets)) {
+    await writeFile(system.file(name), content);
+    datasets.push('--dataset', `${name}=${system.file(name)}@${provider}`);
+  }
+  const manifest = system.file('manifest.json');
+  await succeed(
+    ...['manifest', 'create', '--name', 'test', '--algorithm', `${system.file('algorithm')}@${provider}`],
+    ...datasets,
+    ...['--consumer', system.file('consumer.pub'), '--out', manifest],
+    ...(options.manifest ?? []),
+  );
+  const policy = system.file('policy.json');
+  await succeed('attestation', 'policy', '--out', policy);
+  return {
+    manifest,
+    policy,
+    reference: options.reference,
+    trust: (party) => [
+      ...['--manifest', manifest, '--key', system.file(`${party}.key`)],
+      ...['--policy', policy, '--reference', options.reference],
+    ],
+  };
+}
