@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ADDON, bundleAgent } from '../eos/agent-bundle.ts';
 import { VERSION } from '../src/version.ts';
+import { HOST_NODE } from './host-node.ts';
 
 /** Bundles the three programs into `dist/`, with the reference values of process mode beside them. */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -30,7 +31,7 @@ await writeFile(path.join(DIST, ADDON), agent.addon);
 const reference = {
   version: 1,
   eosVersion: VERSION,
-  process: { agent: sha256(agent.script), runtime: sha256(readFileSync(process.execPath)) },
+  process: { agent: sha256(agent.script), runtime: sha256(readFileSync(HOST_NODE)) },
 };
 await writeFile(path.join(DIST, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`);
 const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;

@@ -1,6 +1,7 @@
 import { type EventObject, fromCallback, type NonReducibleUnknown } from 'xstate';
-import { CocosError } from './errors.ts';
+import type { CocosError } from './errors.ts';
 import type { ClockInput } from './machines/effect.ts';
+import { fromNodeError } from './node-error.ts';
 
 /** How a process provides the effects that machines name. */
 
@@ -25,7 +26,7 @@ export function asyncEffect<TInput extends NonReducibleUnknown>(
     Promise.resolve()
       .then(() => (abort.signal.aborted ? undefined : run(input, abort.signal)))
       .catch((thrown: unknown) => {
-        if (!abort.signal.aborted) onError(CocosError.from(thrown), input);
+        if (!abort.signal.aborted) onError(fromNodeError(thrown), input);
       });
     return () => abort.abort();
   });

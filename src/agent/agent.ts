@@ -186,8 +186,9 @@ export class Agent {
 
   /** States as they change and, where wanted, log lines, until the signal. */
   async *follow(withLogs: boolean, signal: AbortSignal): AsyncGenerator<FollowItem> {
-    const queue: FollowItem[] = [{ kind: 'status', status: this.status() }];
-    if (withLogs) queue.push(...this.logs.lines());
+    // Lines first: whoever waits for a state still sees what was printed on the way to it.
+    const queue: FollowItem[] = withLogs ? [...this.logs.lines()] : [];
+    queue.push({ kind: 'status', status: this.status() });
     let wake: () => void = () => undefined;
     const push = (item: FollowItem) => {
       queue.push(item);

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { HOST_NODE } from '../../scripts/host-node.ts';
 
 /** A real manager and the real command line, as child processes, with everything of theirs in one folder. */
 
@@ -41,10 +42,11 @@ export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<Sys
     COCOSAI_RUN_DIR: file('run'),
     ...settings,
   };
+  await seedRoot(file('state'));
   const manager = spawnManager(environment, file('manager.log'));
   const spawned: ChildProcess[] = [];
   const spawnCli = (...args: readonly string[]) => {
-    const child = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
+    const child = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
       env: environment,
     });
     spawned.push(child);
@@ -61,6 +63,7 @@ export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<Sys
     stop: async () => {
       for (const child of spawned) if (child.exitCode === null) child.kill('SIGKILL');
       const code = await stopProcess(manager);
+      await keepRoot(file('state'));
       await rm(folder, { recursive: true, force: true });
       return code;
     },
@@ -69,8 +72,24 @@ export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<Sys
   return system;
 }
 
+/** Making a development root takes seconds, so the systems of all tests share the first one that was made. */
+const SHARED_ROOT = path.join(ROOT, 'build', 'test-emulated-root.json');
+
+async function seedRoot(stateDir: string): Promise<void> {
+  if (!existsSync(SHARED_ROOT)) return;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await copyFile(SHARED_ROOT, path.join(stateDir, 'emulated-root.json'));
+}
+
+async function keepRoot(stateDir: string): Promise<void> {
+  const made = path.join(stateDir, 'emulated-root.json');
+  if (existsSync(SHARED_ROOT) || !existsSync(made)) return;
+  await copyFile(made, `${SHARED_ROOT}.${process.pid}`);
+  await rename(`${SHARED_ROOT}.${process.pid}`, SHARED_ROOT);
+}
+
 export function spawnManager(environment: NodeJS.ProcessEnv, logFile: string): ChildProcess {
-  const manager = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-manager.js')], {
+  const manager = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-manager.js')], {
     env: environment,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -97,7 +116,7 @@ export async function collect(child: ChildProcess): Promise<CliResult> {
   return { code: typeof code === 'number' ? code : -1, ...text, json };
 }
 
-async function stopProcess(child: ChildProcess): Promise<number | null> {
+export async function stopProcess(child: ChildProcess): Promise<number | null> {
   if (child.exitCode === null && child.signalCode === null) {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
@@ -131,6 +150,9 @@ export function processesWith(text: string): string[] {
     }
   });
 }
+
+/** Reference values of process mode, made by the build. */
+export const PROCESS_REFERENCE = path.join(ROOT, 'dist/reference-values.json');
 
 export interface Parties {
   readonly manifest: string;

@@ -1,0 +1,167 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import {
+  type CliResult,
+  collect,
+  makeParties,
+  type Parties,
+  PROCESS_REFERENCE,
+  processesWith,
+  type System,
+  startSystem,
+} from '../harness/system.ts';
+
+/** The main job with real processes and no virtual machine. */
+
+const ALGORITHM = `
+import os, json, sys
+with open(os.path.join(os.environ["COCOS_DATASETS"], "numbers")) as f:
+    total = sum(int(line) for line in f)
+with open(os.path.join(os.environ["COCOS_RESULTS"], "sum.json"), "w") as f:
+    json.dump({"sum": total}, f)
+print("added up")
+`;
+
+function succeeded(result: CliResult): CliResult {
+  expect(result.code, result.stderr).toBe(0);
+  return result;
+}
+
+describe('the main job in process mode', () => {
+  let system: System;
+  let parties: Parties;
+
+  beforeAll(async () => {
+    system = await startSystem({ COCOSAI_MODE: 'process' });
+    const datasets = { numbers: '1\n2\n39\n' };
+    parties = await makeParties(system, { algorithm: ALGORITHM, datasets, reference: PROCESS_REFERENCE });
+  });
+
+  afterAll(async () => {
+    const { folder } = system;
+    expect(await system.stop()).toBe(0);
+    expect(processesWith(folder)).toEqual([]);
+  });
+
+  it('gives the consumer the result, and nobody else', async () => {
+    const cli = (...args: string[]) => system.cli(...args);
+    succeeded(await cli('enclave', 'create', 'job', '--manifest', parties.manifest));
+    const provider = parties.trust('provider');
+    const consumer = parties.trust('consumer');
+    succeeded(await cli('data', 'job', 'numbers', system.file('numbers'), ...provider));
+    succeeded(await cli('algo', 'job', system.file('algorithm'), ...provider));
+    const run = succeeded(await cli('run', 'job', ...consumer));
+    expect(run.stderr).toContain('added up');
+
+    const sealed = system.file('result.cocos');
+    const notConsumer = await cli('result', 'get', 'job', '--out', sealed, ...provider);
+    expect(notConsumer).toMatchObject({ code: 77, stderr: expect.stringMatching(/^KEY_NOT_IN_MANIFEST/m) });
+
+    succeeded(await cli('result', 'get', 'job', '--out', sealed, ...consumer));
+    expect(statSync(sealed).mode & 0o777).toBe(0o600);
+    const wrongKey = ['--key', system.file('provider.key'), '--out', system.file('stolen')];
+    const stolen = await cli('result', 'open', sealed, ...wrongKey);
+    expect(stolen).toMatchObject({ code: 2, stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m) });
+    expect(readdirSync(system.folder)).not.toContain('stolen');
+
+    succeeded(
+      await cli(
+        'result',
+        'open',
+        sealed,
+        '--key',
+        system.file('consumer.key'),
+        '--out',
+        system.file('opened'),
+      ),
+    );
+    expect(JSON.parse(readFileSync(system.file('opened', 'sum.json'), 'utf8'))).toEqual({ sum: 42 });
+    const state = succeeded(await cli('actors', 'list', 'enclave')).stdout;
+    expect(state).toMatch(/computation\s+computation\s+delivered/);
+  });
+
+  it('answers every command in JSON as well', async () => {
+    const nonce = 'ab'.repeat(32);
+    const evidence = system.file('evidence');
+    const policy = ['--policy', parties.policy, '--reference', parties.reference];
+    const commands: string[][] = [
+      ['keys', 'generate', 'extra', '--out', system.folder],
+      ['keys', 'show', system.file('extra.pub')],
+      ['manifest', 'show', parties.manifest],
+      ['manifest', 'digest', parties.manifest],
+      ['enclave', 'create', 'json', '--manifest', parties.manifest],
+      ['enclave', 'list'],
+      ['enclave', 'show', 'json'],
+      ['attestation', 'get', 'json', '--nonce', nonce, '--out', evidence],
+      ['attestation', 'verify', evidence, '--nonce', nonce, ...policy],
+      ['algo', 'json', system.file('algorithm'), ...parties.trust('provider')],
+      ['data', 'json', 'numbers', system.file('numbers'), ...parties.trust('provider')],
+      ['run', 'json', ...parties.trust('consumer')],
+      ['result', 'get', 'json', '--out', system.file('second.cocos'), ...parties.trust('consumer')],
+      ['result', 'verify', system.file('second.cocos'), '--evidence', evidence],
+      [
+        'result',
+        'open',
+        system.file('second.cocos'),
+        '--key',
+        system.file('consumer.key'),
+        '--out',
+        system.file('second'),
+      ],
+      ['actors', 'list'],
+      ['actors', 'show', 'manager'],
+      ['enclave', 'stop', 'json'],
+      ['enclave', 'remove', 'json'],
+    ];
+    for (const command of commands) {
+      const { code, json, stdout, stderr } = await system.cli(...command, '-o', 'json');
+      expect(code, `${command.join(' ')}: ${stderr}`).toBe(0);
+      expect(json, command.join(' ')).toHaveLength(1);
+      expect(stdout.trim().split('\n'), command.join(' ')).toHaveLength(1);
+    }
+  });
+
+  it('starts and stops by the keys that the manifest names', async () => {
+    const other = await startSystem({ COCOSAI_MODE: 'process' });
+    try {
+      const controlled = await makeParties(other, {
+        algorithm: 'import time\ntime.sleep(60)\n',
+        datasets: { numbers: '1\n' },
+        reference: PROCESS_REFERENCE,
+        manifest: ['--start', system.file('consumer.pub'), '--stop', system.file('provider.pub')],
+      });
+      const as = (party: string) => [
+        ...[
+          '--manifest',
+          controlled.manifest,
+          '--policy',
+          controlled.policy,
+          '--reference',
+          PROCESS_REFERENCE,
+        ],
+        ...['--key', system.file(`${party}.key`)],
+      ];
+      succeeded(await other.cli('enclave', 'create', 'held', '--manifest', controlled.manifest));
+      succeeded(await other.cli('algo', 'held', other.file('algorithm'), ...controlled.trust('provider')));
+      succeeded(
+        await other.cli('data', 'held', 'numbers', other.file('numbers'), ...controlled.trust('provider')),
+      );
+      const computation = async () => {
+        const List = z.array(z.looseObject({ address: z.string(), state: z.string() }));
+        const [list] = succeeded(await other.cli('actors', 'list', '-o', 'json')).json;
+        return List.parse(list).find((actor) => actor.address.endsWith('/computation'))?.state;
+      };
+      expect(await computation()).toBe('ready');
+      const run = collect(other.spawnCli('run', 'held', ...as('consumer')));
+      await expect.poll(computation, { timeout: 10_000 }).toBe('running');
+      const address =
+        succeeded(await other.cli('actors', 'list')).stdout.match(/enclave\/\w+\/computation/)?.[0] ?? '';
+      succeeded(await other.cli('actors', 'send', address, 'computation.stop'));
+      expect(await run).toMatchObject({ code: 1, stderr: expect.stringMatching(/^CANCELLED/m) });
+      expect(await computation()).toBe('stopped');
+    } finally {
+      expect(await other.stop()).toBe(0);
+    }
+  });
+});
