@@ -1,0 +1,169 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+/** The import law: who may import whom. A folder that is not listed here is a mistake. */
+
+const SRC = path.resolve(import.meta.dirname, '../src');
+
+const LAW: Readonly<
+  Record<string, { readonly own: readonly string[]; readonly packages: readonly RegExp[] }>
+> = {
+  errors: { own: [], packages: [] },
+  version: { own: [], packages: [] },
+  'node-error': { own: ['errors'], packages: [] },
+  effects: { own: ['errors', 'node-error', 'machines'], packages: [/^xstate$/] },
+  machines: { own: ['errors'], packages: [/^xstate$/, /^zod$/] },
+  crypto: { own: ['errors', 'attestation/crypto-port'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
+  attestation: { own: ['errors'], packages: [/^zod$/, /^cborg/, /^@noble\/hashes\/utils/] },
+  'attestation/emulated': {
+    own: ['errors', 'attestation', 'crypto'],
+    packages: [/^zod$/, /^node:crypto$/, /^node:util$/],
+  },
+  archive: { own: ['errors'], packages: [/^tar-stream$/, /^node:/] },
+  link: { own: ['errors', 'machines'], packages: [/^xstate$/, /^zod$/, /^msgpackr$/, /^node:/] },
+  rpc: {
+    own: ['errors', 'machines', 'link', 'crypto'],
+    packages: [/^zod$/, /^@grpc\/grpc-js$/, /^node:/, /^@bufbuild\/protobuf/],
+  },
+  manager: {
+    own: [
+      'errors',
+      'node-error',
+      'effects',
+      'version',
+      'machines',
+      'crypto',
+      'attestation',
+      'attestation/emulated',
+      'link',
+      'rpc',
+    ],
+    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/],
+  },
+  agent: {
+    own: [
+      'errors',
+      'node-error',
+      'effects',
+      'version',
+      'machines',
+      'crypto',
+      'attestation',
+      'archive',
+      'link',
+      'rpc',
+    ],
+    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/],
+  },
+  cli: {
+    own: [
+      'errors',
+      'node-error',
+      'effects',
+      'version',
+      'machines',
+      'crypto',
+      'attestation',
+      'archive',
+      'rpc',
+    ],
+    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/, /^commander$/],
+  },
+};
+
+interface SourceFile {
+  /** Path under src/ without its ending. */
+  readonly name: string;
+  /** Without comments. */
+  readonly code: string;
+  readonly imports: readonly string[];
+  /** Without those that are types alone. */
+  readonly atRuntime: readonly string[];
+}
+
+const files: readonly SourceFile[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts') && !file.startsWith(path.join('rpc', 'gen')))
+  .map((file) => {
+    const text = readFileSync(path.join(SRC, file), 'utf8');
+    const statements = [...text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^;']*?\sfrom\s+)?'([^']+)';/gm)];
+    const resolve = (specifier: string) =>
+      specifier.startsWith('.') ? path.join(path.dirname(file), specifier).replace(/\.ts$/, '') : specifier;
+    return {
+      name: file.replace(/\.ts$/, ''),
+      code: text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, ''),
+      imports: statements.map((match) => resolve(match[2] ?? '')),
+      atRuntime: statements.filter((match) => match[1] === undefined).map((match) => resolve(match[2] ?? '')),
+    };
+  });
+
+function areaOf(name: string): string {
+  if (name.startsWith('attestation/emulated/')) return 'attestation/emulated';
+  return name.split('/')[0] ?? name;
+}
+
+function isOwn(imported: string): boolean {
+  return files.some((file) => file.name === imported) || imported.startsWith('rpc/gen/');
+}
+
+function mayImport(area: string, imported: string): boolean {
+  const law = LAW[area];
+  if (law === undefined) return false;
+  if (!isOwn(imported)) return law.packages.some((pattern) => pattern.test(imported));
+  return areaOf(imported) === area || [imported, areaOf(imported)].some((target) => law.own.includes(target));
+}
+
+describe('imports', () => {
+  it('are read from the whole of src', () => {
+    expect(files.length).toBeGreaterThan(100);
+    expect(files.flatMap((file) => file.imports).length).toBeGreaterThan(400);
+  });
+
+  it('follow the law of their folder', () => {
+    const broken = files.flatMap(({ name, imports }) =>
+      imports
+        .filter((imported) => !mayImport(areaOf(name), imported))
+        .map((imported) => `${name} → ${imported}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('make no cycle', () => {
+    const graph = new Map(files.map(({ name, atRuntime }) => [name, atRuntime.filter(isOwn)]));
+    const done = new Set<string>();
+    const visit = (name: string, trail: readonly string[]): string[] | null => {
+      if (trail.includes(name)) return [...trail.slice(trail.indexOf(name)), name];
+      if (done.has(name)) return null;
+      for (const next of graph.get(name) ?? []) {
+        const cycle = visit(next, [...trail, name]);
+        if (cycle !== null) return cycle;
+      }
+      done.add(name);
+      return null;
+    };
+    for (const name of graph.keys()) expect(visit(name, [])).toBeNull();
+  });
+});
+
+describe('sources', () => {
+  it('read the environment in main and config files alone', () => {
+    const readers = files.filter(({ code }) => code.includes('process.env')).map(({ name }) => name);
+    const allowed = readers.filter((name) => /\/(main|config|find-program|accelerator)$/.test(name));
+    expect(readers).toEqual(allowed);
+  });
+
+  it('hold no clock, randomness or I/O in the machines', () => {
+    const impure = files
+      .filter(({ name }) => name.startsWith('machines/'))
+      .filter(({ code }) => /\bDate\b|Math\.random|\bprocess\.|\bconsole\.|setTimeout|\bfetch\(/.test(code))
+      .map(({ name }) => name);
+    expect(impure).toEqual([]);
+  });
+
+  it('arm no delayed transition, since those do not survive a restart', () => {
+    const delayed = files.filter(
+      ({ name, code }) => name.startsWith('machines/') && /\bafter\s*:/.test(code),
+    );
+    expect(delayed.map(({ name }) => name)).toEqual([]);
+  });
+});
