@@ -11,7 +11,7 @@ const bin = (name: string) => path.join(ROOT, 'node_modules/.bin', name);
 const CHECKS: readonly { readonly name: string; readonly command: readonly string[] }[] = [
   { name: 'types', command: [bin('tsc'), '-p', 'tsconfig.json'] },
   { name: 'types of the pure layer', command: [bin('tsc'), '-p', 'tsconfig.machines.json'] },
-  { name: 'lint and format', command: [bin('biome'), 'ci', '--error-on-warnings'] },
+  { name: 'lint and format', command: [bin('biome'), 'ci', '--error-on-warnings', '--colors=off'] },
   { name: 'contracts', command: [bin('buf'), 'lint'] },
   { name: 'unused code', command: [bin('knip'), '--no-progress'] },
   { name: 'import rules', command: [bin('vitest'), 'run', '--project', 'fast', 'test/arch.test.ts'] },

@@ -8,6 +8,7 @@ import { CocosError } from '../errors.ts';
 import { createLink, type Link } from '../link/link.ts';
 import type { MirrorSet } from '../link/mirror.ts';
 import { type Listener, PORTS } from '../link/transport.ts';
+import { Waiting } from '../link/waiting.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import type { ManagerConfig } from './config.ts';
@@ -16,7 +17,6 @@ import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import { openRelay, type Relay } from './relay.ts';
 import { reportServer } from './report-server.ts';
 import { startGuest } from './start-guest.ts';
-import { Waiting } from '../link/waiting.ts';
 
 /** How long the agent has to take a command. */
 const COMMAND_TIMEOUT_MS = 15_000;
