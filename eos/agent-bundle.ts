@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** File name of the vsock addon, in the guest beside the bundle. */
@@ -18,13 +18,15 @@ export interface AgentBundle {
  * alone: paths in it are relative to the repository.
  *
  * @param entry path of a TypeScript file, relative to the repository
+ * @param plugins for tests that put a part of their own in place of another
  */
-export async function bundleAgent(entry: string): Promise<AgentBundle> {
+export async function bundleAgent(entry: string, plugins: readonly Plugin[] = []): Promise<AgentBundle> {
   const result = await build({
     absWorkingDir: ROOT,
     entryPoints: [entry],
     bundle: true,
     write: false,
+    plugins: [...plugins],
     outfile: 'agent.mjs',
     platform: 'node',
     format: 'esm',

@@ -33,7 +33,10 @@ export interface System {
   stop(): Promise<number | null>;
 }
 
-export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<System> {
+export async function startSystem(
+  settings: NodeJS.ProcessEnv = {},
+  cliProgram: string = path.join(ROOT, 'dist/cocos-cli.js'),
+): Promise<System> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'cocos-t-'));
   const file = (...names: string[]) => path.join(folder, ...names);
   const environment: NodeJS.ProcessEnv = {
@@ -46,7 +49,7 @@ export async function startSystem(settings: NodeJS.ProcessEnv = {}): Promise<Sys
   const manager = spawnManager(environment, file('manager.log'));
   const spawned: ChildProcess[] = [];
   const spawnCli = (...args: readonly string[]) => {
-    const child = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
+    const child = spawn(HOST_NODE, [cliProgram, ...args], {
       env: environment,
     });
     spawned.push(child);
@@ -128,8 +131,9 @@ export async function stopProcess(child: ChildProcess): Promise<number | null> {
 
 async function untilAnswers(system: System): Promise<void> {
   for (let attempt = 0; attempt < 40; attempt++) {
-    if (existsSync(system.file('run', 'manager.sock')) && (await system.cli('actors', 'list')).code === 0)
-      return;
+    const elsewhere = system.environment['COCOSAI_LISTEN'] !== undefined;
+    const isOpen = elsewhere || existsSync(system.file('run', 'manager.sock'));
+    if (isOpen && (await system.cli('actors', 'list')).code === 0) return;
     if (system.manager.exitCode !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
