@@ -1,0 +1,50 @@
+import { attestationMachine } from '../src/machines/attestation.machine.ts';
+import { inert } from '../src/machines/effect.ts';
+import { transferMachine } from '../src/machines/transfer.machine.ts';
+import { effectError, type Model } from './explore.ts';
+
+const cause = { code: 'TRANSFER_DIGEST_MISMATCH', message: 'it differs' } as const;
+
+export const transferModel: Model = {
+  machine: transferMachine.provide({ actors: { check: inert(), release: inert(), clock: inert() } }),
+  input: { transferId: 't', input: 'data', participant: 'p', size: 2, digest: 'd' },
+  events: [
+    { type: 'transfer.attached' },
+    { type: 'transfer.progress', segments: 1, received: 1 },
+    { type: 'transfer.broken', atMs: 5 },
+    { type: 'transfer.received', received: 2 },
+    { type: 'transfer.checked' },
+    { type: 'transfer.refused', cause },
+    { type: 'transfer.abort' },
+    { type: 'deadline.reached' },
+    ...['check', 'release', 'clock'].map(effectError),
+  ],
+  distinguish: ({ segments, deadlineMs }) => [segments, deadlineMs],
+  invariant: (state, context) => {
+    if ((context['deadlineMs'] !== null) !== (state === 'suspended'))
+      return 'a deadline outside of suspended';
+    if ((context['cause'] !== null) !== (state === 'aborted')) return 'a cause without an end';
+    return null;
+  },
+};
+
+export const attestationModel: Model = {
+  machine: attestationMachine.provide({ actors: { collect: inert(), clock: inert() } }),
+  input: { sessionId: 's', nonce: '0'.repeat(64), atMs: 1 },
+  events: [
+    { type: 'attestation.collect' },
+    { type: 'evidence.collected', evidenceDigest: 'd', atMs: 2 },
+    { type: 'evidence.failed', cause: { code: 'EVIDENCE_UNAVAILABLE', message: 'none' } },
+    { type: 'session.opened', participant: 'p', role: 'dataset', atMs: 3 },
+    { type: 'session.used', atMs: 4 },
+    { type: 'session.closed' },
+    { type: 'deadline.reached' },
+    ...['collect', 'clock'].map(effectError),
+  ],
+  invariant: (state, context) => {
+    if (['evidenced', 'inSession'].includes(state) && context['evidenceDigest'] === null)
+      return 'no evidence';
+    if (state === 'inSession' && context['participant'] === null) return 'nobody in session';
+    return null;
+  },
+};

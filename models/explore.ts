@@ -1,0 +1,100 @@
+import type {
+  AnyEventObject,
+  AnyMachineSnapshot,
+  AnyStateMachine,
+  AnyStateNode,
+  AnyTransitionDefinition,
+} from 'xstate';
+import { getAdjacencyMap } from 'xstate/graph';
+import { stateName } from '../src/machines/state-name.ts';
+
+/** What a model adds to a machine: events worth trying, and what must hold in every state they lead to. */
+export interface Model {
+  readonly machine: AnyStateMachine;
+  readonly input?: unknown;
+  /** Events to try in every state, also where they are not legal. */
+  readonly events: readonly AnyEventObject[];
+  /** The part of the context that tells states of the model apart; the state's name alone when left out. */
+  readonly distinguish?: (context: Readonly<Record<string, unknown>>) => unknown;
+  /** Throws or returns a sentence when a state must not be. */
+  readonly invariant?: (state: string, context: Readonly<Record<string, unknown>>) => string | null;
+}
+
+export interface Exploration {
+  readonly states: ReadonlySet<string>;
+  /** States of the chart that no path reached. */
+  readonly missedStates: readonly string[];
+  /** Transitions of the chart that no path took. */
+  readonly missedTransitions: readonly string[];
+  readonly violations: readonly string[];
+  /** Illegal events that moved something. */
+  readonly illegalMoves: readonly string[];
+}
+
+interface Vertex {
+  readonly state: unknown;
+  readonly transitions: Readonly<Record<string, { readonly event: AnyEventObject; readonly state: unknown }>>;
+}
+
+/** Follows every event from every state that can be reached. */
+export function explore(model: Model): Exploration {
+  const { machine } = model;
+  const serialize = (snapshot: AnyMachineSnapshot) =>
+    JSON.stringify([snapshot.value, model.distinguish?.(snapshot.context) ?? null]);
+  const map: Readonly<Record<string, Vertex>> = getAdjacencyMap(machine, {
+    events: model.events,
+    input: model.input,
+    serializeState: (snapshot) => serialize(snapshot as AnyMachineSnapshot),
+    limit: 100_000,
+  });
+  const states = new Set<string>();
+  const nodes = new Set<AnyStateNode>();
+  const taken = new Set<AnyTransitionDefinition>();
+  const violations = new Set<string>();
+  const illegalMoves = new Set<string>();
+  for (const { state, transitions } of Object.values(map)) {
+    const snapshot = state as AnyMachineSnapshot;
+    const name = stateName(snapshot.value);
+    states.add(name);
+    for (const node of snapshot._nodes) nodes.add(node);
+    const violation = model.invariant?.(name, snapshot.context) ?? null;
+    if (violation !== null) violations.add(`${name}: ${violation}`);
+    for (const { event, state: next } of Object.values(transitions)) {
+      const definitions = machine.getTransitionData(snapshot as never, event);
+      for (const definition of definitions) taken.add(definition);
+      if (!snapshot.can(event) && serialize(next as AnyMachineSnapshot) !== serialize(snapshot)) {
+        illegalMoves.add(`${name}: ${event.type}`);
+      }
+    }
+  }
+  const all = nodesOf(machine.root);
+  return {
+    states,
+    missedStates: all.filter((node) => !nodes.has(node) && node.always === undefined).map((node) => node.id),
+    missedTransitions: all
+      .flatMap((node) => [...node.transitions.values()].flat())
+      .filter((definition) => !taken.has(definition))
+      .map(describe),
+    violations: [...violations],
+    illegalMoves: [...illegalMoves],
+  };
+}
+
+function nodesOf(node: AnyStateNode): AnyStateNode[] {
+  return [node, ...Object.values(node.states).flatMap((child) => nodesOf(child as AnyStateNode))];
+}
+
+function describe(definition: AnyTransitionDefinition): string {
+  const targets = definition.target?.map((target) => target.id).join(', ') ?? 'itself';
+  const guard = definition.guard === undefined ? '' : ` [${guardName(definition.guard)}]`;
+  return `${definition.source.id}: ${definition.eventType}${guard} → ${targets}`;
+}
+
+function guardName(guard: unknown): string {
+  return typeof guard === 'string' ? guard : 'inline';
+}
+
+/** What XState sends when an effect fails to start. */
+export function effectError(id: string): AnyEventObject {
+  return { type: `xstate.error.actor.${id}` };
+}

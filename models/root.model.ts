@@ -1,0 +1,47 @@
+import { agentMachine } from '../src/machines/agent.machine.ts';
+import { inert } from '../src/machines/effect.ts';
+import { managerMachine } from '../src/machines/manager.machine.ts';
+import { effectError, type Model } from './explore.ts';
+
+const cause = { code: 'INTERNAL', message: 'broken' } as const;
+
+/** The roots spawn their children for real, so their models try those events on an address of their own only. */
+export const agentModel: Model = {
+  machine: agentMachine.provide({
+    actors: { measure: inert(), listen: inert(), link: inert(), shutDown: inert() },
+    actions: {
+      spawnComputation: () => undefined,
+      spawnAttestation: () => undefined,
+      spawnTransfer: () => undefined,
+    },
+  }),
+  events: [
+    { type: 'agent.measured' },
+    { type: 'agent.listening' },
+    { type: 'link.live' },
+    { type: 'link.lost' },
+    { type: 'agent.broken', cause },
+    { type: 'attestation.requested', address: 'attestation/a', input: {} },
+    { type: 'transfer.requested', address: 'transfer/t', input: {} },
+    { type: 'child.retire', address: 'transfer/t' },
+    { type: 'agent.shutDown' },
+    ...['measure', 'listen', 'link', 'shutDown', 'transfer'].map(effectError),
+  ],
+};
+
+export const managerModel: Model = {
+  machine: managerMachine.provide({
+    actors: { open: inert(), empty: inert(), close: inert() },
+    actions: { spawnEnclave: () => undefined },
+  }),
+  events: [
+    { type: 'manager.opened' },
+    { type: 'manager.broken', cause },
+    { type: 'enclave.requested', address: 'enclave/abcd', input: {} },
+    { type: 'enclave.removed', address: 'enclave/abcd' },
+    { type: 'manager.stop' },
+    { type: 'manager.emptied' },
+    { type: 'manager.closed' },
+    ...['open', 'empty', 'close', 'enclave'].map(effectError),
+  ],
+};
