@@ -41,12 +41,14 @@ export function explore(model: Model): Exploration {
   const { machine } = model;
   const serialize = (snapshot: AnyMachineSnapshot) =>
     JSON.stringify([snapshot.value, model.distinguish?.(snapshot.context) ?? null]);
-  const map: Readonly<Record<string, Vertex>> = getAdjacencyMap(machine, {
-    events: model.events,
-    input: model.input,
-    serializeState: (snapshot) => serialize(snapshot as AnyMachineSnapshot),
-    limit: 100_000,
-  });
+  const map: Readonly<Record<string, Vertex>> = {
+    ...getAdjacencyMap(machine, {
+      events: model.events,
+      input: model.input,
+      serializeState: (snapshot) => serialize(snapshot as AnyMachineSnapshot),
+      limit: 100_000,
+    }),
+  };
   const states = new Set<string>();
   const nodes = new Set<AnyStateNode>();
   const taken = new Set<AnyTransitionDefinition>();
@@ -62,7 +64,11 @@ export function explore(model: Model): Exploration {
     for (const { event, state: next } of Object.values(transitions)) {
       const definitions = machine.getTransitionData(snapshot as never, event);
       for (const definition of definitions) taken.add(definition);
-      if (!snapshot.can(event) && serialize(next as AnyMachineSnapshot) !== serialize(snapshot)) {
+      const legal = snapshot.can(event);
+      if (legal && (next as AnyMachineSnapshot).status === 'error') {
+        violations.add(`${name}: ended by ${event.type}`);
+      }
+      if (!legal && serialize(next as AnyMachineSnapshot) !== serialize(snapshot)) {
         illegalMoves.add(`${name}: ${event.type}`);
       }
     }

@@ -7,7 +7,9 @@ export async function showWatch(output: Output, client: ControlClient, prefix: s
   const address = prefix === '' ? '' : (await client.get(prefix)).address;
   for await (const item of client.watch(address)) {
     if (item.kind === 'snapshot') {
-      output.line(`${item.actor.address}: ${item.actor.state}`, { snapshot: item.actor });
+      output.line(`${item.actor.address}: ${item.actor.state}${because(item.actor.context)}`, {
+        snapshot: item.actor,
+      });
       if (item.actor.address === address && ended(item.actor.state))
         return item.actor.state.startsWith('failed');
     } else if (item.kind === 'removed') {
@@ -15,17 +17,23 @@ export async function showWatch(output: Output, client: ControlClient, prefix: s
       if (item.address === address) return false;
     } else {
       const { sequence, address: actor, event, fromState, toState, atMs } = item.transition;
-      const cause = Cause.safeParse(item.context['cause']);
-      const because = cause.success ? `  ${cause.data.code}: ${cause.data.message}` : '';
       const moved = fromState === toState ? toState : `${fromState || '·'} → ${toState}`;
       const at = new Date(atMs).toISOString().slice(11, 23);
-      output.line(`${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event})${because}`, {
-        transition: { ...item.transition, context: item.context },
-      });
+      output.line(
+        `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event})${because(item.context)}`,
+        {
+          transition: { ...item.transition, context: item.context },
+        },
+      );
       if (actor === address && ended(toState)) return toState.startsWith('failed');
     }
   }
   return false;
+}
+
+function because(context: Readonly<Record<string, unknown>>): string {
+  const cause = Cause.safeParse(context['cause']);
+  return cause.success ? `  ${cause.data.code}: ${cause.data.message}` : '';
 }
 
 function ended(state: string): boolean {

@@ -99,7 +99,12 @@ export class MirrorSet {
     actor.subscribe({ error: () => this.actors.delete(address) });
     this.actors.set(address, actor);
     actor.start();
-    this.onMove({ address, event, before: null, after: actor.getSnapshot() });
+    const after: AnyMachineSnapshot = actor.getSnapshot();
+    if (after.status === 'error') {
+      this.actors.delete(address);
+      throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
+    }
+    this.onMove({ address, event, before: null, after });
   }
 
   private move(address: string, kind: MirroredKind, body: unknown): void {
@@ -109,6 +114,7 @@ export class MirrorSet {
     const event: AnyEventObject | null = parseEvent(kind, body);
     if (event === null) throw new CocosError('LINK_PROTOCOL', `An event of ${address} is malformed.`);
     const before: AnyMachineSnapshot = actor.getSnapshot();
+    if (!before.can(event)) return;
     actor.send(event);
     const after: AnyMachineSnapshot = actor.getSnapshot();
     if (after !== before) this.onMove({ address, event: event.type, before, after });

@@ -98,7 +98,12 @@ export const attestationMachine = setup({
           input: ({ context }) => context,
           onError: { target: 'failed', actions: 'noteEffectError' },
         },
-        { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+        {
+          src: 'clock',
+          id: 'clock',
+          input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+          onError: {},
+        },
       ],
       on: {
         'evidence.collected': { target: 'evidenced', actions: 'takeEvidence' },
@@ -107,14 +112,24 @@ export const attestationMachine = setup({
       },
     },
     evidenced: {
-      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      invoke: {
+        src: 'clock',
+        id: 'clock',
+        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+        onError: {},
+      },
       on: {
         'session.opened': { target: 'inSession', actions: 'takeSession' },
         'deadline.reached': 'expired',
       },
     },
     inSession: {
-      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      invoke: {
+        src: 'clock',
+        id: 'clock',
+        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+        onError: {},
+      },
       on: {
         'session.used': { target: 'inSession', reenter: true, actions: 'extendDeadline' },
         'session.closed': 'closed',

@@ -204,7 +204,12 @@ export const computationMachine = setup({
           input: ({ context }) => ({ manifest: context.manifest }),
           onError: { target: 'failed', actions: 'noteEffectError' },
         },
-        { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.runDeadlineMs }) },
+        {
+          src: 'clock',
+          id: 'clock',
+          input: ({ context }) => ({ deadlineMs: context.runDeadlineMs }),
+          onError: {},
+        },
       ],
       on: {
         'run.exited': [

@@ -163,7 +163,12 @@ export const enclaveMachine = setup({
           input: effectInput,
           onError: { target: 'failed', actions: 'noteEffectError' },
         },
-        { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+        {
+          src: 'clock',
+          id: 'clock',
+          input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+          onError: {},
+        },
       ],
       on: {
         'enclave.prepared': { target: 'alive', actions: 'takePrepared' },
@@ -194,7 +199,12 @@ export const enclaveMachine = setup({
       },
       states: {
         launching: {
-          invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          invoke: {
+            src: 'clock',
+            id: 'clock',
+            input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+            onError: {},
+          },
           on: {
             'vm.started': { target: 'booting', actions: 'takeStarted' },
             'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
@@ -203,7 +213,12 @@ export const enclaveMachine = setup({
           },
         },
         booting: {
-          invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+          invoke: {
+            src: 'clock',
+            id: 'clock',
+            input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+            onError: {},
+          },
           on: {
             'link.live': { target: 'connected', actions: 'takeBoot' },
             'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
@@ -219,7 +234,12 @@ export const enclaveMachine = setup({
               input: effectInput,
               onError: { target: '#enclave.failed', actions: 'noteEffectError' },
             },
-            { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+            {
+              src: 'clock',
+              id: 'clock',
+              input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+              onError: {},
+            },
           ],
           on: {
             'agent.ready': { target: 'ready', actions: 'takeReady' },
@@ -254,7 +274,12 @@ export const enclaveMachine = setup({
               input: effectInput,
               onError: '#enclave.stopped',
             },
-            { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+            {
+              src: 'clock',
+              id: 'clock',
+              input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+              onError: {},
+            },
           ],
           on: {
             'vm.exited': '#enclave.stopped',

@@ -97,7 +97,12 @@ export const transferMachine = setup({
       },
     },
     suspended: {
-      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      invoke: {
+        src: 'clock',
+        id: 'clock',
+        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+        onError: {},
+      },
       exit: 'disarmDeadline',
       on: {
         'transfer.attached': 'receiving',

@@ -89,7 +89,12 @@ export const verifierMachine = setup({
       },
     },
     trusted: {
-      invoke: { src: 'clock', id: 'clock', input: ({ context }) => ({ deadlineMs: context.deadlineMs }) },
+      invoke: {
+        src: 'clock',
+        id: 'clock',
+        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
+        onError: {},
+      },
       on: { 'deadline.reached': 'stale' },
     },
     stale: { on: { 'verifier.challenge': 'challenging' } },

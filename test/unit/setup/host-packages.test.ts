@@ -32,7 +32,7 @@ describe('ensureHostPackages', () => {
       `grep -q '^apt-get .*install' $LOG && ${INSTALLED} || echo "Status: deinstall ok config-files"`,
     );
     fakes.add('apt-get', 'exit 0');
-    expect(fakes.run(CALL).output).toContain('"installed":["bubblewrap","python3"]');
+    expect(fakes.run(CALL).output).toContain('"installed":["bubblewrap","python3","datamash"]');
   });
 
   it('says what it installs and why, updates first, and asks nothing', () => {
@@ -45,7 +45,7 @@ describe('ensureHostPackages', () => {
     expect(calls).toEqual([
       'apt-get -q update',
       'frontend noninteractive',
-      'apt-get -q -y --no-install-recommends install bubblewrap python3',
+      'apt-get -q -y --no-install-recommends install bubblewrap python3 datamash',
       'frontend noninteractive',
     ]);
   });
@@ -67,7 +67,7 @@ describe('ensureHostPackages', () => {
     fakes.add('sudo', 'exit 0');
     expect(fakes.run(AS_USER + CALL).status).toBe(0);
     expect(fakes.calls()).toContain(
-      'sudo -n --preserve-env=DEBIAN_FRONTEND apt-get -q -y --no-install-recommends install bubblewrap python3',
+      'sudo -n --preserve-env=DEBIAN_FRONTEND apt-get -q -y --no-install-recommends install bubblewrap python3 datamash',
     );
   });
 

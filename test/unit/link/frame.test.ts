@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decodeFrame,
+  encodeFrame,
+  LengthPrefixReader,
+  MAX_FRAME_BYTES,
+  prefixLength,
+} from '../../../src/link/frame.ts';
+import { Journal } from '../../../src/link/journal.ts';
+import { encodeMsgpack } from '../../../src/link/msgpack.ts';
+
+const invalid = expect.objectContaining({ code: 'FRAME_INVALID' });
+
+describe('encodeFrame', () => {
+  it('writes a big-endian length and [kind, seq, ack, body]', () => {
+    const frame = encodeFrame({ kind: 'ping', seq: 0, ack: 3, body: null });
+    expect(frame.toString('hex')).toBe('00000005' + '94060003c0');
+  });
+
+  it('refuses a frame over 1 MiB', () => {
+    const body = Buffer.alloc(MAX_FRAME_BYTES);
+    expect(() => encodeFrame({ kind: 'event', seq: 1, ack: 0, body })).toThrow(
+      expect.objectContaining({ code: 'LIMIT_EXCEEDED' }),
+    );
+  });
+});
+
+describe('decodeFrame', () => {
+  it.each([
+    ['an unknown kind', [9, 0, 0, null]],
+    ['a negative sequence', [1, -1, 0, null]],
+    ['a fraction as sequence', [1, 0.5, 0, null]],
+    ['three parts', [1, 0, 0]],
+    ['five parts', [1, 0, 0, null, null]],
+    ['no array', 'hello'],
+  ])('refuses %s', (_what, value) => {
+    expect(() => decodeFrame(encodeMsgpack(value))).toThrow(invalid);
+  });
+});
+
+describe('LengthPrefixReader', () => {
+  it('finds the messages however the stream is cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1, maxLength: 10 }),
+        fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 200 }),
+        (messages, cuts) => {
+          const stream = Buffer.concat(messages.map((message) => prefixLength(message, 100)));
+          const reader = new LengthPrefixReader(100);
+          const found: Buffer[] = [];
+          let at = 0;
+          for (let index = 0; at < stream.length; index++) {
+            const end = at + (cuts[index % cuts.length] ?? 1);
+            found.push(...reader.push(stream.subarray(at, end)));
+            at = end;
+          }
+          expect(found.map((each) => each.toString('hex'))).toEqual(
+            messages.map((each) => Buffer.from(each).toString('hex')),
+          );
+        },
+      ),
+    );
+  });
+
+  it.each(['00000000', '00100001', 'ffffffff'])(
+    'refuses the announced length %s before any byte of it',
+    (hex) => {
+      const reader = new LengthPrefixReader(MAX_FRAME_BYTES);
+      expect(() => [...reader.push(Buffer.from(hex, 'hex'))]).toThrow(invalid);
+    },
+  );
+});
+
+describe('Journal', () => {
+  it('keeps what was not acknowledged, in order', () => {
+    const journal = new Journal();
+    for (const body of ['a', 'b', 'c']) journal.append('event', body);
+    journal.acknowledge(1);
+    expect(journal.after(1)?.map(({ seq, body }) => [seq, body])).toEqual([
+      [2, 'b'],
+      [3, 'c'],
+    ]);
+    expect(journal.after(3)).toEqual([]);
+  });
+
+  it('says when it no longer reaches back', () => {
+    const journal = new Journal(2);
+    for (const body of ['a', 'b', 'c']) journal.append('event', body);
+    expect(journal.after(0)).toBeNull();
+    expect(journal.after(1)?.length).toBe(2);
+    journal.acknowledge(3);
+    expect(journal.after(2)).toBeNull();
+    expect(journal.after(3)).toEqual([]);
+  });
+});

@@ -1,0 +1,214 @@
+import type { Duplex } from 'node:stream';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { CocosError } from '../../../src/errors.ts';
+import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../../src/link/frame.ts';
+import { createLink, type Link, type LinkOptions } from '../../../src/link/link.ts';
+import { memoryPair } from '../../../src/link/memory.ts';
+
+/** Two ends whose streams the test holds: it can cut them, and give the next ones. */
+class Wire {
+  streams: Duplex[] = [];
+  private takers: ((stream: Duplex) => void)[] = [];
+  private ready: Duplex[] = [];
+
+  dial = (): Promise<Duplex> => {
+    const [near, far] = memoryPair();
+    this.streams = [near, far];
+    const taker = this.takers.shift();
+    if (taker === undefined) this.ready.push(far);
+    else taker(far);
+    return Promise.resolve(near);
+  };
+
+  accept = (): Promise<Duplex> => {
+    const stream = this.ready.shift();
+    return stream === undefined
+      ? new Promise((resolve) => this.takers.push(resolve))
+      : Promise.resolve(stream);
+  };
+
+  cut(): void {
+    for (const stream of this.streams) stream.destroy();
+  }
+}
+
+const now = () => Math.floor(performance.now());
+const opened: Link[] = [];
+
+function start(options: Partial<LinkOptions> & Pick<LinkOptions, 'role' | 'open'>): Link {
+  const link = createLink({ bootId: options.role, enclaveId: null, now, ...options });
+  opened.push(link);
+  link.start();
+  return link;
+}
+
+afterEach(() => {
+  for (const link of opened.splice(0)) link.close();
+});
+
+const isLive = (link: Link) => () => link.isLive;
+
+describe('createLink', () => {
+  it('greets, tells the enclave’s id, and carries events in order', async () => {
+    const wire = new Wire();
+    const events: unknown[] = [];
+    const manager = start({
+      role: 'manager',
+      open: wire.accept,
+      enclaveId: 'abcd',
+      onEvent: (body) => events.push(body),
+    });
+    const agent = start({ role: 'agent', open: wire.dial });
+    await expect.poll(isLive(agent)).toBe(true);
+    await expect.poll(isLive(manager)).toBe(true);
+    expect(agent.enclaveId).toBe('abcd');
+    for (let index = 0; index < 100; index++) agent.publish(index);
+    await expect.poll(() => events).toEqual(Array.from({ length: 100 }, (_, index) => index));
+  });
+
+  it('sends again after a break what was not taken in, each once', async () => {
+    const wire = new Wire();
+    const events: unknown[] = [];
+    start({ role: 'manager', open: wire.accept, onEvent: (body) => events.push(body) });
+    const agent = start({ role: 'agent', open: wire.dial });
+    await expect.poll(isLive(agent)).toBe(true);
+    for (let round = 0; round < 5; round++) {
+      for (let index = 0; index < 20; index++) agent.publish(round * 20 + index);
+      wire.cut();
+      await expect.poll(isLive(agent), { timeout: 5_000 }).toBe(true);
+    }
+    await expect.poll(() => events.length).toBe(100);
+    expect(events).toEqual(Array.from({ length: 100 }, (_, index) => index));
+  });
+
+  it('applies a command once although its reply was lost', async () => {
+    const wire = new Wire();
+    const run = vi.fn(async () => {
+      // The stream breaks after the command was taken and before its reply can leave.
+      wire.cut();
+      return 'done';
+    });
+    const manager = start({ role: 'manager', open: wire.accept });
+    start({ role: 'agent', open: wire.dial, onCommand: run });
+    await expect.poll(isLive(manager)).toBe(true);
+    await expect(manager.command('work', {}, 10_000)).resolves.toBe('done');
+    expect(run).toHaveBeenCalledTimes(1);
+  });
+
+  it('gives the caller the peer’s error, and its own when no reply comes', async () => {
+    const wire = new Wire();
+    const manager = start({ role: 'manager', open: wire.accept });
+    start({
+      role: 'agent',
+      open: wire.dial,
+      onCommand: (name) =>
+        name === 'never'
+          ? new Promise(() => undefined)
+          : Promise.reject(new CocosError('LIMIT_EXCEEDED', 'full')),
+    });
+    await expect.poll(isLive(manager)).toBe(true);
+    await expect(manager.command('work', {}, 5_000)).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+    await expect(manager.command('never', {}, 50)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
+  it('replaces a journal that no longer reaches back by snapshots', async () => {
+    const wire = new Wire();
+    const snapshots: [readonly unknown[], boolean][] = [];
+    const events: unknown[] = [];
+    const agent = start({ role: 'agent', open: wire.dial, snapshot: () => ['state of one', 'state of two'] });
+    // More than the journal holds, before anybody listens.
+    for (let index = 0; index < 10_050; index++) agent.publish(index);
+    start({
+      role: 'manager',
+      open: wire.accept,
+      onSnapshot: (records, first) => snapshots.push([records, first]),
+      onEvent: (body) => events.push(body),
+    });
+    await expect
+      .poll(() => snapshots, { timeout: 5_000 })
+      .toEqual([
+        [['state of one'], true],
+        [['state of two'], false],
+      ]);
+    agent.publish('later');
+    await expect.poll(() => events).toEqual(['later']);
+  });
+});
+
+describe('a hostile peer', () => {
+  interface Raw {
+    readonly far: Duplex;
+    readonly frames: Frame[];
+    readonly reasons: (string | null)[];
+  }
+
+  /** A manager's link with a peer that the test plays by hand. */
+  async function play(): Promise<Raw> {
+    const [near, far] = memoryPair();
+    const frames: Frame[] = [];
+    const reasons: (string | null)[] = [];
+    const streams = [near];
+    start({
+      role: 'manager',
+      open: () => {
+        const stream = streams.shift();
+        return stream === undefined ? new Promise(() => undefined) : Promise.resolve(stream);
+      },
+      onEvent: () => {
+        throw new CocosError('LINK_PROTOCOL', 'not this event');
+      },
+      onState: (state, reason) => state === 'lost' && reasons.push(reason),
+    });
+    const reader = new LengthPrefixReader();
+    far.on('data', (chunk: Buffer) => {
+      for (const message of reader.push(chunk)) frames.push(decodeFrame(message));
+    });
+    await expect.poll(() => frames[0]?.kind).toBe('hello');
+    return { far, frames, reasons };
+  }
+
+  const hello = {
+    kind: 'hello' as const,
+    seq: 0,
+    ack: 0,
+    body: { protocol: 1, role: 'agent', enclaveId: null, bootId: 'b', peerBootId: null, received: 0 },
+  };
+  const event = (seq: number): Frame => ({ kind: 'event', seq, ack: 0, body: null });
+
+  it.each<[string, readonly (Frame | Buffer)[]]>([
+    ['another protocol', [{ ...hello, body: { ...hello.body, protocol: 2 } }]],
+    ['the same role', [{ ...hello, body: { ...hello.body, role: 'manager' } }]],
+    ['no hello', [event(1)]],
+    ['a second hello', [hello, hello]],
+    ['a gap in the sequence', [hello, event(2)]],
+    ['an event that is refused', [hello, event(1)]],
+    ['a malformed command', [hello, { kind: 'command', seq: 1, ack: 0, body: 1 }]],
+    ['a malformed reply', [hello, { kind: 'reply', seq: 1, ack: 0, body: {} }]],
+    ['a malformed snapshot', [hello, { kind: 'snapshot', seq: 1, ack: 0, body: {} }]],
+    ['a frame of no length', [hello, Buffer.alloc(4)]],
+    ['a frame of four thousand million bytes', [Buffer.from('ffffffff', 'hex')]],
+    ['an extension', [hello, Buffer.from('00000003d47200', 'hex')]],
+  ])('loses its stream for %s', async (_what, sent) => {
+    const { far } = await play();
+    const closed = new Promise((resolve) => far.once('close', resolve));
+    for (const each of sent) far.write(Buffer.isBuffer(each) ? each : encodeFrame(each));
+    await closed;
+  });
+
+  it('loses its stream when it falls silent', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    try {
+      const [near, far] = memoryPair();
+      const link = start({ role: 'manager', open: () => Promise.resolve(near) });
+      far.on('data', () => undefined);
+      far.write(encodeFrame(hello));
+      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      const closed = new Promise((resolve) => far.once('close', resolve));
+      vi.advanceTimersByTime(7_000);
+      await closed;
+      expect(link.isLive).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
