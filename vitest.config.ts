@@ -6,6 +6,8 @@ const vm = 'test/**/*.vm.test.ts';
 export default defineConfig({
   test: {
     pool: 'forks',
+    // Tests of real processes wait more than they work.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     projects: [
