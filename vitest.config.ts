@@ -8,6 +8,7 @@ export default defineConfig({
     pool: 'forks',
     // Tests of real processes wait more than they work.
     maxWorkers: 3,
+    setupFiles: ['test/harness/cleanup.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     projects: [

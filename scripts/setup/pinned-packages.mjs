@@ -1,20 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openPrivateApt } from './private-apt.mjs';
-import { SetupError } from './run-command.mjs';
+import { cacheFolder, SetupError } from './run-command.mjs';
 
 const WISHES = new URL('../../eos/packages.json', import.meta.url);
 const LOCK = new URL('../../eos/packages.lock.json', import.meta.url);
-
-/** Folder of everything fetched or measured once: COCOSAI_CACHE, else below the user's cache folder. */
-function cacheFolder() {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return process.env.COCOSAI_CACHE || join(base, 'cocosai');
-}
 
 const readJson = (url) => JSON.parse(readFileSync(url, 'utf8'));
 const sha256File = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');

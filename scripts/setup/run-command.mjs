@@ -1,11 +1,17 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /** A set-up step that cannot go on; `message` tells a person what to do. */
 export class SetupError extends Error {
   name = 'SetupError';
+}
+
+/** Folder of everything fetched or measured once: COCOSAI_CACHE, else below the user's cache folder. */
+export function cacheFolder() {
+  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  return process.env.COCOSAI_CACHE || join(base, 'cocosai');
 }
 
 /**
@@ -29,7 +35,8 @@ export function runCommand(file, args, options = {}) {
   if (result.error !== undefined)
     throw new SetupError(`${what}: ${result.error.message}`, { cause: result.error });
   if (result.status === 0) return result.stdout;
-  const log = join(mkdtempSync(join(tmpdir(), 'cocosai-setup-')), 'output.log');
+  mkdirSync(cacheFolder(), { recursive: true });
+  const log = join(cacheFolder(), 'setup-failure.log');
   writeFileSync(log, `$ ${[file, ...args].join(' ')}\n${result.stdout}${result.stderr}`);
   const reason = `${result.stderr}\n${result.stdout}`
     .split('\n')

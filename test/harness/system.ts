@@ -33,6 +33,13 @@ export interface System {
   stop(): Promise<number | null>;
 }
 
+const running = new Set<System>();
+
+/** Stops every system that a test which failed has left. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...running].map((system) => system.stop()));
+}
+
 export async function startSystem(
   settings: NodeJS.ProcessEnv = {},
   cliProgram: string = path.join(ROOT, 'dist/cocos-cli.js'),
@@ -64,6 +71,7 @@ export async function startSystem(
     cli,
     spawnCli,
     stop: async () => {
+      running.delete(system);
       for (const child of spawned) if (child.exitCode === null) child.kill('SIGKILL');
       const code = await stopProcess(manager);
       await keepRoot(file('state'));
@@ -71,6 +79,7 @@ export async function startSystem(
       return code;
     },
   };
+  running.add(system);
   await untilAnswers(system);
   return system;
 }

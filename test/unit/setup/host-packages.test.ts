@@ -76,6 +76,6 @@ describe('ensureHostPackages', () => {
     fakes.add('apt-get', 'echo "E: Unable to fetch" >&2; exit 100');
     const { status, output } = fakes.run(CALL);
     expect(status).toBe(1);
-    expect(output).toMatch(/SetupError.*E: Unable to fetch.*full log in \S+output\.log/);
+    expect(output).toMatch(/SetupError.*E: Unable to fetch.*full log in \S+setup-failure\.log/);
   });
 });
