@@ -48,7 +48,12 @@ function main([task, ...args]) {
   for (const step of known.steps) {
     if (step === 'eos' && !vm) continue;
     const words = expand(step, args);
-    const { status, signal } = spawnSync(process.execPath, words, { cwd: ROOT, stdio: 'inherit' });
+    const { status, signal } = spawnSync(process.execPath, words, {
+      cwd: ROOT,
+      stdio: 'inherit',
+      // It would keep a cache in the temporary folder.
+      env: { ...process.env, TSX_DISABLE_CACHE: '1' },
+    });
     if (status !== 0) {
       if (signal !== null) console.error(`error: ${words.join(' ')} was ended by ${signal}`);
       return status ?? 1;

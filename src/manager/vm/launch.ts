@@ -1,14 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../errors.ts';
-import { hybridTransport } from '../../link/hybrid-vsock.ts';
 import type { Transport } from '../../link/transport.ts';
 import type { GuestExit } from '../guest.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { QmpClient } from './qmp.ts';
 import type { VmConfig } from './vm-config.ts';
-import { startVsockDaemon } from './vsock-daemon.ts';
+import { openVsockDevice, type VsockBackend } from './vsock-device.ts';
 
 /** Longest path of a unix socket, less room for the port that is appended. */
 const SOCKET_PATH_LIMIT = 100;
@@ -19,7 +18,8 @@ const LOG_TAIL = 500;
 
 export interface LaunchConfig {
   readonly qemu: string;
-  readonly vsockDaemon: string;
+  /** Folder of the image; the vsock daemon may lie beside it. */
+  readonly imageFolder: string;
   /** Folder of the sockets; short, and of this guest alone. */
   readonly socketDir: string;
   /** Takes what QEMU and the daemon print. */
@@ -30,9 +30,9 @@ export interface LaunchConfig {
 
 export interface RunningVm {
   readonly qemu: HostProcess;
-  readonly daemon: HostProcess;
+  readonly vsock: VsockBackend;
   readonly qmp: QmpClient;
-  readonly vsock: Transport;
+  readonly transport: Transport;
   /** QEMU's end, whoever brought it about. What served it is ended by then or soon after. */
   readonly exited: Promise<GuestExit>;
   /** Ends the guest by QMP, without its help, and then by signals. */
@@ -63,42 +63,31 @@ export function socketPaths(socketDir: string): { qmp: string; device: string; v
  */
 export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
   const paths = socketPaths(config.socketDir);
-  const vm: VmConfig = {
-    ...config.vm,
-    qmpPath: paths.qmp,
-    vsock: { kind: 'daemon', socketPath: paths.device },
-  };
-  const args = qemuArgs(vm);
-  const daemon = await startVsockDaemon({
-    program: config.vsockDaemon,
-    devicePath: paths.device,
-    udsPath: paths.vsock,
-    logPath: config.hostLog,
-  });
+  const vsock = await openVsockDevice(paths, config.imageFolder, config.hostLog);
   let qemu: HostProcess | null = null;
   try {
-    qemu = await startHostProcess(config.qemu, args, config.hostLog);
+    const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device };
+    qemu = await startHostProcess(config.qemu, qemuArgs(vm), config.hostLog);
     const qmp = await connectQmp(qemu, paths.qmp, config.hostLog);
-    return runningVm({ qemu, daemon, qmp, socketDir: config.socketDir });
+    return runningVm({ qemu, vsock, qmp });
   } catch (error) {
     await qemu?.end();
-    await daemon.end();
+    await vsock.daemon?.end();
     throw error;
   }
 }
 
 interface VmParts {
   readonly qemu: HostProcess;
-  readonly daemon: HostProcess;
+  readonly vsock: VsockBackend;
   readonly qmp: QmpClient;
-  readonly socketDir: string;
 }
 
 /** The handle of a machine whose parts run. */
-export function runningVm({ qemu, daemon, qmp, socketDir }: VmParts): RunningVm {
+export function runningVm({ qemu, vsock, qmp }: VmParts): RunningVm {
   const exited = qemu.exited.then(async (exit) => {
     qmp.close();
-    await daemon.end();
+    await vsock.daemon?.end();
     return exit;
   });
   const kill = async (): Promise<void> => {
@@ -107,10 +96,10 @@ export function runningVm({ qemu, daemon, qmp, socketDir }: VmParts): RunningVm 
   };
   return {
     qemu,
-    daemon,
+    vsock,
     qmp,
     exited,
-    vsock: hybridTransport(socketPaths(socketDir).vsock),
+    transport: vsock.transport,
     kill,
     quit: async () => {
       // QEMU may end before it answers, which is what was asked for.

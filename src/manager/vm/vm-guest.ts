@@ -10,13 +10,14 @@ import { findQemu, findVsockDaemon } from './find-program.ts';
 import { adoptHostProcess, ProcessIdentity } from './host-process.ts';
 import { launchVm, type RunningVm, runningVm, socketPaths } from './launch.ts';
 import { QmpClient } from './qmp.ts';
+import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts';
 
 /** In the guest's socket folder: what a later run of the manager needs to find its processes again. */
 const RECORD = 'vm.json';
 const Record = z.strictObject({
   accelerator: z.enum(['kvm', 'tcg']),
   qemu: ProcessIdentity,
-  daemon: ProcessIdentity,
+  vsock: z.union([z.object({ daemon: ProcessIdentity }), z.object({ cid: z.int() })]),
 });
 
 interface VmGuestOptions {
@@ -39,7 +40,9 @@ interface VmGuestOptions {
 export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const { image, socketDir } = options;
   const qemu = findQemu();
-  const vsockDaemon = findVsockDaemon(dirname(image.kernel));
+  const imageFolder = dirname(image.kernel);
+  // Named before anything is started.
+  if (!hasKernelVsock()) findVsockDaemon(imageFolder);
   for (const file of [image.firmware, image.kernel, image.initrd, image.rootImage]) checkImage(file);
   await endStrayVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
@@ -54,7 +57,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   });
   const vm = await launchVm({
     qemu,
-    vsockDaemon,
+    imageFolder,
     socketDir,
     hostLog: join(dirname(options.logFile), 'host.log'),
     vm: {
@@ -74,7 +77,9 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
       },
     },
   });
-  const record = { accelerator, qemu: vm.qemu.identity, daemon: vm.daemon.identity };
+  const { device, daemon } = vm.vsock;
+  const vsock = device.kind === 'kernel' ? { cid: device.cid } : { daemon: daemon?.identity };
+  const record = { accelerator, qemu: vm.qemu.identity, vsock };
   try {
     await writeFile(join(socketDir, RECORD), JSON.stringify(record), { mode: 0o600 });
   } catch (cause) {
@@ -91,11 +96,12 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
 export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const record = await readRecord(socketDir);
   if (record === null) return null;
+  const paths = socketPaths(socketDir);
   const qemu = adoptHostProcess(record.qemu);
-  const daemon = adoptHostProcess(record.daemon);
-  const qmp = qemu && daemon ? await QmpClient.connect(socketPaths(socketDir).qmp).catch(() => null) : null;
-  if (qemu !== null && daemon !== null && qmp !== null) {
-    return guestOf(runningVm({ qemu, daemon, qmp, socketDir }), record.accelerator);
+  const vsock = adoptVsock(record, paths);
+  const qmp = qemu && vsock ? await QmpClient.connect(paths.qmp).catch(() => null) : null;
+  if (qemu !== null && vsock !== null && qmp !== null) {
+    return guestOf(runningVm({ qemu, vsock, qmp }), record.accelerator);
   }
   await endStrayVm(socketDir);
   return null;
@@ -106,9 +112,15 @@ export async function endStrayVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record === null) return;
   await adoptHostProcess(record.qemu)?.end();
-  await adoptHostProcess(record.daemon)?.end();
+  if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
+}
+
+function adoptVsock({ vsock }: z.infer<typeof Record>, paths: ReturnType<typeof socketPaths>) {
+  if ('cid' in vsock) return kernelBackend(vsock.cid);
+  const daemon = adoptHostProcess(vsock.daemon);
+  return daemon === null ? null : daemonBackend(paths, daemon);
 }
 
 async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {
@@ -134,7 +146,7 @@ function guestOf(vm: RunningVm, accelerator: string): Guest {
     pid: vm.qemu.identity.pid,
     accelerator,
     exited: vm.exited,
-    transport: vm.vsock,
+    transport: vm.transport,
     quit: () => vm.quit(),
     kill: () => vm.kill(),
   };
