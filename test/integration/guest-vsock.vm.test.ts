@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Guest } from '../../src/manager/guest.ts';
-import { attachVmGuest, launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import { attachVmGuest, endStrayVm, launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
 import { GUEST_PORTS, HOST_PORTS, pattern } from '../guest/ports.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 
@@ -172,6 +172,10 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
 describe.skipIf(reason !== null)('attachVmGuest', () => {
   it('takes over a guest whose manager was killed, and ends all of it', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cocos-vm-'));
+    onTestFinished(async () => {
+      await endStrayVm(folder);
+      rmSync(folder, { recursive: true, force: true });
+    });
     const child = spawn(process.execPath, ['--import', 'tsx', 'test/guest/launch-and-die.ts', folder], {
       stdio: 'inherit',
     });
@@ -186,8 +190,7 @@ describe.skipIf(reason !== null)('attachVmGuest', () => {
     expect((await readExactly(socket, 5)).toString()).toBe('again');
     await guest.quit();
     await guest.exited;
-    for (const { pid } of [record.qemu, record.daemon]) expect(isRunning(pid)).toBe(false);
+    for (const { pid } of [record.qemu, record.vsock.daemon]) expect(isRunning(pid)).toBe(false);
     expect(await attachVmGuest(folder)).toBeNull();
-    rmSync(folder, { recursive: true, force: true });
   }, 60_000);
 });
