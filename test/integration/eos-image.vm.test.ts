@@ -13,10 +13,11 @@ if (reason !== null) console.warn(`image tests are skipped: ${reason}`);
 const AGENT = 'test/guest/vsock-agent.ts';
 
 describe.skipIf(reason !== null)('eos/build.ts', () => {
-  const scratch = mkdtempSync(join(tmpdir(), 'cocos-eos-'));
+  let scratch: string;
   let folder: string;
 
   beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), 'cocos-eos-'));
     folder = dirname(buildTestImage(AGENT, 'eos-vsock-test').kernel);
   }, 60_000);
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));

@@ -61,12 +61,14 @@ function isRunning(pid: number): boolean {
 }
 
 describe.skipIf(reason !== null)('vsock in a real guest', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'cocos-vm-'));
-  const logFile = join(folder, 'console.log');
+  let folder: string;
+  let logFile: string;
   let guest: Guest;
   let bootMs = 0;
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cocos-vm-'));
+    logFile = join(folder, 'console.log');
     const image = buildTestImage('test/guest/vsock-agent.ts', 'eos-vsock-test');
     const began = performance.now();
     guest = await launchVmGuest({
