@@ -19,7 +19,7 @@ export const enclaveModel: Model = {
   },
   events: [
     { type: 'enclave.prepare', atMs: 1 },
-    { type: 'enclave.prepared', relayAddress: 'unix:/r', atMs: 2 },
+    { type: 'enclave.prepared', relayAddress: 'unix:/r', logFile: '/l', atMs: 2 },
     { type: 'vm.started', pid: 7, accelerator: 'tcg', measurement: 'm', atMs: 3 },
     { type: 'vm.exited', code: null, signal: 'SIGKILL' },
     { type: 'vm.panicked', line: 'Kernel panic' },

@@ -6,6 +6,7 @@ import { CocosError } from '../errors.ts';
 import type { Manifest } from '../machines/manifest.ts';
 import { AgentClient, type AgentSession } from './agent-client.ts';
 import { readKeys, readManifest } from './context.ts';
+import { explain } from './enclave-failure.ts';
 import type { CommandContext } from './program.ts';
 import { relayOf } from './relay-address.ts';
 import { openTrustedSession, readTrust, type TrustedEnclave } from './trust.ts';
@@ -52,6 +53,14 @@ export function asParticipant<T>(
     const inRole = typeof role === 'function' ? role(manifest, signing) : role;
     const agent = new AgentClient(await relayOf(client, enclave));
     try {
+      return await converse();
+    } catch (thrown) {
+      throw await explain(client, enclave, CocosError.from(thrown));
+    } finally {
+      agent.close();
+    }
+
+    async function converse(): Promise<T> {
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
       if (trusted.verdict.emulated && !context.output.json) {
         process.stderr.write('EMULATED platform: this proves the program, not the machine it runs on.\n');
@@ -61,8 +70,6 @@ export function asParticipant<T>(
       } finally {
         await trusted.session.close();
       }
-    } finally {
-      agent.close();
     }
   });
 }

@@ -93,10 +93,10 @@ export async function verifyEnclave(
   );
   verifier.stop();
   const { cause, failures } = settled.context;
-  if (settled.matches('unanswered') || verdict === null) {
+  if (settled.matches('unanswered')) {
     throw new CocosError(cause?.code ?? 'EVIDENCE_UNAVAILABLE', cause?.message ?? 'No evidence came.');
   }
-  if (!settled.matches('trusted')) {
+  if (!settled.matches('trusted') || verdict === null) {
     throw new CocosError('ATTEST_REJECTED', `The evidence was rejected: ${failures.join(', ')}.`, {
       details: { failures },
     });

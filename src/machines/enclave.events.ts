@@ -23,7 +23,13 @@ export type EnclaveInput = z.infer<typeof EnclaveInput>;
 /** What happens to an enclave. The manager is the authority. */
 export const EnclaveEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enclave.prepare'), atMs: Milliseconds }),
-  z.strictObject({ type: z.literal('enclave.prepared'), relayAddress: z.string(), atMs: Milliseconds }),
+  z.strictObject({
+    type: z.literal('enclave.prepared'),
+    relayAddress: z.string(),
+    /** Takes what the guest prints. */
+    logFile: z.string(),
+    atMs: Milliseconds,
+  }),
   z.strictObject({
     type: z.literal('vm.started'),
     pid: z.int().min(1),

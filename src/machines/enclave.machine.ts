@@ -10,6 +10,7 @@ const STOP_LIMIT_MS = 20_000;
 
 export interface EnclaveContext extends EnclaveInput {
   readonly relayAddress: string | null;
+  readonly logFile: string | null;
   readonly pid: number | null;
   readonly accelerator: string | null;
   /** Hex of the launch measurement of what was started. */
@@ -61,7 +62,7 @@ export const enclaveMachine = setup({
     ),
     takePrepared: assign(({ context, event }) =>
       event.type === 'enclave.prepared'
-        ? { relayAddress: event.relayAddress, deadlineMs: event.atMs + BOOT_LIMIT_MS }
+        ? { relayAddress: event.relayAddress, logFile: event.logFile, deadlineMs: event.atMs + BOOT_LIMIT_MS }
         : context,
     ),
     takeStarted: assign(({ context, event }) =>
@@ -140,6 +141,7 @@ export const enclaveMachine = setup({
   context: ({ input }) => ({
     ...input,
     relayAddress: null,
+    logFile: null,
     pid: null,
     accelerator: null,
     measurement: null,

@@ -67,7 +67,12 @@ export class EnclaveHost {
       at: config.relay === 'tcp' ? { tcp: '127.0.0.1' } : { unix: path.join(this.socketDir, 'relay.sock') },
       connect: () => this.connectAgent(),
     });
-    this.options.send({ type: 'enclave.prepared', relayAddress: this.relay.address, atMs: now() });
+    this.options.send({
+      type: 'enclave.prepared',
+      relayAddress: this.relay.address,
+      logFile: this.logFile,
+      atMs: now(),
+    });
   }
 
   async launch(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {

@@ -77,7 +77,10 @@ describe('failures in process mode', () => {
 
     process.kill(victim.pid, 'SIGKILL');
 
-    expect(await run).toMatchObject({ code: 69, stderr: expect.stringMatching(/^AGENT_UNAVAILABLE/m) });
+    expect(await run).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^VM_EXITED: .*SIGKILL.*console\.log/m),
+    });
     expect(await watch).toMatchObject({ code: 1, stdout: expect.stringContaining('VM_EXITED') });
     const failed = await show('victim');
     expect(failed.state).toBe('failed.settled');

@@ -4,6 +4,7 @@ import { CocosError, EXIT } from '../../errors.ts';
 import { Cause } from '../../machines/common.ts';
 import { readManifest } from '../context.ts';
 import type { ActorInfo, ControlClient } from '../control-client.ts';
+import { failureOf } from '../enclave-failure.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
 import { showWatch } from '../show-watch.ts';
@@ -126,20 +127,13 @@ async function waitForState(
       if (seen === null || seen.address !== actor.address) continue;
       output.progress(`${actor.address}: ${seen.state}`);
       if (seen.state === wanted) return await client.get(actor.address);
-      if (seen.state === 'failed.settled') throw causeOf(seen.context);
+      if (seen.state === 'failed.settled') throw failureOf(seen.context);
       if (seen.state === 'stopped.settled') throw new CocosError('CANCELLED', 'The enclave was stopped.');
     }
   } finally {
     abort.abort();
   }
   throw new CocosError('MANAGER_UNAVAILABLE', 'The manager ended before the enclave was ready.');
-}
-
-function causeOf(context: ActorInfo['context']): CocosError {
-  const cause = Cause.safeParse(context['cause']);
-  if (!cause.success) return new CocosError('ENCLAVE_FAILED', 'The enclave has failed.');
-  const { code, message, details } = cause.data;
-  return new CocosError(code, message, details === undefined ? {} : { details });
 }
 
 function describe(actor: ActorInfo): string {
@@ -151,6 +145,7 @@ function describe(actor: ActorInfo): string {
     ['measurement', text(actor, 'measurement')],
     ['manifest', text(actor, 'manifestDigest')],
     ['relay', text(actor, 'relayAddress')],
+    ['console', text(actor, 'logFile')],
     ...(cause.success ? [['cause', `${cause.data.code}: ${cause.data.message}`]] : []),
   ]);
 }
