@@ -96,6 +96,7 @@ async function seedRoot(stateDir: string): Promise<void> {
 async function keepRoot(stateDir: string): Promise<void> {
   const made = path.join(stateDir, 'emulated-root.json');
   if (existsSync(SHARED_ROOT) || !existsSync(made)) return;
+  await mkdir(path.dirname(SHARED_ROOT), { recursive: true });
   await copyFile(made, `${SHARED_ROOT}.${process.pid}`);
   await rename(`${SHARED_ROOT}.${process.pid}`, SHARED_ROOT);
 }
