@@ -33,8 +33,8 @@ export async function bundleAgent(entry: string, plugins: readonly Plugin[] = []
     target: 'node20',
     legalComments: 'none',
     logLevel: 'silent',
-    // An optional native speed-up of msgpackr, which does without.
-    external: ['msgpackr-extract'],
+    // An optional native speed-up of msgpackr, which does without; and the manager's store, a native addon.
+    external: ['msgpackr-extract', 'lmdb'],
     // CommonJS packages in an ES module need a require of their own.
     banner: {
       js: "import { createRequire as cocosCreateRequire } from 'node:module'; const require = cocosCreateRequire(import.meta.url);",

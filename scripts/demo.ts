@@ -29,8 +29,9 @@ type Party = keyof typeof parties;
 
 function createHost(name: string, settings: NodeJS.ProcessEnv = {}): Host {
   const host = new Host(folder, {
-    COCOSAI_STATE_DIR: at('state'),
+    COCOSAI_STATE_DIR: at(`${name}-state`),
     COCOSAI_RUN_DIR: at(name),
+    COCOSAI_ON_STOP: 'stop',
     COCOSAI_MODE: processMode ? 'process' : 'vm',
     ...settings,
   });
@@ -204,6 +205,9 @@ async function demo(): Promise<void> {
   });
 
   await steps.run('Refused: a host that serves a modified image', async () => {
+    // The same host, with the same emulated platform, and another image.
+    await mkdir(at('run2-state'));
+    await cp(at('run-state/emulated-root.json'), at('run2-state/emulated-root.json'));
     const malicious = createHost('run2', await alteredImage());
     await malicious.ready();
     await expect(malicious.cli('enclave', 'create', 'wages', '--manifest', at('manifest.json')));
@@ -241,7 +245,7 @@ try {
   await mkdir(kept, { recursive: true });
   await Promise.all(hosts.map((host) => host.stop()));
   await cp(at('manager.log'), path.join(kept, 'manager.log')).catch(() => undefined);
-  await cp(at('state/enclaves'), path.join(kept, 'enclaves'), { recursive: true }).catch(() => undefined);
+  await cp(at('run-state/enclaves'), path.join(kept, 'enclaves'), { recursive: true }).catch(() => undefined);
   console.error(
     `\ndemo: failed: ${error instanceof Error ? error.message : String(error)}\nfull logs: ${kept}`,
   );

@@ -82,6 +82,13 @@ export const ERRORS = {
   ENCLAVE_NOT_FOUND: row(5, 'fix', EXIT.failed, 'No enclave has this name or id.'),
   ENCLAVE_EXISTS: row(6, 'fix', EXIT.failed, 'An enclave with this name exists already.'),
   ENCLAVE_FAILED: row(9, 'stop', EXIT.failed, 'The enclave has failed; its cause is given.'),
+  SNAPSHOT_INVALID: row(
+    15,
+    'stop',
+    EXIT.data,
+    'A stored record is damaged or of an unknown version; it was set aside and the rest goes on.',
+  ),
+  STATE_LOCKED: row(6, 'fix', EXIT.unavailable, 'Another manager works on the same state folder.'),
   // Host
   HOST_QEMU_MISSING: row(9, 'fix', EXIT.unavailable, 'No QEMU was found on the host.'),
   HOST_IMAGE_MISSING: row(

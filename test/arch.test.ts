@@ -39,7 +39,7 @@ const LAW: Readonly<
       'link',
       'rpc',
     ],
-    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/],
+    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^lmdb$/, /^node:/],
   },
   agent: {
     own: [

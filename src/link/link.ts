@@ -23,6 +23,10 @@ export interface LinkOptions {
   readonly open: (signal: AbortSignal) => Promise<Duplex>;
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
+  /** Where an earlier run of this side had got to in the peer's journal. */
+  readonly resume?: LinkPosition | null;
+  /** Stores how far the peer's journal was taken in; nothing is acknowledged before this has resolved. */
+  readonly commit?: (position: LinkPosition) => Promise<void>;
   readonly onHello?: (hello: Hello) => void;
   readonly onEvent?: (body: unknown) => void;
   /** Full state instead of events: `first` clears what was mirrored before. */
@@ -32,6 +36,12 @@ export interface LinkOptions {
   readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
   readonly onLog?: (body: unknown) => void;
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
+}
+
+/** How far one boot of the peer was heard. */
+export interface LinkPosition {
+  readonly peerBootId: string;
+  readonly received: number;
 }
 
 export interface Link {
@@ -56,11 +66,17 @@ class LinkEnd implements Link {
   private readonly actor: LinkActor;
   private stream: LinkStream | null = null;
   private opened: Duplex | null = null;
-  private received = 0;
+  private received: number;
+  /** What may be acknowledged: everything up to here was stored. */
+  private durable: number;
+  private peerBootId: string | null;
   private peer: Hello | null = null;
 
   constructor(options: LinkOptions) {
     this.options = options;
+    this.received = options.resume?.received ?? 0;
+    this.durable = this.received;
+    this.peerBootId = options.resume?.peerBootId ?? null;
     this.commands = new Commands({
       now: options.now,
       run: options.onCommand,
@@ -117,7 +133,7 @@ class LinkEnd implements Link {
   }
 
   log(body: unknown): void {
-    if (this.isLive) this.stream?.write({ kind: 'log', seq: 0, ack: this.received, body });
+    if (this.isLive) this.stream?.write({ kind: 'log', seq: 0, ack: this.durable, body });
   }
 
   private send(event: LinkEvent): void {
@@ -126,7 +142,7 @@ class LinkEnd implements Link {
 
   private append(kind: 'event' | 'command' | 'reply', body: unknown): void {
     const entry = this.journal.append(kind, body);
-    if (this.isLive) this.stream?.write({ ...entry, ack: this.received });
+    if (this.isLive) this.stream?.write({ ...entry, ack: this.durable });
   }
 
   private open(): () => void {
@@ -154,18 +170,18 @@ class LinkEnd implements Link {
         role: this.options.role,
         enclaveId: this.options.enclaveId,
         bootId: this.options.bootId,
-        peerBootId: this.peer?.bootId ?? null,
+        peerBootId: this.peerBootId,
         received: this.received,
       },
       now: this.options.now,
-      ack: () => this.received,
+      ack: () => this.durable,
       awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'greeting' }),
       onHello: (hello) => this.greet(hello),
       onAck: (seq) => this.journal.acknowledge(seq),
       onSequenced: (frame) => this.take(frame.kind, frame.seq, frame.body),
       onSnapshot: (seq, body) => {
         this.options.onSnapshot?.(body.records, body.first);
-        if (body.last) this.received = seq;
+        if (body.last) this.advance(seq);
       },
       onLog: (body) => this.options.onLog?.(body),
       onClosed: (reason) => this.send({ type: 'stream.closed', reason, atMs: this.options.now() }),
@@ -182,7 +198,11 @@ class LinkEnd implements Link {
   private greet(hello: Hello): void {
     if (hello.role === this.options.role)
       throw new CocosError('LINK_PROTOCOL', 'The peer has the same role.');
-    if (hello.bootId !== this.peer?.bootId) this.received = 0;
+    if (hello.bootId !== this.peerBootId) {
+      this.received = 0;
+      this.durable = 0;
+    }
+    this.peerBootId = hello.bootId;
     this.peer = hello;
     this.options.onHello?.(hello);
     this.send({ type: 'hello.received', bootId: hello.bootId, atMs: this.options.now() });
@@ -194,7 +214,7 @@ class LinkEnd implements Link {
     const known = peer.peerBootId === this.options.bootId ? peer.received : 0;
     const entries = this.journal.after(known);
     if (entries !== null) {
-      for (const entry of entries) stream.write({ ...entry, ack: this.received });
+      for (const entry of entries) stream.write({ ...entry, ack: this.durable });
     } else {
       this.replaySnapshot(stream);
     }
@@ -211,13 +231,13 @@ class LinkEnd implements Link {
       stream.write({
         kind: 'snapshot',
         seq,
-        ack: this.received,
+        ack: this.durable,
         body: { first: true, last: true, records: [] },
       });
     }
     records.forEach((record, index) => {
       const body = { first: index === 0, last: index === records.length - 1, records: [record] };
-      stream.write({ kind: 'snapshot', seq, ack: this.received, body });
+      stream.write({ kind: 'snapshot', seq, ack: this.durable, body });
     });
   }
 
@@ -226,10 +246,27 @@ class LinkEnd implements Link {
     if (seq !== this.received + 1) {
       throw new CocosError('LINK_PROTOCOL', `Frame ${seq} came after ${this.received}.`);
     }
-    this.received = seq;
     if (kind === 'event') this.options.onEvent?.(body);
     else if (kind === 'command') this.commands.accept(body);
     else this.commands.settle(body);
+    this.advance(seq);
+  }
+
+  private advance(seq: number): void {
+    this.received = seq;
+    const { commit } = this.options;
+    const { peerBootId } = this;
+    if (commit === undefined || peerBootId === null) {
+      this.durable = seq;
+      return;
+    }
+    commit({ peerBootId, received: seq }).then(
+      () => {
+        if (this.peerBootId === peerBootId) this.durable = Math.max(this.durable, seq);
+      },
+      // What could not be stored is not acknowledged, and will be sent again.
+      () => undefined,
+    );
   }
 }
 

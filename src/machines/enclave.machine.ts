@@ -94,9 +94,11 @@ export const enclaveMachine = setup({
             cause: {
               code: 'VM_EXITED' as const,
               message:
-                event.signal === null
-                  ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
-                  : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
+                event.signal === null && event.code === null
+                  ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended while nobody watched it.`
+                  : event.signal === null
+                    ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
+                    : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
               details: { exitCode: event.code, signal: event.signal },
             },
           }

@@ -22,6 +22,10 @@ export interface ManagerConfig {
   /** `unix` puts each relay on a unix socket, `tcp` on a free port of this host's loopback address. */
   readonly relay: 'unix' | 'tcp';
   readonly accelerator: 'auto' | 'kvm' | 'tcg';
+  /** Whether guests go on when the manager stops, to be taken over by the next one. */
+  readonly onStop: 'keep' | 'stop';
+  /** What happens to a guest under the run folder that no record knows. */
+  readonly onStray: 'end' | 'report';
   readonly enclaveLimit: number;
   /** Free space that the state folder's disk must have before an enclave is made. */
   readonly minimumFreeMiB: number;
@@ -39,6 +43,8 @@ const Environment = z.object({
   COCOSAI_AGENT: z.string().optional(),
   COCOSAI_RELAY: z.enum(['unix', 'tcp']).default('unix'),
   COCOSAI_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+  COCOSAI_ON_STOP: z.enum(['keep', 'stop']).default('keep'),
+  COCOSAI_ON_STRAY: z.enum(['end', 'report']).default('end'),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
 });
@@ -70,6 +76,8 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
     relay: env.COCOSAI_RELAY,
     accelerator: env.COCOSAI_ACCEL,
+    onStop: env.COCOSAI_ON_STOP,
+    onStray: env.COCOSAI_ON_STRAY,
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
   };

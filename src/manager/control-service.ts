@@ -33,7 +33,7 @@ export function controlService(manager: Manager): ControlServiceServer & Record<
         memoryMiB: request.memoryMib,
         manifestJson: request.manifestJson,
       };
-      return { actor: actorOf(directory.view(manager.createEnclave(wanted))) };
+      return { actor: actorOf(directory.view(await manager.createEnclave(wanted))) };
     }),
     removeEnclave: unary(async ({ enclave }) => {
       await manager.removeEnclave(manager.resolve(enclave));

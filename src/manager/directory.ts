@@ -2,6 +2,7 @@ import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } f
 import { CocosError } from '../errors.ts';
 import { MirrorSet } from '../link/mirror.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
+import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import { stateName } from '../machines/state-name.ts';
 
 /** What may be told about an actor to anybody who may drive the manager. */
@@ -32,21 +33,38 @@ const OWN_ADDRESS = /^(manager|enclave\/[a-z0-9]+)$/;
 
 /** Every actor of the manager, its own and the mirrored ones, by address, with what happens to each of them. */
 export class Directory {
-  private readonly own = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
+  /** As they are now. */
+  private readonly live = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
+  /** As they were stored last: what is told, so that nobody sees a state that a restart would take back. */
+  private readonly told = new Map<string, AnyMachineSnapshot>();
   private readonly mirrors = new Map<string, MirrorSet>();
   private readonly watchers = new Set<Watcher>();
   private sequence = 0;
+  private tail: Promise<void> = Promise.resolve();
+  private readonly persist: (address: string, actor: AnyActor) => Promise<void>;
+
+  constructor(persist: (address: string, actor: AnyActor) => Promise<void>) {
+    this.persist = persist;
+  }
 
   /** To be passed to `createActor` of the root as `inspect`. */
   readonly inspect = (inspected: InspectionEvent): void => {
     if (inspected.type !== '@xstate.snapshot' || !(inspected.actorRef instanceof Actor)) return;
     const actor: AnyActor = inspected.actorRef;
-    if (!OWN_ADDRESS.test(actor.id)) return;
+    const { type } = inspected.event;
+    if (!OWN_ADDRESS.test(actor.id) || type === 'xstate.stop') return;
     const after: AnyMachineSnapshot = actor.getSnapshot();
-    const before = this.own.get(actor.id);
-    this.own.set(actor.id, { actor, snapshot: after });
+    const before = this.live.get(actor.id);
+    this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
-    this.report(actor.id, inspected.event.type, before?.actor === actor ? before.snapshot : null, after);
+    const stored = this.persist(actor.id, actor);
+    this.next(
+      () => stored,
+      () => {
+        this.told.set(actor.id, after);
+        this.report(actor.id, type, before?.actor === actor ? before.snapshot : null, after);
+      },
+    );
   };
 
   /** The mirrors of an enclave's agent, made on first use. */
@@ -67,8 +85,15 @@ export class Directory {
     ];
     this.mirrors.get(enclave)?.clear();
     this.mirrors.delete(enclave);
-    this.own.delete(enclave);
-    for (const address of removed) for (const watcher of this.watchers) watcher({ kind: 'removed', address });
+    this.live.delete(enclave);
+    this.next(
+      () => Promise.resolve(),
+      () => {
+        this.told.delete(enclave);
+        for (const address of removed)
+          for (const watcher of this.watchers) watcher({ kind: 'removed', address });
+      },
+    );
   }
 
   /** @throws CocosError ACTOR_NOT_FOUND */
@@ -79,9 +104,15 @@ export class Directory {
   }
 
   actor(address: string): AnyActor {
-    const known = this.own.get(address);
+    const known = this.live.get(address);
     if (known === undefined) throw new CocosError('ACTOR_NOT_FOUND', `There is no actor ${address}.`);
     return known.actor;
+  }
+
+  /** The context of an enclave as it is now. @throws CocosError ACTOR_NOT_FOUND */
+  enclave(address: string): EnclaveContext {
+    const snapshot: { readonly context: EnclaveContext } = this.actor(address).getSnapshot();
+    return snapshot.context;
   }
 
   /** Sends an event to an enclave. @throws CocosError ACTOR_NOT_FOUND */
@@ -95,7 +126,7 @@ export class Directory {
 
   list(prefix: string): ActorView[] {
     const addresses = [
-      ...this.own.keys(),
+      ...this.told.keys(),
       ...[...this.mirrors].flatMap(([enclave, mirrors]) =>
         mirrors.addresses().map((each) => `${enclave}/${each}`),
       ),
@@ -120,10 +151,20 @@ export class Directory {
   }
 
   private find(address: string): AnyMachineSnapshot | null {
-    const own = this.own.get(address);
-    if (own !== undefined) return own.snapshot;
+    const own = this.told.get(address);
+    if (own !== undefined) return own;
     const [root, id, ...rest] = address.split('/');
     return this.mirrors.get(`${root}/${id}`)?.get(rest.join('/')) ?? null;
+  }
+
+  /** Resolves when everything that has happened so far is stored and told. */
+  async settled(): Promise<void> {
+    await this.tail;
+  }
+
+  private next(wait: () => Promise<void>, then: () => void): void {
+    // A state that could not be stored is told all the same: the machine has moved.
+    this.tail = this.tail.then(wait).then(then, then);
   }
 
   private report(

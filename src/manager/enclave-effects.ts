@@ -15,7 +15,7 @@ export function enclaveEffects(hostOf: (id: string) => EnclaveHost) {
     );
   return {
     prepare: effect((host, { enclave }) => host.prepare(enclave)),
-    launch: effect((host, { enclave }, signal) => host.launch(enclave, signal)),
+    launch: effect((host, _, signal) => host.launch(signal)),
     link: fromCallback<EventObject, EnclaveEffectInput>(({ input }) => hostOf(input.id).startLink()),
     greet: effect((host, { enclave }) => host.greet(enclave)),
     shutDown: effect((host) => host.shutDown()),

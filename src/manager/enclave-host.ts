@@ -12,11 +12,14 @@ import { Waiting } from '../link/waiting.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import type { ManagerConfig } from './config.ts';
+import type { EnclaveRecords } from './enclave-records.ts';
 import type { Guest } from './guest.ts';
+import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
-import { openRelay, type Relay } from './relay.ts';
+import { openRelay, type Relay, relayPlace } from './relay.ts';
 import { reportServer } from './report-server.ts';
-import { startGuest } from './start-guest.ts';
+import { Signal } from './signal.ts';
+import { attachGuest, endStrayGuest, startGuest } from './start-guest.ts';
 
 /** How long the agent has to take a command. */
 const COMMAND_TIMEOUT_MS = 15_000;
@@ -30,6 +33,9 @@ interface EnclaveHostOptions {
   readonly bootId: string;
   readonly mirrors: MirrorSet;
   readonly processor: () => Promise<SecurityProcessor | null>;
+  /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
+  readonly current: () => EnclaveContext;
+  readonly records: EnclaveRecords;
   readonly send: (event: EnclaveEvent) => void;
   readonly log: (message: string, fields?: Record<string, unknown>) => void;
 }
@@ -42,6 +48,7 @@ export class EnclaveHost {
   private readonly incoming = new Waiting<Duplex>();
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
+  private readonly launched = new Signal<Guest | null>();
   private relay: Relay | null = null;
   private link: Link | null = null;
   private listeners: Listener[] = [];
@@ -63,10 +70,8 @@ export class EnclaveHost {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
     this.plan = await planLaunch(config, enclave);
-    this.relay = await openRelay({
-      at: config.relay === 'tcp' ? { tcp: '127.0.0.1' } : { unix: path.join(this.socketDir, 'relay.sock') },
-      connect: () => this.connectAgent(),
-    });
+    await writeLaunch(this.launchFile, this.plan);
+    this.relay = await this.openRelay(null);
     this.options.send({
       type: 'enclave.prepared',
       relayAddress: this.relay.address,
@@ -75,10 +80,35 @@ export class EnclaveHost {
     });
   }
 
-  async launch(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {
-    const { plan } = this;
-    if (plan === null) throw new CocosError('INTERNAL', 'An enclave was launched before it was prepared.');
-    const guest = await startGuest({
+  /** Starts the guest, or takes over the one that an earlier run of the manager started, and reports its end. */
+  async launch(signal: AbortSignal): Promise<void> {
+    const enclave = this.options.current();
+    this.plan ??= await readLaunch(this.launchFile);
+    this.relay ??= await this.openRelay(enclave.relayAddress);
+    const guest = await this.obtainGuest(enclave, this.plan);
+    this.guest = guest;
+    this.launched.set(guest);
+    if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
+    if (signal.aborted) return void (await guest.kill());
+    await this.listen(guest, enclave, this.plan);
+    this.options.send({
+      type: 'vm.started',
+      pid: guest.pid,
+      accelerator: guest.accelerator,
+      measurement: Buffer.from(this.plan.measurement).toString('hex'),
+      atMs: now(),
+    });
+    const exit = await guest.exited;
+    const panic = PANIC.exec(await readFile(this.logFile, 'utf8').catch(() => ''));
+    if (panic !== null) this.options.send({ type: 'vm.panicked', line: panic[0].slice(0, 500) });
+    else this.options.send({ type: 'vm.exited', ...exit });
+  }
+
+  /** Null when the guest was started before and has ended while nobody looked. */
+  private async obtainGuest(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
+    const attached = await attachGuest(enclave.mode, this.socketDir);
+    if (attached !== null || enclave.pid !== null) return attached;
+    return startGuest({
       config: this.options.config,
       enclave,
       plan,
@@ -86,8 +116,9 @@ export class EnclaveHost {
       logFile: this.logFile,
       notice: (message) => this.options.log(message),
     });
-    this.guest = guest;
-    if (signal.aborted) return void (await guest.kill());
+  }
+
+  private async listen(guest: Guest, enclave: EnclaveContext, plan: LaunchPlan): Promise<void> {
     const report = reportServer({
       launchLog: plan.launchLog,
       measurement: plan.measurement,
@@ -98,32 +129,36 @@ export class EnclaveHost {
       await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
       await guest.transport.listen(PORTS.report, report),
     ];
-    const measurement = Buffer.from(plan.measurement).toString('hex');
-    this.options.send({
-      type: 'vm.started',
-      pid: guest.pid,
-      accelerator: guest.accelerator,
-      measurement,
-      atMs: now(),
-    });
-    const exit = await guest.exited;
-    const panic = PANIC.exec(await readFile(this.logFile, 'utf8').catch(() => ''));
-    if (panic !== null) this.options.send({ type: 'vm.panicked', line: panic[0].slice(0, 500) });
-    else this.options.send({ type: 'vm.exited', ...exit });
+  }
+
+  private openRelay(before: string | null): Promise<Relay> {
+    const at = relayPlace(this.options.config.relay, path.join(this.socketDir, 'relay.sock'), before);
+    return openRelay({ at, connect: () => this.connectAgent() });
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, send, log } = this.options;
+    const { id, bootId, mirrors, records, send, log } = this.options;
     const link = createLink({
+      resume: records.position(),
+      commit: (position) => records.savePosition(position),
       role: 'manager',
       bootId,
       enclaveId: id,
       open: (signal) => this.incoming.take(signal),
       now,
-      onEvent: (body) => mirrors.apply(body),
-      onSnapshot: (records, first) => {
-        if (first) mirrors.clear();
-        for (const record of records) mirrors.apply(record);
+      onEvent: (body) => {
+        mirrors.apply(body);
+        records.saveMirror(mirrors, body);
+      },
+      onSnapshot: (snapshots, first) => {
+        if (first) {
+          mirrors.clear();
+          records.forgetMirrors();
+        }
+        for (const record of snapshots) {
+          mirrors.apply(record);
+          records.saveMirror(mirrors, record);
+        }
       },
       onLog: (body) => log('agent', { body }),
       onHello: (hello) => {
@@ -157,10 +192,10 @@ export class EnclaveHost {
   }
 
   async shutDown(): Promise<void> {
-    const { guest, link } = this;
-    if (guest === null) return;
-    const asked = link?.isLive
-      ? link.command('agent.shutDown', {}, SHUT_DOWN_COMMAND_MS).then(
+    const guest = await Promise.race([this.launched.get(), delay(POWER_OFF_MS)]);
+    if (guest === null || guest === undefined) return;
+    const asked = this.link?.isLive
+      ? this.link.command('agent.shutDown', {}, SHUT_DOWN_COMMAND_MS).then(
           () => true,
           () => false,
         )
@@ -176,7 +211,8 @@ export class EnclaveHost {
     this.incoming.close();
     await this.relay?.close();
     this.relay = null;
-    await this.guest?.kill();
+    if (this.guest !== null) await this.guest.kill();
+    else await endStrayGuest(this.options.current().mode, this.socketDir);
     await Promise.all(this.listeners.map((listener) => listener.close()));
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });
@@ -191,6 +227,10 @@ export class EnclaveHost {
   /** Removes what `clean` leaves for people to look at: logs. */
   async forget(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private get launchFile(): string {
+    return path.join(this.directory, 'launch.json');
   }
 
   private async connectAgent(): Promise<Duplex> {
@@ -212,6 +252,6 @@ export class EnclaveHost {
   }
 }
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+function delay(ms: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(resolve, ms, undefined).unref());
 }

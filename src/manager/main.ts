@@ -8,12 +8,19 @@ import { Manager } from './manager.ts';
 
 /** `cocos-manager`: runs until SIGINT or SIGTERM; settings come from the environment (docs/operator.md). */
 async function main(): Promise<void> {
+  // A full disk rejects promises inside the store that nobody outside can hold. The manager goes on: its machines
+  // have moved, and the next write that succeeds stores where they are.
+  process.on('unhandledRejection', (reason) => {
+    log('error', 'a promise was rejected unseen', { reason: CocosError.from(reason).message });
+  });
   const programDir = path.dirname(fileURLToPath(import.meta.url));
-  const manager = new Manager(readManagerConfig(process.env, programDir), log);
+  const manager = await Manager.open(readManagerConfig(process.env, programDir), log);
   process.once('SIGINT', () => manager.requestStop());
   process.once('SIGTERM', () => manager.requestStop());
   await manager.start();
   await manager.ended();
+  // Guests that go on would keep this process as well.
+  process.exit(0);
 }
 
 main().catch((thrown: unknown) => {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { type Actor, createActor, waitFor } from 'xstate';
+import path from 'node:path';
+import { type Actor, type AnyActor, createActor, type Snapshot, waitFor } from 'xstate';
 import { canonicalDigest } from '../crypto/digest.ts';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
@@ -16,8 +17,12 @@ import { controlService } from './control-service.ts';
 import { Directory } from './directory.ts';
 import { enclaveEffects } from './enclave-effects.ts';
 import { EnclaveHost } from './enclave-host.ts';
+import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
 import type { Log } from './log.ts';
 import { Platform } from './platform.ts';
+import { actorKey, findStrays, loadEnclaves, type StoredEnclave, storeEnclave } from './recovery.ts';
+import { lockState } from './state-lock.ts';
+import { Store } from './store.ts';
 
 /** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
 const SETTLE_LIMIT_MS = 45_000;
@@ -35,42 +40,76 @@ export interface EnclaveRequest {
 
 /** The manager process: root of its actor system and owner of what its enclaves hold on this host. */
 export class Manager {
-  readonly directory = new Directory();
+  readonly directory: Directory;
   private readonly config: ManagerConfig;
   private readonly log: Log;
+  private readonly store: Store;
   private readonly bootId = randomUUID();
   private readonly hosts = new Map<string, EnclaveHost>();
   private readonly platform: Platform;
   private readonly root: Actor<typeof managerMachine>;
   private bound: Bound | null = null;
 
-  constructor(config: ManagerConfig, log: Log) {
+  /** Takes up what an earlier manager left in the state folder. */
+  static async open(config: ManagerConfig, log: Log): Promise<Manager> {
+    const unlock = await lockState(config.stateDir);
+    const store = new Store(path.join(config.stateDir, 'store'));
+    return new Manager(config, log, store, unlock, await loadEnclaves(store, log));
+  }
+
+  private readonly unlock: () => Promise<void>;
+
+  private constructor(
+    config: ManagerConfig,
+    log: Log,
+    store: Store,
+    unlock: () => Promise<void>,
+    stored: readonly StoredEnclave[],
+  ) {
     this.config = config;
     this.log = log;
+    this.store = store;
+    this.unlock = unlock;
     this.platform = new Platform(config.stateDir);
-    this.root = createActor(this.provide(), {
+    this.directory = new Directory((address, actor) => this.persist(address, actor));
+    for (const { address } of stored) this.hosts.set(address, this.createHost(address));
+    const logic = this.provide();
+    this.root = createActor(logic, {
       inspect: this.directory.inspect,
       id: 'manager',
       systemId: 'manager',
+      snapshot: withChildren(createActor(logic).getPersistedSnapshot(), stored),
     });
   }
 
   /** Resolves when the control service is open. @throws CocosError HOST_PORT_TAKEN or CONFIG_INVALID. */
   async start(): Promise<void> {
+    this.dealWithStrays();
     this.root.start();
+    for (const [address] of this.hosts) {
+      for (const key of this.recordsOf(address).restoreMirrors(this.directory.mirrorsOf(address))) {
+        this.log('error', 'a record was set aside', { record: key });
+        await this.store.setAside(key);
+      }
+      // A request whose first event was lost with the manager.
+      this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+    }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
     if (context.cause !== null) throw new CocosError(context.cause.code, context.cause.message);
   }
 
-  /** Begins to stop every enclave and then the service. */
+  /** Begins to stop: first the enclaves, where they are not to go on, and then the service. */
   requestStop(): void {
     this.root.send({ type: 'manager.stop' });
   }
 
-  /** Resolves when the manager has stopped and nothing of it is left. */
+  /** Resolves when the manager has stopped and nothing of it is left but what was to go on. */
   async ended(): Promise<void> {
     await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
     this.root.stop();
+    await this.directory.settled();
+    await this.store.close();
+    await this.unlock();
   }
 
   async describeHost() {
@@ -93,7 +132,7 @@ export class Manager {
   }
 
   /** Address of the new enclave. @throws CocosError INPUT_INVALID, MANIFEST_INVALID, ENCLAVE_EXISTS, LIMIT_EXCEEDED */
-  createEnclave(request: EnclaveRequest): string {
+  async createEnclave(request: EnclaveRequest): Promise<string> {
     if (!this.root.getSnapshot().matches('serving'))
       throw new CocosError('CANCELLED', 'The manager is stopping.');
     if (this.hosts.size >= this.config.enclaveLimit) {
@@ -107,9 +146,10 @@ export class Manager {
       throw new CocosError('ENCLAVE_EXISTS', `There is an enclave ${input.name} already.`);
     }
     const address = `enclave/${input.id}`;
-    this.hosts.set(address, this.createHost(input.id, address));
+    this.hosts.set(address, this.createHost(address));
     this.root.send({ type: 'enclave.requested', address, input });
     this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+    await this.directory.settled();
     return address;
   }
 
@@ -120,11 +160,14 @@ export class Manager {
     this.root.send({ type: 'enclave.removed', address });
     this.directory.remove(address);
     this.hosts.delete(address);
+    await Promise.all([this.store.remove(actorKey(address)), this.recordsOf(address).remove()]);
+    await this.directory.settled();
     await host.forget();
   }
 
   async sendEvent(address: string, event: unknown): Promise<void> {
     await sendPublicEvent(this.directory, (enclave) => this.hostOf(enclave), address, event);
+    await this.directory.settled();
   }
 
   private hostOf(address: string): EnclaveHost {
@@ -134,7 +177,7 @@ export class Manager {
   }
 
   private enclaveName(address: string): unknown {
-    return this.directory.view(address).context['name'];
+    return this.directory.enclave(address).name;
   }
 
   private enclaveInput(request: EnclaveRequest): EnclaveInput {
@@ -156,16 +199,42 @@ export class Manager {
     throw new CocosError('INPUT_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
   }
 
-  private createHost(id: string, address: string): EnclaveHost {
+  private createHost(address: string): EnclaveHost {
+    const id = address.slice('enclave/'.length);
     return new EnclaveHost({
       id,
       config: this.config,
       bootId: this.bootId,
       mirrors: this.directory.mirrorsOf(address),
+      records: this.recordsOf(address),
       processor: () => this.platform.processor(),
+      current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
       log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),
     });
+  }
+
+  private recordsOf(address: string): EnclaveRecords {
+    return enclaveRecords(this.store, address);
+  }
+
+  private persist(address: string, actor: AnyActor): Promise<void> {
+    if (!address.startsWith('enclave/')) return Promise.resolve();
+    return storeEnclave(this.store, address, actor.getPersistedSnapshot()).catch((thrown: unknown) => {
+      this.log('error', 'a transition could not be stored', {
+        address,
+        reason: CocosError.from(thrown).message,
+      });
+    });
+  }
+
+  private dealWithStrays(): void {
+    const known = new Set([...this.hosts.keys()].map((address) => address.slice('enclave/'.length)));
+    for (const { pid, enclave } of findStrays(this.config.runDir, known)) {
+      const ends = this.config.onStray === 'end';
+      this.log('error', 'a guest that no record knows', { pid, enclave, ends });
+      if (ends) process.kill(pid, 'SIGKILL');
+    }
   }
 
   /** Asks an enclave to stop and waits until it has settled. */
@@ -190,7 +259,9 @@ export class Manager {
   }
 
   private async empty(): Promise<void> {
-    await Promise.allSettled([...this.hosts.keys()].map((address) => this.removeEnclave(address)));
+    if (this.config.onStop === 'stop') {
+      await Promise.allSettled([...this.hosts.keys()].map((address) => this.removeEnclave(address)));
+    }
     this.root.send({ type: 'manager.emptied' });
   }
 
@@ -216,6 +287,16 @@ export class Manager {
       },
     });
   }
+}
+
+/** A root's first snapshot with the enclaves of an earlier run as its children. */
+function withChildren(root: Snapshot<unknown>, stored: readonly StoredEnclave[]): Snapshot<unknown> {
+  const children = 'children' in root && typeof root.children === 'object' ? root.children : {};
+  const enclaves = stored.map(({ address, snapshot }) => [
+    address,
+    { src: 'enclave', snapshot, systemId: address, syncSnapshot: false },
+  ]);
+  return Object.assign({}, root, { children: { ...children, ...Object.fromEntries(enclaves) } });
 }
 
 function parseManifest(text: string): Manifest {

@@ -1,12 +1,14 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { openSync } from 'node:fs';
-import { access, chmod, mkdir, rm } from 'node:fs/promises';
+import { access, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { unixTransport } from '../link/unix.ts';
-import type { Guest, GuestExit } from './guest.ts';
+import type { Guest } from './guest.ts';
+import { adoptHostProcess, type HostProcess, ProcessIdentity, startHostProcess } from './vm/host-process.ts';
 
-const KILL_AFTER_MS = 5_000;
+/** In the guest's socket folder: what a later run of the manager needs to find the agent again. */
+const RECORD = 'process.json';
+const Record = z.strictObject({ agent: ProcessIdentity, workDir: z.string() });
 
 interface ProcessGuestOptions {
   /** Bundle of the agent. */
@@ -19,59 +21,73 @@ interface ProcessGuestOptions {
 }
 
 /**
- * Process mode: the same agent as a child process, on unix sockets. It protects nothing from the host and is
- * meant for machines without QEMU; its evidence says EMULATED.
+ * Process mode: the same agent as a process of the host, on unix sockets. It protects nothing from the host and
+ * is meant for machines without QEMU; its evidence says EMULATED.
+ *
+ * @throws CocosError HOST_IMAGE_MISSING, VM_LAUNCH_FAILED
  */
 export async function launchProcessGuest(options: ProcessGuestOptions): Promise<Guest> {
-  await access(options.program).catch((cause: unknown) => {
+  const { program, socketDir, workDir } = options;
+  await access(program).catch((cause: unknown) => {
     throw new CocosError(
       'HOST_IMAGE_MISSING',
-      `The agent program ${options.program} is missing; run npm run build.`,
-      {
-        cause,
-      },
+      `The agent program ${program} is missing; run npm run build.`,
+      { cause },
     );
   });
-  await mkdir(options.socketDir, { recursive: true, mode: 0o700 });
-  await mkdir(options.workDir, { recursive: true });
+  await endStrayProcess(socketDir);
+  await mkdir(socketDir, { recursive: true, mode: 0o700 });
+  await mkdir(workDir, { recursive: true });
   // Searchable, not listable: the sandbox's user reaches its own files by name.
-  await chmod(options.workDir, 0o711);
-  const log = openSync(options.logFile, 'a', 0o600);
-  const child = spawn(process.execPath, [options.program], {
-    stdio: ['ignore', log, log],
-    env: {
-      PATH: '/usr/local/bin:/usr/bin:/bin',
-      COCOS_MODE: 'process',
-      COCOS_SOCKETS: options.socketDir,
-      COCOS_WORK: options.workDir,
-    },
+  await chmod(workDir, 0o711);
+  const agent = await startHostProcess(process.execPath, [program], options.logFile, {
+    PATH: '/usr/local/bin:/usr/bin:/bin',
+    COCOS_MODE: 'process',
+    COCOS_SOCKETS: socketDir,
+    COCOS_WORK: workDir,
   });
-  const exited = new Promise<GuestExit>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-    child.once('error', () => resolve({ code: 127, signal: null }));
+  await writeFile(path.join(socketDir, RECORD), JSON.stringify({ agent: agent.identity, workDir }), {
+    mode: 0o600,
   });
-  if (child.pid === undefined) {
-    const [cause] = await once(child, 'error');
-    throw new CocosError('VM_LAUNCH_FAILED', 'The agent process could not be started.', { cause });
-  }
-  const clean = () => rm(options.workDir, { recursive: true, force: true });
+  return guestOf(agent, socketDir, workDir);
+}
+
+/** Takes over the agent that an earlier run of the manager started in this folder; null when it has ended. */
+export async function attachProcessGuest(socketDir: string): Promise<Guest | null> {
+  const record = await readRecord(socketDir);
+  const agent = record === null ? null : adoptHostProcess(record.agent);
+  if (record !== null && agent !== null) return guestOf(agent, socketDir, record.workDir);
+  await endStrayProcess(socketDir);
+  return null;
+}
+
+/** Ends what an earlier run left in this folder, if anything, and removes what it worked on. */
+export async function endStrayProcess(socketDir: string): Promise<void> {
+  const record = await readRecord(socketDir);
+  if (record === null) return;
+  await adoptHostProcess(record.agent)?.end();
+  await rm(record.workDir, { recursive: true, force: true });
+  await rm(path.join(socketDir, RECORD), { force: true });
+}
+
+function guestOf(agent: HostProcess, socketDir: string, workDir: string): Guest {
   return {
-    pid: child.pid,
+    pid: agent.identity.pid,
     accelerator: 'process',
-    exited,
-    transport: unixTransport(options.socketDir),
-    quit: async () => {
-      child.kill('SIGTERM');
-      await exited;
-    },
+    exited: agent.exited,
+    transport: unixTransport(socketDir),
+    quit: () => agent.end(),
     kill: async () => {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
-        const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
-        await exited;
-        clearTimeout(timer);
-      }
-      await clean();
+      await agent.end();
+      await rm(workDir, { recursive: true, force: true });
     },
   };
+}
+
+async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {
+  try {
+    return Record.parse(JSON.parse(await readFile(path.join(socketDir, RECORD), 'utf8')));
+  } catch {
+    return null;
+  }
 }

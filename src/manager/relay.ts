@@ -14,8 +14,17 @@ export interface Relay extends Listener {
   readonly address: string;
 }
 
+type RelayPlace = { readonly unix: string } | { readonly tcp: string; readonly port: number };
+
+/** Where a relay listens; one that was open before comes back to its place. */
+export function relayPlace(kind: 'unix' | 'tcp', file: string, before: string | null): RelayPlace {
+  const [, host, port] = /^tcp:(.+):(\d+)$/.exec(before ?? '') ?? [];
+  if (host !== undefined) return { tcp: host, port: Number(port) };
+  return kind === 'tcp' ? { tcp: '127.0.0.1', port: 0 } : { unix: file };
+}
+
 interface RelayOptions {
-  readonly at: { readonly unix: string } | { readonly tcp: string };
+  readonly at: RelayPlace;
   /** A fresh stream to the agent's participants' port. */
   readonly connect: () => Promise<Duplex>;
 }
@@ -39,7 +48,7 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
     const listener = await listenUnix(options.at.unix, onConnection);
     return { address: `unix:${options.at.unix}`, close: () => listener.close() };
   }
-  return listenTcp(options.at.tcp, onConnection, open);
+  return listenTcp(options.at, onConnection, open);
 }
 
 /** vsock carries no half-close, so the end of either side ends both. */
@@ -53,16 +62,16 @@ function join(socket: net.Socket, stream: Duplex): void {
 }
 
 async function listenTcp(
-  host: string,
+  at: { readonly tcp: string; readonly port: number },
   onConnection: (socket: net.Socket) => void,
   open: Set<net.Socket>,
 ): Promise<Relay> {
   const server = net.createServer({ noDelay: true }, onConnection);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
-      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${host}.`, { cause })),
+      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${at.tcp}:${at.port}.`, { cause })),
     );
-    server.listen({ host, port: 0 }, resolve);
+    server.listen({ host: at.tcp, port: at.port }, resolve);
   });
   const bound = server.address();
   if (bound === null || typeof bound === 'string')

@@ -5,8 +5,8 @@ import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import type { ManagerConfig } from './config.ts';
 import type { Guest } from './guest.ts';
 import { type LaunchPlan, VCPU_TYPE } from './launch-plan.ts';
-import { launchProcessGuest } from './process-guest.ts';
-import { launchVmGuest } from './vm/vm-guest.ts';
+import { attachProcessGuest, endStrayProcess, launchProcessGuest } from './process-guest.ts';
+import { attachVmGuest, endStrayVm, launchVmGuest } from './vm/vm-guest.ts';
 
 interface StartOptions {
   readonly config: ManagerConfig;
@@ -23,7 +23,7 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
   if (enclave.mode === 'process') {
     return launchProcessGuest({
       program: config.agentProgram,
-      socketDir: path.join(socketDir, 'ports'),
+      socketDir: portsDir(socketDir),
       workDir: path.join(memoryDir(), `cocosai-${enclave.id}`),
       logFile,
     });
@@ -45,4 +45,18 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
 /** In process mode inputs lie in the agent's work folder: in memory where the host has a memory file system. */
 function memoryDir(): string {
   return os.platform() === 'linux' ? '/dev/shm' : os.tmpdir();
+}
+
+function portsDir(socketDir: string): string {
+  return path.join(socketDir, 'ports');
+}
+
+/** Takes over the guest that an earlier run of the manager started for an enclave; null when it has ended. */
+export function attachGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<Guest | null> {
+  return mode === 'process' ? attachProcessGuest(portsDir(socketDir)) : attachVmGuest(socketDir);
+}
+
+/** Ends what runs for an enclave although nobody holds it. */
+export function endStrayGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<void> {
+  return mode === 'process' ? endStrayProcess(portsDir(socketDir)) : endStrayVm(socketDir);
 }

@@ -23,7 +23,7 @@ export interface CliResult {
 export interface System {
   readonly folder: string;
   readonly environment: NodeJS.ProcessEnv;
-  readonly manager: ChildProcess;
+  manager: ChildProcess;
   /** Path of a file in the system's folder. */
   file(...names: string[]): string;
   cli(...args: readonly string[]): Promise<CliResult>;
@@ -50,6 +50,7 @@ export async function startSystem(
     ...process.env,
     COCOSAI_STATE_DIR: file('state'),
     COCOSAI_RUN_DIR: file('run'),
+    COCOSAI_ON_STOP: 'stop',
     ...settings,
   };
   await seedRoot(file('state'));
@@ -73,7 +74,7 @@ export async function startSystem(
     stop: async () => {
       running.delete(system);
       for (const child of spawned) if (child.exitCode === null) child.kill('SIGKILL');
-      const code = await stopProcess(manager);
+      const code = await stopProcess(system.manager);
       await keepRoot(file('state'));
       await rm(folder, { recursive: true, force: true });
       return code;
@@ -108,6 +109,20 @@ export function spawnManager(environment: NodeJS.ProcessEnv, logFile: string): C
   });
   manager.stderr?.pipe(createWriteStream(logFile, { flags: 'a' }));
   return manager;
+}
+
+/** Kills the manager, lets something happen while it is away, and starts it again. */
+export async function restartManager(
+  system: System,
+  meanwhile: () => unknown = () => undefined,
+  signal: NodeJS.Signals = 'SIGKILL',
+): Promise<void> {
+  const ended = once(system.manager, 'exit');
+  system.manager.kill(signal);
+  await ended;
+  await meanwhile();
+  system.manager = spawnManager(system.environment, system.file('manager.log'));
+  await untilAnswers(system);
 }
 
 export async function collect(child: ChildProcess): Promise<CliResult> {

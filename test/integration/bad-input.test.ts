@@ -237,7 +237,7 @@ describe('bad input', () => {
     const malicious = await startSystem({
       COCOSAI_MODE: 'process',
       COCOSAI_AGENT: program,
-      COCOSAI_STATE_DIR: system.file('state'),
+      COCOSAI_STATE_DIR: copyRoot(system),
     });
     try {
       expect((await malicious.cli('enclave', 'create', 'bad', '--manifest', parties.manifest)).code).toBe(0);
@@ -267,7 +267,8 @@ describe('a host that cannot', () => {
   it('says that its address is taken', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
-    const second = spawnManager(system.environment, log);
+    const elsewhere = { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state') };
+    const second = spawnManager(elsewhere, log);
     await new Promise((resolve) => second.once('close', resolve));
     expect(second.exitCode).toBe(69);
     expect(readFileSync(log, 'utf8')).toContain('HOST_PORT_TAKEN');
@@ -277,10 +278,20 @@ describe('a host that cannot', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const bound = server.address();
     const port = typeof bound === 'object' ? bound?.port : 0;
-    const third = spawnManager({ ...system.environment, COCOSAI_LISTEN: `tcp:127.0.0.1:${port}` }, log);
+    const third = spawnManager({ ...elsewhere, COCOSAI_LISTEN: `tcp:127.0.0.1:${port}` }, log);
     await new Promise((resolve) => third.once('close', resolve));
     expect(third.exitCode).toBe(69);
     server.close();
+    expect(await system.stop()).toBe(0);
+  });
+
+  it('says that its state folder is in use', async () => {
+    const system = await startSystem({ COCOSAI_MODE: 'process' });
+    const log = system.file('second.log');
+    const second = spawnManager({ ...system.environment, COCOSAI_RUN_DIR: system.file('other') }, log);
+    await new Promise((resolve) => second.once('close', resolve));
+    expect(second.exitCode).toBe(69);
+    expect(readFileSync(log, 'utf8')).toContain('STATE_LOCKED');
     expect(await system.stop()).toBe(0);
   });
 
@@ -292,7 +303,10 @@ describe('a host that cannot', () => {
       { COCOSAI_LISTEN: 'tcp:192.0.2.1:7001' },
       { COCOSAI_LISTEN: 'tls:127.0.0.1:0' },
     ]) {
-      const manager = spawnManager({ ...system.environment, ...wrong }, log);
+      const manager = spawnManager(
+        { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state'), ...wrong },
+        log,
+      );
       await new Promise((resolve) => manager.once('close', resolve));
       expect(manager.exitCode).toBe(78);
     }
@@ -346,6 +360,14 @@ describe('a host that cannot', () => {
     }
   });
 });
+
+/** A state folder of another manager on the same emulated platform. */
+function copyRoot(system: System): string {
+  const folder = system.file('second-state');
+  mkdirSync(folder);
+  copyFileSync(system.file('state', 'emulated-root.json'), path.join(folder, 'emulated-root.json'));
+  return folder;
+}
 
 /** Files of the right names, for a host that is to fail before it reads more of them. */
 function fakeImage(folder: string): string {

@@ -33,10 +33,17 @@ export async function startHostProcess(
   program: string,
   args: readonly string[],
   logPath: string,
+  environment?: NodeJS.ProcessEnv,
 ): Promise<HostProcess> {
   const log = openSync(logPath, 'a', 0o600);
   try {
-    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: ['ignore', log, log],
+      ...(environment === undefined ? {} : { env: environment }),
+    });
+    // It may outlive this process, which does not wait for it.
+    child.unref();
     const exited = new Promise<GuestExit>((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal }));
     });
@@ -55,6 +62,11 @@ export async function startHostProcess(
   }
 }
 
+/** This process. */
+export function ownIdentity(): ProcessIdentity {
+  return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? '0' };
+}
+
 /** Takes over a process that an earlier run of this program started; null when it is gone. */
 export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null {
   if (!isAlive(identity)) return null;
@@ -64,7 +76,7 @@ export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null 
       if (isAlive(identity)) return;
       clearInterval(timer);
       resolve({ code: null, signal: null });
-    }, POLL_MS);
+    }, POLL_MS).unref();
   });
   return { identity, exited, end: () => endProcess(identity, exited) };
 }

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import type { LinkPosition } from '../link/link.ts';
+import type { MirrorSet } from '../link/mirror.ts';
+import type { Store } from './store.ts';
+
+/**
+ * What is stored for one enclave beside its own machine: the mirrors of its agent's machines and how far the agent's
+ * journal was taken in. Both are written in one turn of the event loop, and so in one transaction.
+ */
+export interface EnclaveRecords {
+  position(): LinkPosition | null;
+  savePosition(position: LinkPosition): Promise<void>;
+  /** Stores the mirror that a journal record was about, after it was applied. */
+  saveMirror(mirrors: MirrorSet, record: unknown): void;
+  forgetMirrors(): void;
+  /** Brings the stored mirrors back; gives the keys of those that cannot be. */
+  restoreMirrors(mirrors: MirrorSet): string[];
+  remove(): Promise<void>;
+}
+
+const Position = z.strictObject({ peerBootId: z.string(), received: z.int().min(0) });
+const Mirror = z.strictObject({ value: z.unknown(), context: z.unknown() });
+const Addressed = z.looseObject({ address: z.string() });
+const VERSION = 1;
+
+export function enclaveRecords(store: Store, address: string): EnclaveRecords {
+  const linkKey = `link/${address}`;
+  const mirrorPrefix = `mirror/${address}/`;
+  return {
+    position: () => {
+      for (const loaded of store.load(linkKey)) {
+        const position = 'error' in loaded ? null : Position.safeParse(loaded.value);
+        if (position?.success) return position.data;
+      }
+      return null;
+    },
+    savePosition: (position) => store.put(linkKey, 'link', VERSION, position),
+    saveMirror: (mirrors, record) => {
+      const { address: own } = Addressed.parse(record);
+      const snapshot = mirrors.get(own);
+      const key = `${mirrorPrefix}${own}`;
+      // Its promise is the position's: both are committed together.
+      if (snapshot === null) void store.remove(key);
+      else void store.put(key, 'mirror', VERSION, { value: snapshot.value, context: snapshot.context });
+    },
+    forgetMirrors: () => void store.removeAll(mirrorPrefix),
+    restoreMirrors: (mirrors) => {
+      const refused: string[] = [];
+      for (const loaded of store.load(mirrorPrefix)) {
+        try {
+          if ('error' in loaded) throw loaded.error;
+          const { value, context } = Mirror.parse(loaded.value);
+          const own = loaded.key.slice(mirrorPrefix.length);
+          mirrors.apply({ kind: 'state', address: own, snapshot: { status: 'active', value, context } });
+        } catch {
+          refused.push(loaded.key);
+        }
+      }
+      return refused;
+    },
+    remove: async () => {
+      await Promise.all([store.remove(linkKey), store.removeAll(mirrorPrefix)]);
+    },
+  };
+}

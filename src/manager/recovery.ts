@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Snapshot } from 'xstate';
+import { CocosError } from '../errors.ts';
+import { readSnapshot, SNAPSHOT_KINDS } from '../machines/snapshot.ts';
+import type { Log } from './log.ts';
+import type { Store } from './store.ts';
+
+/** What an earlier run of the manager left: records of its enclaves, and processes. */
+
+const PREFIX = 'actor/';
+
+export function actorKey(address: string): string {
+  return `${PREFIX}${address}`;
+}
+
+export interface StoredEnclave {
+  readonly address: string;
+  readonly snapshot: Snapshot<unknown>;
+}
+
+/** Stores an enclave's machine; resolves when it is committed. */
+export function storeEnclave(store: Store, address: string, snapshot: unknown): Promise<void> {
+  return store.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
+}
+
+/** Every enclave that can be brought back. One that cannot is set aside and named, and the rest goes on. */
+export async function loadEnclaves(store: Store, log: Log): Promise<StoredEnclave[]> {
+  const loaded: StoredEnclave[] = [];
+  for (const record of [...store.load(PREFIX)]) {
+    try {
+      if ('error' in record) throw record.error;
+      const snapshot = readSnapshot(record.kind, record.version, record.value);
+      loaded.push({ address: record.key.slice(PREFIX.length), snapshot });
+    } catch (thrown) {
+      const error = CocosError.from(thrown);
+      log('error', 'a record was set aside', { record: record.key, code: error.code, reason: error.message });
+      await store.setAside(record.key);
+    }
+  }
+  return loaded;
+}
+
+const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|cocos-agent/;
+
+export interface StrayProcess {
+  readonly pid: number;
+  /** Id of the enclave that it was started for. */
+  readonly enclave: string;
+}
+
+/** Processes that serve guests under this run folder, but none of these enclaves. */
+export function findStrays(runDir: string, enclaves: ReadonlySet<string>): StrayProcess[] {
+  const place = new RegExp(`${runDir.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/([0-9a-z]+)/`);
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    const command = readFile(`/proc/${entry}/cmdline`) + readFile(`/proc/${entry}/environ`);
+    const [, enclave] = place.exec(command) ?? [];
+    if (enclave === undefined || !SERVES_A_GUEST.test(command) || enclaves.has(enclave)) return [];
+    return [{ pid: Number(entry), enclave }];
+  });
+}
+
+function readFile(file: string): string {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch {
+    return '';
+  }
+}
