@@ -1,7 +1,18 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ERRORS } from '../src/errors.ts';
+import { AgentEvent, agentMachine } from '../src/machines/agent.machine.ts';
+import { AttestationEvent, attestationMachine } from '../src/machines/attestation.machine.ts';
+import { ComputationEvent } from '../src/machines/computation.events.ts';
+import { computationMachine } from '../src/machines/computation.machine.ts';
+import { EnclaveEvent } from '../src/machines/enclave.events.ts';
+import { enclaveMachine } from '../src/machines/enclave.machine.ts';
+import { LinkEvent, linkMachine } from '../src/machines/link.machine.ts';
+import { ManagerEvent, managerMachine } from '../src/machines/manager.machine.ts';
+import { TransferEvent, transferMachine } from '../src/machines/transfer.machine.ts';
+import { VerifierEvent, verifierMachine } from '../src/machines/verifier.machine.ts';
+import { type MachinePage, machinePage } from './machine-page.ts';
 
 /** Pages that are made from the code: `tsx scripts/pages.ts` writes them, `--check` compares. */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -26,13 +37,66 @@ ${rows.join('\n')}
 `;
 }
 
-const PAGES: Readonly<Record<string, string>> = { 'docs/errors.md': errorsPage() };
+const MACHINES: Readonly<Record<string, MachinePage>> = {
+  enclave: {
+    machine: enclaveMachine,
+    about: 'The life of an enclave on its host. The manager is the authority and stores every transition.',
+    events: EnclaveEvent,
+  },
+  computation: {
+    machine: computationMachine,
+    about:
+      'One computation inside an enclave. The agent is the authority; the manager mirrors it from the journal.',
+    events: ComputationEvent,
+  },
+  transfer: {
+    machine: transferMachine,
+    about:
+      'The upload of one input, which survives broken connections. The agent is the authority; the manager mirrors it.',
+    events: TransferEvent,
+  },
+  attestation: {
+    machine: attestationMachine,
+    about:
+      'One challenge and the session that may stand on it, once. The agent is the authority; the manager mirrors it.',
+    events: AttestationEvent,
+  },
+  verifier: {
+    machine: verifierMachine,
+    about: 'What a relying party goes through with an enclave. It runs in the command line.',
+    events: VerifierEvent,
+  },
+  link: {
+    machine: linkMachine,
+    about: 'Either end of the link between manager and agent.',
+    events: LinkEvent,
+  },
+  manager: {
+    machine: managerMachine,
+    about: 'The manager process: root of its actor system and parent of every enclave.',
+    events: ManagerEvent,
+  },
+  agent: {
+    machine: agentMachine,
+    about:
+      'The agent process: root of its actor system and parent of computation, transfers and attestations.',
+    events: AgentEvent,
+  },
+};
+
+const PAGES: Readonly<Record<string, string>> = {
+  'docs/errors.md': errorsPage(),
+  ...Object.fromEntries(
+    Object.entries(MACHINES).map(([name, page]) => [`docs/machines/${name}.md`, machinePage(name, page)]),
+  ),
+};
 
 for (const [name, content] of Object.entries(PAGES)) {
   const file = path.join(ROOT, name);
   if (!process.argv.includes('--check')) {
+    mkdirSync(path.dirname(file), { recursive: true });
     writeFileSync(file, content);
-  } else if (readFileSync(file, 'utf8') !== content) {
+  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== content) {
     console.error(`${name} is not what the code gives; run node_modules/.bin/tsx scripts/pages.ts`);
     process.exitCode = 1;
   }
