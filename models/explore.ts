@@ -22,6 +22,9 @@ export interface Model {
 
 export interface Exploration {
   readonly states: ReadonlySet<string>;
+  /** States and transitions that the chart has. */
+  readonly stateCount: number;
+  readonly transitionCount: number;
   /** States of the chart that no path reached. */
   readonly missedStates: readonly string[];
   /** Transitions of the chart that no path took. */
@@ -76,6 +79,8 @@ export function explore(model: Model): Exploration {
   const all = nodesOf(machine.root);
   return {
     states,
+    stateCount: all.filter((node) => node.always === undefined).length,
+    transitionCount: all.flatMap((node) => [...node.transitions.values()].flat()).length,
     missedStates: all.filter((node) => !nodes.has(node) && node.always === undefined).map((node) => node.id),
     missedTransitions: all
       .flatMap((node) => [...node.transitions.values()].flat())

@@ -17,6 +17,11 @@ const TASKS = {
   },
   test: { host: () => 'test', steps: ['build', 'eos', 'tsx scripts/test.ts ...'] },
   'test:quick': { host: () => 'process', steps: ['build', 'tsx scripts/test.ts --quick ...'] },
+  'test:models': { steps: ['tsx scripts/models.ts'] },
+  'chaos:manager': {
+    host: (args) => (args.includes('--vm') ? 'demo' : 'process'),
+    steps: ['build', 'eos', 'tsx scripts/chaos-manager.ts ...'],
+  },
   check: { steps: ['tsx scripts/check.ts ...'] },
   build: { steps: ['build'] },
   eos: { steps: ['tsx eos/build.ts ...'], pinned: true },

@@ -144,11 +144,18 @@ const lockEntry = (wish, found) => ({
   size: found.size,
 });
 
-/** Writes `eos/packages.lock.json` anew with the newest version of every package. */
-function refreshLock({ log = console.log } = {}) {
+/**
+ * Writes `eos/packages.lock.json` with the newest version of every package.
+ *
+ * @param {{log?: (line: string) => void, keep?: boolean}} [options] `keep`: packages that are locked stay as they are
+ */
+function refreshLock({ log = console.log, keep = false } = {}) {
   const { groups, packages: wishes } = readJson(WISHES);
   const aptOf = aptByGroup(groups);
-  const packages = wishes.map((wish) => lockEntry(wish, newest(aptOf(wish.group), wish)));
+  const locked = new Map(keep ? readJson(LOCK).packages.map((entry) => [entry.wish, entry]) : []);
+  const packages = wishes.map(
+    (wish) => locked.get(wish.name) ?? lockEntry(wish, newest(aptOf(wish.group), wish)),
+  );
   writeFileSync(LOCK, `${JSON.stringify({ version: 1, packages }, null, 2)}\n`);
   log(`eos/packages.lock.json: ${packages.length} packages locked`);
 }
@@ -156,6 +163,7 @@ function refreshLock({ log = console.log } = {}) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     if (process.argv.includes('--refresh')) refreshLock();
+    if (process.argv.includes('--add')) refreshLock({ keep: true });
     const { packages, fetched, substituted } = ensurePinnedPackages();
     console.log(`pinned: ${packages.length} packages ready, ${fetched} fetched, ${substituted} substituted`);
   } catch (error) {
