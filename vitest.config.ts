@@ -9,7 +9,8 @@ export default defineConfig({
     // Tests of real processes wait more than they work.
     maxWorkers: 3,
     setupFiles: ['test/harness/cleanup.ts'],
-    testTimeout: 20_000,
+    // Generous, since a machine may be busy with other things.
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [
       { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm] } },

@@ -10,6 +10,7 @@ import { type AgentEvent, agentMachine, COMPUTATION_ADDRESS } from '../machines/
 import type { AttestationEvent, attestationMachine } from '../machines/attestation.machine.ts';
 import type { ComputationEvent } from '../machines/computation.events.ts';
 import type { computationMachine } from '../machines/computation.machine.ts';
+import { refusalOf } from '../machines/legal.ts';
 import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
@@ -70,18 +71,17 @@ export class Agent {
     this.root.system.get(address)?.send(event);
   }
 
-  /** @throws CocosError STATE_EVENT_ILLEGAL with the present state when the child would not take the event. */
+  /** @throws CocosError STATE_EVENT_ILLEGAL with the state, its events and the guard that said no. */
   sendLegal(address: string, event: ChildEvent): void {
     const child = this.root.system.get(address);
-    const snapshot = child?.getSnapshot();
-    if (child === undefined || !snapshot.can(event)) {
-      const state = child === undefined ? 'none' : stateName(snapshot.value);
+    if (child === undefined) throw new CocosError('ACTOR_NOT_FOUND', `There is no actor ${address}.`);
+    const refusal = refusalOf(child.getSnapshot(), event);
+    if (refusal !== null) {
+      const { state, legalEvents, guards } = refusal;
       throw new CocosError(
         'STATE_EVENT_ILLEGAL',
         `${event.type} is not allowed for ${address} in the state ${state}.`,
-        {
-          details: { state },
-        },
+        { details: { state, legalEvents, ...(guards.length > 0 ? { guards } : {}) } },
       );
     }
     child.send(event);

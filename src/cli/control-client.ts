@@ -27,7 +27,8 @@ export type WatchItem =
       readonly transition: Omit<Transition, 'contextJson'>;
       readonly context: ActorInfo['context'];
     }
-  | { readonly kind: 'removed'; readonly address: string };
+  | { readonly kind: 'removed'; readonly address: string }
+  | { readonly kind: 'position'; readonly sequence: number };
 
 /** The manager's control service. Every failure is a CocosError; no answer is MANAGER_UNAVAILABLE. */
 export class ControlClient {
@@ -85,8 +86,8 @@ export class ControlClient {
   }
 
   /** Snapshots, then transitions as they happen, until the consumer stops or the signal aborts. */
-  async *watch(prefix: string, signal?: AbortSignal): AsyncGenerator<WatchItem> {
-    const call = this.client.watchActors({ prefix });
+  async *watch(prefix: string, signal?: AbortSignal, afterSequence = 0): AsyncGenerator<WatchItem> {
+    const call = this.client.watchActors({ prefix, afterSequence });
     const cancel = () => call.cancel();
     signal?.addEventListener('abort', cancel);
     try {
@@ -96,6 +97,7 @@ export class ControlClient {
           const { contextJson, ...transition } = item.value;
           yield { kind: 'transition', transition, context: parseContext(contextJson) };
         } else if (item?.$case === 'removed') yield { kind: 'removed', address: item.value };
+        else if (item?.$case === 'position') yield { kind: 'position', sequence: item.value };
       }
     } catch (thrown) {
       if (signal?.aborted !== true) throw fromStatus(thrown as ServiceError, 'MANAGER_UNAVAILABLE');

@@ -3,9 +3,19 @@ import type { ControlClient } from './control-client.ts';
 import type { Output } from './output.ts';
 
 /** Prints snapshots and transitions until the one watched enclave has ended. True when it has failed. */
-export async function showWatch(output: Output, client: ControlClient, prefix: string): Promise<boolean> {
-  const address = prefix === '' ? '' : (await client.get(prefix)).address;
-  for await (const item of client.watch(address)) {
+export async function showWatch(
+  output: Output,
+  client: ControlClient,
+  prefix: string,
+  afterSequence = 0,
+): Promise<boolean> {
+  // A name is looked up; an address, or the beginning of some, is watched as it is.
+  const address = prefix === '' || prefix.endsWith('/') ? prefix : (await client.get(prefix)).address;
+  for await (const item of client.watch(address, undefined, afterSequence)) {
+    if (item.kind === 'position') {
+      if (output.json) output.line('', { position: item.sequence });
+      continue;
+    }
     if (item.kind === 'snapshot') {
       output.line(`${item.actor.address}: ${item.actor.state}${because(item.actor.context)}`, {
         snapshot: item.actor,

@@ -7,7 +7,7 @@ import type {
 } from '../rpc/gen/cocosai/control/v1/control.ts';
 import { toStatus } from '../rpc/status.ts';
 import { legalEvents } from './commands.ts';
-import type { ActorView, Directory } from './directory.ts';
+import type { ActorView, Directory, DirectoryItem } from './directory.ts';
 import type { EnclaveRequest, Manager } from './manager.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
@@ -64,8 +64,19 @@ function watch(
   } catch (thrown) {
     return void call.emit('error', toStatus(thrown));
   }
-  for (const view of directory.list(prefix))
-    call.write({ item: { $case: 'snapshot', value: actorOf(view) } });
+  const write = (item: DirectoryItem) => {
+    if (item.kind === 'removed') call.write({ item: { $case: 'removed', value: item.address } });
+    else call.write({ item: { $case: 'transition', value: transitionOf(item.transition) } });
+  };
+  const { afterSequence } = call.request;
+  const missed = afterSequence === 0 ? null : directory.since(prefix, afterSequence);
+  if (missed === null) {
+    for (const view of directory.list(prefix)) {
+      call.write({ item: { $case: 'snapshot', value: actorOf(view) } });
+    }
+  }
+  call.write({ item: { $case: 'position', value: missed === null ? directory.position : afterSequence } });
+  for (const item of missed ?? []) write(item);
   const unwatch = directory.watch(prefix, (item) => {
     if (call.writableLength > WATCH_BACKLOG_LIMIT) {
       unwatch();
@@ -74,8 +85,7 @@ function watch(
         toStatus(new CocosError('LIMIT_EXCEEDED', 'The watcher reads too slowly.')),
       );
     }
-    if (item.kind === 'removed') call.write({ item: { $case: 'removed', value: item.address } });
-    else call.write({ item: { $case: 'transition', value: transitionOf(item.transition) } });
+    write(item);
   });
   call.on('cancelled', unwatch);
   call.on('close', unwatch);

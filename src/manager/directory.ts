@@ -24,10 +24,13 @@ export interface TransitionView {
 }
 
 export type DirectoryItem =
-  | { readonly kind: 'transition'; readonly transition: TransitionView }
-  | { readonly kind: 'removed'; readonly address: string };
+  | { readonly kind: 'transition'; readonly sequence: number; readonly transition: TransitionView }
+  | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
 type Watcher = (item: DirectoryItem) => void;
+
+/** Items kept for watchers that come back. */
+const HISTORY_LIMIT = 10_000;
 
 const OWN_ADDRESS = /^(manager|enclave\/[a-z0-9]+)$/;
 
@@ -39,11 +42,14 @@ export class Directory {
   private readonly told = new Map<string, AnyMachineSnapshot>();
   private readonly mirrors = new Map<string, MirrorSet>();
   private readonly watchers = new Set<Watcher>();
-  private sequence = 0;
+  private sequence: number;
+  private history: DirectoryItem[] = [];
   private tail: Promise<void> = Promise.resolve();
   private readonly persist: (address: string, actor: AnyActor) => Promise<void>;
 
-  constructor(persist: (address: string, actor: AnyActor) => Promise<void>) {
+  /** `firstSequence` lies above every sequence number that was told before. */
+  constructor(firstSequence: number, persist: (address: string, actor: AnyActor) => Promise<void>) {
+    this.sequence = firstSequence;
     this.persist = persist;
   }
 
@@ -90,8 +96,7 @@ export class Directory {
       () => Promise.resolve(),
       () => {
         this.told.delete(enclave);
-        for (const address of removed)
-          for (const watcher of this.watchers) watcher({ kind: 'removed', address });
+        for (const address of removed) this.tell((sequence) => ({ kind: 'removed', sequence, address }));
       },
     );
   }
@@ -140,11 +145,21 @@ export class Directory {
       });
   }
 
+  get position(): number {
+    return this.sequence;
+  }
+
+  /** What happened under `prefix` after a sequence number, or null when that is not all kept any more. */
+  since(prefix: string, sequence: number): DirectoryItem[] | null {
+    const first = this.history[0]?.sequence ?? this.sequence + 1;
+    if (sequence > this.sequence || sequence + 1 < first) return null;
+    return this.history.filter((item) => item.sequence > sequence && matches(addressOf(item), prefix));
+  }
+
   /** Calls `watcher` for everything that happens under `prefix` until the returned function is called. */
   watch(prefix: string, watcher: Watcher): () => void {
     const filtered: Watcher = (item) => {
-      const address = item.kind === 'transition' ? item.transition.address : item.address;
-      if (matches(address, prefix)) watcher(item);
+      if (matches(addressOf(item), prefix)) watcher(item);
     };
     this.watchers.add(filtered);
     return () => this.watchers.delete(filtered);
@@ -173,19 +188,33 @@ export class Directory {
     before: AnyMachineSnapshot | null,
     after: AnyMachineSnapshot,
   ): void {
-    this.sequence += 1;
     const to = viewOf(address, after);
-    const transition: TransitionView = {
-      sequence: this.sequence,
-      address,
-      event,
-      from: before === null ? '' : stateName(before.value),
-      to: to.state,
-      atMs: Date.now(),
-      context: to.context,
-    };
-    for (const watcher of this.watchers) watcher({ kind: 'transition', transition });
+    this.tell((sequence) => ({
+      kind: 'transition',
+      sequence,
+      transition: {
+        sequence,
+        address,
+        event,
+        from: before === null ? '' : stateName(before.value),
+        to: to.state,
+        atMs: Date.now(),
+        context: to.context,
+      },
+    }));
   }
+
+  private tell(make: (sequence: number) => DirectoryItem): void {
+    this.sequence += 1;
+    const item = make(this.sequence);
+    this.history.push(item);
+    if (this.history.length > 2 * HISTORY_LIMIT) this.history = this.history.slice(-HISTORY_LIMIT);
+    for (const watcher of this.watchers) watcher(item);
+  }
+}
+
+function addressOf(item: DirectoryItem): string {
+  return item.kind === 'transition' ? item.transition.address : item.address;
 }
 
 /** `enclave/7f3a` matches itself and all below it; the empty prefix matches everything. */

@@ -20,7 +20,14 @@ import { EnclaveHost } from './enclave-host.ts';
 import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
 import type { Log } from './log.ts';
 import { Platform } from './platform.ts';
-import { actorKey, findStrays, loadEnclaves, type StoredEnclave, storeEnclave } from './recovery.ts';
+import {
+  actorKey,
+  findStrays,
+  loadEnclaves,
+  nextSequences,
+  type StoredEnclave,
+  storeEnclave,
+} from './recovery.ts';
 import { lockState } from './state-lock.ts';
 import { Store } from './store.ts';
 
@@ -54,7 +61,8 @@ export class Manager {
   static async open(config: ManagerConfig, log: Log): Promise<Manager> {
     const unlock = await lockState(config.stateDir);
     const store = new Store(path.join(config.stateDir, 'store'));
-    return new Manager(config, log, store, unlock, await loadEnclaves(store, log));
+    const stored = await loadEnclaves(store, log);
+    return new Manager(config, log, store, unlock, stored, await nextSequences(store));
   }
 
   private readonly unlock: () => Promise<void>;
@@ -65,13 +73,14 @@ export class Manager {
     store: Store,
     unlock: () => Promise<void>,
     stored: readonly StoredEnclave[],
+    firstSequence: number,
   ) {
     this.config = config;
     this.log = log;
     this.store = store;
     this.unlock = unlock;
     this.platform = new Platform(config.stateDir);
-    this.directory = new Directory((address, actor) => this.persist(address, actor));
+    this.directory = new Directory(firstSequence, (address, actor) => this.persist(address, actor));
     for (const { address } of stored) this.hosts.set(address, this.createHost(address));
     const logic = this.provide();
     this.root = createActor(logic, {

@@ -40,6 +40,19 @@ export async function loadEnclaves(store: Store, log: Log): Promise<StoredEnclav
   return loaded;
 }
 
+const STARTS_KEY = 'starts';
+/** Sequence numbers that one run of the manager may use; the next run begins above them. */
+const SEQUENCES_PER_START = 2 ** 32;
+
+/** The first of this run's own sequence numbers: none was told before, in any earlier run. */
+export async function nextSequences(store: Store): Promise<number> {
+  const [before] = [...store.load(STARTS_KEY)];
+  const starts =
+    before !== undefined && 'value' in before && typeof before.value === 'number' ? before.value : 0;
+  await store.put(STARTS_KEY, 'starts', 1, starts + 1);
+  return starts * SEQUENCES_PER_START;
+}
+
 const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|cocos-agent/;
 
 export interface StrayProcess {

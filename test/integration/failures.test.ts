@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -230,4 +231,40 @@ describe('the control service over TLS', () => {
       await system.stop();
     }
   });
+});
+
+describe('a watch', () => {
+  it('goes on after a sequence number without a gap or a repetition, and starts anew where it cannot', async () => {
+    const system = await startSystem({ COCOSAI_MODE: 'process' });
+    try {
+      const Item = z.union([
+        z.object({ transition: z.looseObject({ sequence: z.number(), toState: z.string() }) }),
+        z.object({ position: z.number() }),
+        z.object({ snapshot: z.looseObject({ address: z.string() }) }),
+      ]);
+      const watchFrom = async (after: number) => {
+        const child = system.spawnCli('actors', 'watch', 'enclave/', '--after', String(after), '-o', 'json');
+        const ended = collect(child);
+        // Everything kept is written at once, before anything new.
+        if (child.stdout !== null) await once(child.stdout, 'data');
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        child.kill('SIGTERM');
+        return (await ended).json.map((each) => Item.parse(each));
+      };
+      succeeded(await system.cli('enclave', 'create', 'watched'));
+      succeeded(await system.cli('enclave', 'stop', 'watched'));
+      const sequences = (items: z.infer<typeof Item>[]) =>
+        items.flatMap((item) => ('transition' in item ? [item.transition.sequence] : []));
+      const all = sequences(await watchFrom(1));
+      expect(all.length).toBeGreaterThan(8);
+      const middle = all[4] ?? 0;
+      expect(sequences(await watchFrom(middle))).toEqual(all.slice(5));
+      // A number that this run never gave is none to go on from.
+      const anew = await watchFrom(10 ** 15);
+      expect(anew.some((item) => 'snapshot' in item)).toBe(true);
+      expect(sequences(anew)).toEqual([]);
+    } finally {
+      await system.stop();
+    }
+  }, 60_000);
 });

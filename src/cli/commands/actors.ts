@@ -37,9 +37,12 @@ export function actorCommands(context: CommandContext): Command {
     .command('watch')
     .description('transitions as they happen')
     .argument('[address]', 'everything when left out', '')
-    .action((address: string, _: unknown, command: Command) =>
+    .option('--after <sequence>', 'go on after this sequence number')
+    .action((address: string, options: { readonly after?: string }, command: Command) =>
       withManager(command, async (client) => {
-        if (await showWatch(output, client, address)) context.exit(EXIT.failed);
+        const after = options.after ?? '0';
+        if (!/^[0-9]{1,16}$/.test(after)) throw new CocosError('USAGE', '--after takes a sequence number.');
+        if (await showWatch(output, client, address, Number(after))) context.exit(EXIT.failed);
       }),
     );
   actors

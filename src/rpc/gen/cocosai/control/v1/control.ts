@@ -82,6 +82,11 @@ export interface GetActorResponse {
 
 export interface WatchActorsRequest {
   prefix: string;
+  /**
+   * Sequence number of the last transition that the client holds; 0 for a first watch. Where the manager still has
+   * what came after it, no snapshots are sent, and there is no gap and no duplicate.
+   */
+  afterSequence: number;
 }
 
 export interface Transition {
@@ -98,7 +103,9 @@ export interface Transition {
 export interface WatchActorsResponse {
   item: { $case: "snapshot"; value: Actor } | { $case: "transition"; value: Transition } | //
   /** The address of an actor that was removed. */
-  { $case: "removed"; value: string } | undefined;
+  { $case: "removed"; value: string } | //
+  /** Sent once, before the first transition: what precedes it is all that happened up to this sequence number. */
+  { $case: "position"; value: number } | undefined;
 }
 
 export interface SendEventRequest {
@@ -717,13 +724,16 @@ export const GetActorResponse: MessageFns<GetActorResponse> = {
 };
 
 function createBaseWatchActorsRequest(): WatchActorsRequest {
-  return { prefix: "" };
+  return { prefix: "", afterSequence: 0 };
 }
 
 export const WatchActorsRequest: MessageFns<WatchActorsRequest> = {
   encode(message: WatchActorsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.prefix !== "") {
       writer.uint32(10).string(message.prefix);
+    }
+    if (message.afterSequence !== 0) {
+      writer.uint32(16).uint64(message.afterSequence);
     }
     return writer;
   },
@@ -747,6 +757,14 @@ export const WatchActorsRequest: MessageFns<WatchActorsRequest> = {
             }
 
             message.prefix = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.afterSequence = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -890,6 +908,9 @@ export const WatchActorsResponse: MessageFns<WatchActorsResponse> = {
       case "removed":
         writer.uint32(26).string(message.item.value);
         break;
+      case "position":
+        writer.uint32(32).uint64(message.item.value);
+        break;
     }
     return writer;
   },
@@ -929,6 +950,14 @@ export const WatchActorsResponse: MessageFns<WatchActorsResponse> = {
             }
 
             message.item = { $case: "removed", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.item = { $case: "position", value: longToNumber(reader.uint64()) };
             continue;
           }
         }

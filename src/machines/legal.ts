@@ -1,0 +1,34 @@
+import type { AnyEventObject, AnyMachineSnapshot, AnyTransitionDefinition } from 'xstate';
+import { stateName } from './state-name.ts';
+
+/** Why a machine does not take an event in its present state. */
+export interface Refusal {
+  readonly state: string;
+  /** Types of events that the state knows, whatever their guards say. */
+  readonly legalEvents: readonly string[];
+  /** Names of the guards that stand between the event and its transitions; empty when the state has none for it. */
+  readonly guards: readonly string[];
+}
+
+/** Null when the event would be taken. */
+export function refusalOf(snapshot: AnyMachineSnapshot, event: AnyEventObject): Refusal | null {
+  if (snapshot.can(event)) return null;
+  const transitions: AnyTransitionDefinition[] = snapshot._nodes.flatMap((node) =>
+    [...node.transitions.values()].flat(),
+  );
+  const types = transitions
+    .map((transition) => transition.eventType)
+    .filter((type) => !type.startsWith('xstate.'));
+  const guards = transitions
+    .filter((each) => each.eventType === event.type)
+    .map((each) => guardName(each.guard));
+  return {
+    state: stateName(snapshot.value),
+    legalEvents: [...new Set(types)].sort(),
+    guards: [...new Set(guards)],
+  };
+}
+
+function guardName(guard: unknown): string {
+  return typeof guard === 'string' ? guard : 'unnamed';
+}
