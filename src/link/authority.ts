@@ -22,6 +22,8 @@ export class Authority {
   /** To be passed to `createActor` as `inspect`. */
   readonly inspect = (inspected: InspectionEvent): void => {
     if (inspected.type !== '@xstate.snapshot' || !(inspected.actorRef instanceof Actor)) return;
+    // An actor that is stopped has not moved: it is retired by name, or its whole system ends.
+    if (inspected.event.type === 'xstate.stop') return;
     const ref: AnyActor = inspected.actorRef;
     const address = ref.id;
     if (kindOfAddress(address) === null || !isMachineSnapshot(inspected.snapshot)) return;

@@ -28,6 +28,7 @@ export class Commands {
     this.options = options;
   }
 
+  /** @throws CocosError DEADLINE_EXCEEDED, or what `send` throws, or the peer's error. */
   call(name: string, input: unknown, timeoutMs: number, send: (body: CommandBody) => void): Promise<unknown> {
     const id = randomUUID();
     return new Promise((resolve, reject) => {
@@ -38,7 +39,13 @@ export class Commands {
         );
       }, timeoutMs);
       this.pending.set(id, { resolve, reject, timer });
-      send({ id, name, input });
+      try {
+        send({ id, name, input });
+      } catch (thrown) {
+        clearTimeout(timer);
+        this.pending.delete(id);
+        reject(CocosError.from(thrown));
+      }
     });
   }
 
@@ -84,7 +91,14 @@ export class Commands {
 
   private answer(reply: ReplyBody): void {
     this.remember(reply.id, reply);
-    this.options.reply(reply);
+    try {
+      this.options.reply(reply);
+    } catch (thrown) {
+      // A value that no frame can carry; its caller learns that instead.
+      const refusal = { id: reply.id, ok: false, value: CocosError.from(thrown).toJSON() };
+      this.remember(reply.id, refusal);
+      this.options.reply(refusal);
+    }
   }
 
   private remember(id: string, reply: ReplyBody | null): void {

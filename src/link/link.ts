@@ -9,6 +9,7 @@ import {
   type WaitInput,
 } from '../machines/link.machine.ts';
 import { Commands } from './commands.ts';
+import { encodeFrame } from './frame.ts';
 import type { Hello } from './hello.ts';
 import { Journal } from './journal.ts';
 import { LinkStream } from './link-stream.ts';
@@ -35,6 +36,7 @@ export interface LinkOptions {
   readonly snapshot?: () => readonly unknown[];
   readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
   readonly onLog?: (body: unknown) => void;
+  /** `lost` also tells of a stream that ended in its greeting, before it was live. */
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
 }
 
@@ -45,9 +47,17 @@ export interface LinkPosition {
 }
 
 export interface Link {
-  /** Sends an event now or after the next greeting; it is kept until the peer has taken it in. */
+  /**
+   * Sends an event now or after the next greeting; it is kept until the peer has taken it in.
+   *
+   * @throws CocosError LIMIT_EXCEEDED when it does not fit into a frame.
+   */
   publish(body: unknown): void;
-  /** Applied by the peer at most once. @throws CocosError LINK_LOST, DEADLINE_EXCEEDED or the peer's error. */
+  /**
+   * Applied by the peer at most once.
+   *
+   * @throws CocosError LINK_LOST, DEADLINE_EXCEEDED, LIMIT_EXCEEDED or the peer's error.
+   */
   command(name: string, input: unknown, timeoutMs: number): Promise<unknown>;
   /** Best effort: dropped when the link is not live. */
   log(body: unknown): void;
@@ -96,13 +106,12 @@ class LinkEnd implements Link {
       }),
       { input: { role: options.role } },
     );
-    let wasLive = false;
+    let before = { live: false, attached: false };
     this.actor.subscribe((snapshot) => {
-      const live = snapshot.matches({ attached: 'live' });
-      if (live !== wasLive) {
-        wasLive = live;
-        options.onState?.(live ? 'live' : 'lost', snapshot.context.lostReason);
-      }
+      const { live, attached } = before;
+      before = { live: snapshot.matches({ attached: 'live' }), attached: snapshot.matches('attached') };
+      if (before.live && !live) options.onState?.('live', null);
+      else if (attached && !before.attached) options.onState?.('lost', snapshot.context.lostReason);
     });
   }
 
@@ -119,6 +128,7 @@ class LinkEnd implements Link {
   }
 
   close(): void {
+    if (this.actor.getSnapshot().matches('closed')) return;
     this.send({ type: 'link.close' });
     this.actor.stop();
     this.commands.failAll(new CocosError('LINK_LOST', 'The link was closed.'));
@@ -141,6 +151,8 @@ class LinkEnd implements Link {
   }
 
   private append(kind: 'event' | 'command' | 'reply', body: unknown): void {
+    // What no frame can carry must not be kept: it would break this stream and every later replay.
+    encodeFrame({ kind, seq: this.journal.lastSeq + 1, ack: Number.MAX_SAFE_INTEGER, body });
     const entry = this.journal.append(kind, body);
     if (this.isLive) this.stream?.write({ ...entry, ack: this.durable });
   }
@@ -218,8 +230,13 @@ class LinkEnd implements Link {
     } else {
       this.replaySnapshot(stream);
     }
+    const replayed = this.journal.lastSeq;
     // After the present step, since the machine is still entering the state that invokes this effect.
-    queueMicrotask(() => this.send({ type: 'replay.finished', atMs: this.options.now() }));
+    queueMicrotask(() => {
+      // What was published in this step, by frames that came together with the greeting.
+      for (const entry of this.journal.after(replayed) ?? []) stream.write({ ...entry, ack: this.durable });
+      this.send({ type: 'replay.finished', atMs: this.options.now() });
+    });
     return undefined;
   }
 

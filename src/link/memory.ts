@@ -18,10 +18,16 @@ export function memoryTransport(): Transport {
     listen: (port, onConnection) => {
       if (listeners.has(port))
         return Promise.reject(new CocosError('HOST_PORT_TAKEN', `Port ${port} is taken.`));
-      listeners.set(port, onConnection);
+      const streams = new Set<Duplex>();
+      listeners.set(port, (stream) => {
+        streams.add(stream);
+        stream.once('close', () => streams.delete(stream));
+        onConnection(stream);
+      });
       return Promise.resolve({
         close: () => {
           listeners.delete(port);
+          for (const stream of streams) stream.destroy();
           return Promise.resolve();
         },
       });
@@ -40,7 +46,8 @@ export function memoryPair(): [Duplex, Duplex] {
 
 class PairEnd extends Duplex {
   peer: PairEnd | null = null;
-  private releaseWrite: (() => void) | null = null;
+  /** Ends the peer's write that waits until this end has been read. */
+  private releaseWrite: ((error?: Error) => void) | null = null;
 
   constructor() {
     super({ allowHalfOpen: false });
@@ -48,15 +55,15 @@ class PairEnd extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     const peer = this.peer;
-    if (peer === null || peer.destroyed) return done(new Error('the peer is gone'));
+    if (peer === null || peer.destroyed) return done(gone());
     if (peer.push(chunk)) return void queueMicrotask(() => done());
-    peer.releaseWrite = () => done();
+    peer.releaseWrite = done;
   }
 
   override _read(): void {
     const release = this.releaseWrite;
     this.releaseWrite = null;
-    if (release !== null) queueMicrotask(release);
+    if (release !== null) queueMicrotask(() => release());
   }
 
   override _final(done: (error?: Error | null) => void): void {
@@ -65,8 +72,14 @@ class PairEnd extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    const peer = this.peer;
+    const { peer, releaseWrite } = this;
     if (peer !== null && !peer.destroyed && !peer.readableEnded) peer.push(null);
+    this.releaseWrite = null;
+    releaseWrite?.(gone());
     done(error);
   }
+}
+
+function gone(): Error {
+  return new Error('the peer is gone');
 }

@@ -1,64 +1,21 @@
 import type { Duplex } from 'node:stream';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CocosError } from '../../../src/errors.ts';
 import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../../src/link/frame.ts';
-import { createLink, type Link, type LinkOptions } from '../../../src/link/link.ts';
 import { memoryPair } from '../../../src/link/memory.ts';
-
-/** Two ends whose streams the test holds: it can cut them, and give the next ones. */
-class Wire {
-  streams: Duplex[] = [];
-  private takers: ((stream: Duplex) => void)[] = [];
-  private ready: Duplex[] = [];
-
-  dial = (): Promise<Duplex> => {
-    const [near, far] = memoryPair();
-    this.streams = [near, far];
-    const taker = this.takers.shift();
-    if (taker === undefined) this.ready.push(far);
-    else taker(far);
-    return Promise.resolve(near);
-  };
-
-  accept = (): Promise<Duplex> => {
-    const stream = this.ready.shift();
-    return stream === undefined
-      ? new Promise((resolve) => this.takers.push(resolve))
-      : Promise.resolve(stream);
-  };
-
-  cut(): void {
-    for (const stream of this.streams) stream.destroy();
-  }
-}
-
-const now = () => Math.floor(performance.now());
-const opened: Link[] = [];
-
-function start(options: Partial<LinkOptions> & Pick<LinkOptions, 'role' | 'open'>): Link {
-  const link = createLink({ bootId: options.role, enclaveId: null, now, ...options });
-  opened.push(link);
-  link.start();
-  return link;
-}
-
-afterEach(() => {
-  for (const link of opened.splice(0)) link.close();
-});
-
-const isLive = (link: Link) => () => link.isLive;
+import { isLive, startLink, Wire } from './wire.ts';
 
 describe('createLink', () => {
   it('greets, tells the enclave’s id, and carries events in order', async () => {
     const wire = new Wire();
     const events: unknown[] = [];
-    const manager = start({
+    const manager = startLink({
       role: 'manager',
       open: wire.accept,
       enclaveId: 'abcd',
       onEvent: (body) => events.push(body),
     });
-    const agent = start({ role: 'agent', open: wire.dial });
+    const agent = startLink({ role: 'agent', open: wire.dial });
     await expect.poll(isLive(agent)).toBe(true);
     await expect.poll(isLive(manager)).toBe(true);
     expect(agent.enclaveId).toBe('abcd');
@@ -69,8 +26,8 @@ describe('createLink', () => {
   it('sends again after a break what was not taken in, each once', async () => {
     const wire = new Wire();
     const events: unknown[] = [];
-    start({ role: 'manager', open: wire.accept, onEvent: (body) => events.push(body) });
-    const agent = start({ role: 'agent', open: wire.dial });
+    startLink({ role: 'manager', open: wire.accept, onEvent: (body) => events.push(body) });
+    const agent = startLink({ role: 'agent', open: wire.dial });
     await expect.poll(isLive(agent)).toBe(true);
     for (let round = 0; round < 5; round++) {
       for (let index = 0; index < 20; index++) agent.publish(round * 20 + index);
@@ -88,8 +45,8 @@ describe('createLink', () => {
       wire.cut();
       return 'done';
     });
-    const manager = start({ role: 'manager', open: wire.accept });
-    start({ role: 'agent', open: wire.dial, onCommand: run });
+    const manager = startLink({ role: 'manager', open: wire.accept });
+    startLink({ role: 'agent', open: wire.dial, onCommand: run });
     await expect.poll(isLive(manager)).toBe(true);
     await expect(manager.command('work', {}, 10_000)).resolves.toBe('done');
     expect(run).toHaveBeenCalledTimes(1);
@@ -97,8 +54,8 @@ describe('createLink', () => {
 
   it('gives the caller the peer’s error, and its own when no reply comes', async () => {
     const wire = new Wire();
-    const manager = start({ role: 'manager', open: wire.accept });
-    start({
+    const manager = startLink({ role: 'manager', open: wire.accept });
+    startLink({
       role: 'agent',
       open: wire.dial,
       onCommand: (name) =>
@@ -115,10 +72,14 @@ describe('createLink', () => {
     const wire = new Wire();
     const snapshots: [readonly unknown[], boolean][] = [];
     const events: unknown[] = [];
-    const agent = start({ role: 'agent', open: wire.dial, snapshot: () => ['state of one', 'state of two'] });
+    const agent = startLink({
+      role: 'agent',
+      open: wire.dial,
+      snapshot: () => ['state of one', 'state of two'],
+    });
     // More than the journal holds, before anybody listens.
     for (let index = 0; index < 10_050; index++) agent.publish(index);
-    start({
+    startLink({
       role: 'manager',
       open: wire.accept,
       onSnapshot: (records, first) => snapshots.push([records, first]),
@@ -148,7 +109,7 @@ describe('a hostile peer', () => {
     const frames: Frame[] = [];
     const reasons: (string | null)[] = [];
     const streams = [near];
-    start({
+    startLink({
       role: 'manager',
       open: () => {
         const stream = streams.shift();
@@ -175,7 +136,7 @@ describe('a hostile peer', () => {
   };
   const event = (seq: number): Frame => ({ kind: 'event', seq, ack: 0, body: null });
 
-  it.each<[string, readonly (Frame | Buffer)[]]>([
+  it.each<[string, readonly (Frame | Buffer)[], string?]>([
     ['another protocol', [{ ...hello, body: { ...hello.body, protocol: 2 } }]],
     ['the same role', [{ ...hello, body: { ...hello.body, role: 'manager' } }]],
     ['no hello', [event(1)]],
@@ -185,28 +146,75 @@ describe('a hostile peer', () => {
     ['a malformed command', [hello, { kind: 'command', seq: 1, ack: 0, body: 1 }]],
     ['a malformed reply', [hello, { kind: 'reply', seq: 1, ack: 0, body: {} }]],
     ['a malformed snapshot', [hello, { kind: 'snapshot', seq: 1, ack: 0, body: {} }]],
-    ['a frame of no length', [hello, Buffer.alloc(4)]],
-    ['a frame of four thousand million bytes', [Buffer.from('ffffffff', 'hex')]],
-    ['an extension', [hello, Buffer.from('00000003d47200', 'hex')]],
-  ])('loses its stream for %s', async (_what, sent) => {
-    const { far } = await play();
+    ['a frame of no length', [hello, Buffer.alloc(4)], 'FRAME_INVALID'],
+    ['a frame of four thousand million bytes', [Buffer.from('ffffffff', 'hex')], 'FRAME_INVALID'],
+    ['an extension', [hello, Buffer.from('00000003d47200', 'hex')], 'FRAME_INVALID'],
+  ])('loses its stream for %s, and the reason is told', async (_what, sent, code = 'LINK_PROTOCOL') => {
+    const { far, reasons } = await play();
     const closed = new Promise((resolve) => far.once('close', resolve));
     for (const each of sent) far.write(Buffer.isBuffer(each) ? each : encodeFrame(each));
     await closed;
+    await expect.poll(() => reasons).toEqual([expect.stringMatching(`^${code}: `)]);
   });
 
-  it('loses its stream when it falls silent', async () => {
+  it('is given up when it falls silent, and taken back when it comes again', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    try {
+      const pairs = [memoryPair(), memoryPair()];
+      const streams = pairs.map(([near]) => near);
+      const [first, second] = pairs.map(([, far]) => far.on('data', () => undefined));
+      if (first === undefined || second === undefined) throw new Error('two pairs were made');
+      const states: [string, string | null][] = [];
+      const link = startLink({
+        role: 'manager',
+        open: () => {
+          const stream = streams.shift();
+          return stream === undefined ? new Promise(() => undefined) : Promise.resolve(stream);
+        },
+        onState: (state, reason) => states.push([state, reason]),
+      });
+      first.write(encodeFrame(hello));
+      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      // Two heartbeats missed are not enough.
+      vi.advanceTimersByTime(5_900);
+      expect(link.isLive).toBe(true);
+      const closed = new Promise((resolve) => first.once('close', resolve));
+      vi.advanceTimersByTime(1_000);
+      await closed;
+      expect(link.isLive).toBe(false);
+      second.write(encodeFrame(hello));
+      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      expect(states).toEqual([
+        ['live', null],
+        ['lost', 'the peer fell silent'],
+        ['live', null],
+      ]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('keeps a stream that carries nothing but heartbeats, and sends its own', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     try {
       const [near, far] = memoryPair();
-      const link = start({ role: 'manager', open: () => Promise.resolve(near) });
-      far.on('data', () => undefined);
+      const link = startLink({ role: 'manager', open: () => Promise.resolve(near) });
+      const kinds: string[] = [];
+      const reader = new LengthPrefixReader();
+      far.on('data', (chunk: Buffer) => {
+        for (const message of reader.push(chunk)) kinds.push(decodeFrame(message).kind);
+      });
       far.write(encodeFrame(hello));
       await vi.waitFor(() => expect(link.isLive).toBe(true));
-      const closed = new Promise((resolve) => far.once('close', resolve));
-      vi.advanceTimersByTime(7_000);
-      await closed;
-      expect(link.isLive).toBe(false);
+      for (let beat = 0; beat < 6; beat++) {
+        far.write(encodeFrame({ kind: 'ping', seq: 0, ack: 0, body: null }));
+        await new Promise((resolve) => setImmediate(resolve));
+        vi.advanceTimersByTime(2_000);
+      }
+      expect(link.isLive).toBe(true);
+      await vi.waitFor(() =>
+        expect(kinds.filter((kind) => kind === 'ping').length).toBeGreaterThanOrEqual(5),
+      );
     } finally {
       vi.useRealTimers();
     }
