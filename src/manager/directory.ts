@@ -27,6 +27,13 @@ export type DirectoryItem =
   | { readonly kind: 'transition'; readonly sequence: number; readonly transition: TransitionView }
   | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
+/** Stores what an actor has come to; `actor` is null for a mirror. Resolves when it is on the disk. */
+export type Persist = (
+  address: string,
+  snapshot: AnyMachineSnapshot,
+  actor: AnyActor | null,
+) => Promise<void>;
+
 type Watcher = (item: DirectoryItem) => void;
 
 /** Items kept for watchers that come back. */
@@ -45,10 +52,10 @@ export class Directory {
   private sequence: number;
   private history: DirectoryItem[] = [];
   private tail: Promise<void> = Promise.resolve();
-  private readonly persist: (address: string, actor: AnyActor) => Promise<void>;
+  private readonly persist: Persist;
 
   /** `firstSequence` lies above every sequence number that was told before. */
-  constructor(firstSequence: number, persist: (address: string, actor: AnyActor) => Promise<void>) {
+  constructor(firstSequence: number, persist: Persist) {
     this.sequence = firstSequence;
     this.persist = persist;
   }
@@ -63,7 +70,7 @@ export class Directory {
     const before = this.live.get(actor.id);
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
-    const stored = this.persist(actor.id, actor);
+    const stored = this.persist(actor.id, after, actor);
     this.next(
       () => stored,
       () => {
@@ -77,26 +84,41 @@ export class Directory {
   mirrorsOf(enclave: string): MirrorSet {
     const known = this.mirrors.get(enclave);
     if (known !== undefined) return known;
-    const mirrors = new MirrorSet(({ address, event, before, after }) =>
-      this.report(`${enclave}/${address}`, event, before, after),
-    );
+    const mirrors = new MirrorSet(({ address, event, before, after }) => {
+      const full = `${enclave}/${address}`;
+      const stored = this.persist(full, after, null);
+      this.next(
+        () => stored,
+        () => {
+          this.told.set(full, after);
+          this.report(full, event, before, after);
+        },
+      );
+    });
     this.mirrors.set(enclave, mirrors);
     return mirrors;
   }
 
   remove(enclave: string): void {
-    const removed = [
-      enclave,
-      ...(this.mirrors.get(enclave)?.addresses() ?? []).map((each) => `${enclave}/${each}`),
-    ];
     this.mirrors.get(enclave)?.clear();
     this.mirrors.delete(enclave);
     this.live.delete(enclave);
     this.next(
       () => Promise.resolve(),
       () => {
-        this.told.delete(enclave);
+        const removed = [...this.told.keys()].filter((address) => matches(address, enclave));
+        for (const address of removed) this.told.delete(address);
         for (const address of removed) this.tell((sequence) => ({ kind: 'removed', sequence, address }));
+      },
+    );
+  }
+
+  /** Takes a mirror that its agent has ended out of what is told. */
+  forget(address: string): void {
+    this.next(
+      () => Promise.resolve(),
+      () => {
+        this.told.delete(address);
       },
     );
   }
@@ -130,12 +152,7 @@ export class Directory {
   }
 
   list(prefix: string): ActorView[] {
-    const addresses = [
-      ...this.told.keys(),
-      ...[...this.mirrors].flatMap(([enclave, mirrors]) =>
-        mirrors.addresses().map((each) => `${enclave}/${each}`),
-      ),
-    ];
+    const addresses = [...this.told.keys()];
     return addresses
       .filter((address) => matches(address, prefix))
       .sort()
@@ -166,10 +183,7 @@ export class Directory {
   }
 
   private find(address: string): AnyMachineSnapshot | null {
-    const own = this.told.get(address);
-    if (own !== undefined) return own;
-    const [root, id, ...rest] = address.split('/');
-    return this.mirrors.get(`${root}/${id}`)?.get(rest.join('/')) ?? null;
+    return this.told.get(address) ?? null;
   }
 
   /** Resolves when everything that has happened so far is stored and told. */

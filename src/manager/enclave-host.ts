@@ -32,6 +32,9 @@ interface EnclaveHostOptions {
   readonly config: ManagerConfig;
   readonly bootId: string;
   readonly mirrors: MirrorSet;
+  /** Told of every journal record after it was applied, since one may have ended its mirror. */
+  readonly noteRetired: (record: unknown) => void;
+  readonly forgetMirrors: () => void;
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
@@ -148,16 +151,16 @@ export class EnclaveHost {
       now,
       onEvent: (body) => {
         mirrors.apply(body);
-        records.saveMirror(mirrors, body);
+        this.options.noteRetired(body);
       },
       onSnapshot: (snapshots, first) => {
         if (first) {
           mirrors.clear();
-          records.forgetMirrors();
+          this.options.forgetMirrors();
         }
         for (const record of snapshots) {
           mirrors.apply(record);
-          records.saveMirror(mirrors, record);
+          this.options.noteRetired(record);
         }
       },
       onLog: (body) => log('agent', { body }),

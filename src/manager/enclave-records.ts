@@ -10,8 +10,8 @@ import type { Store } from './store.ts';
 export interface EnclaveRecords {
   position(): LinkPosition | null;
   savePosition(position: LinkPosition): Promise<void>;
-  /** Stores the mirror that a journal record was about, after it was applied. */
-  saveMirror(mirrors: MirrorSet, record: unknown): void;
+  saveMirror(own: string, mirror: { readonly value: unknown; readonly context: unknown }): Promise<void>;
+  removeMirror(own: string): void;
   forgetMirrors(): void;
   /** Brings the stored mirrors back; gives the keys of those that cannot be. */
   restoreMirrors(mirrors: MirrorSet): string[];
@@ -20,7 +20,6 @@ export interface EnclaveRecords {
 
 const Position = z.strictObject({ peerBootId: z.string(), received: z.int().min(0) });
 const Mirror = z.strictObject({ value: z.unknown(), context: z.unknown() });
-const Addressed = z.looseObject({ address: z.string() });
 const VERSION = 1;
 
 export function enclaveRecords(store: Store, address: string): EnclaveRecords {
@@ -35,14 +34,9 @@ export function enclaveRecords(store: Store, address: string): EnclaveRecords {
       return null;
     },
     savePosition: (position) => store.put(linkKey, 'link', VERSION, position),
-    saveMirror: (mirrors, record) => {
-      const { address: own } = Addressed.parse(record);
-      const snapshot = mirrors.get(own);
-      const key = `${mirrorPrefix}${own}`;
-      // Its promise is the position's: both are committed together.
-      if (snapshot === null) void store.remove(key);
-      else void store.put(key, 'mirror', VERSION, { value: snapshot.value, context: snapshot.context });
-    },
+    saveMirror: (own, { value, context }) =>
+      store.put(`${mirrorPrefix}${own}`, 'mirror', VERSION, { value, context }),
+    removeMirror: (own) => void store.remove(`${mirrorPrefix}${own}`),
     forgetMirrors: () => void store.removeAll(mirrorPrefix),
     restoreMirrors: (mirrors) => {
       const refused: string[] = [];

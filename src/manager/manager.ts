@@ -1,6 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
-import { type Actor, type AnyActor, createActor, type Snapshot, waitFor } from 'xstate';
+import {
+  type Actor,
+  type AnyActor,
+  type AnyMachineSnapshot,
+  createActor,
+  type Snapshot,
+  waitFor,
+} from 'xstate';
 import { canonicalDigest } from '../crypto/digest.ts';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
@@ -8,6 +15,7 @@ import { EnclaveInput } from '../machines/enclave.events.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
 import { managerMachine } from '../machines/manager.machine.ts';
 import { Manifest } from '../machines/manifest.ts';
+import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
 import { VERSION } from '../version.ts';
@@ -80,7 +88,9 @@ export class Manager {
     this.store = store;
     this.unlock = unlock;
     this.platform = new Platform(config.stateDir);
-    this.directory = new Directory(firstSequence, (address, actor) => this.persist(address, actor));
+    this.directory = new Directory(firstSequence, (address, snapshot, actor) =>
+      this.persist(address, snapshot, actor),
+    );
     for (const { address } of stored) this.hosts.set(address, this.createHost(address));
     const logic = this.provide();
     this.root = createActor(logic, {
@@ -95,13 +105,15 @@ export class Manager {
   async start(): Promise<void> {
     this.dealWithStrays();
     this.root.start();
+    const refused: string[] = [];
     for (const [address] of this.hosts) {
-      for (const key of this.recordsOf(address).restoreMirrors(this.directory.mirrorsOf(address))) {
-        this.log('error', 'a record was set aside', { record: key });
-        await this.store.setAside(key);
-      }
+      refused.push(...this.recordsOf(address).restoreMirrors(this.directory.mirrorsOf(address)));
       // A request whose first event was lost with the manager.
       this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+    }
+    for (const key of refused) {
+      this.log('error', 'a record was set aside', { record: key });
+      await this.store.setAside(key);
     }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
     if (context.cause !== null) throw new CocosError(context.cause.code, context.cause.message);
@@ -215,6 +227,8 @@ export class Manager {
       config: this.config,
       bootId: this.bootId,
       mirrors: this.directory.mirrorsOf(address),
+      noteRetired: (record) => this.noteRetired(address, record),
+      forgetMirrors: () => this.recordsOf(address).forgetMirrors(),
       records: this.recordsOf(address),
       processor: () => this.platform.processor(),
       current: () => this.directory.enclave(address),
@@ -227,14 +241,28 @@ export class Manager {
     return enclaveRecords(this.store, address);
   }
 
-  private persist(address: string, actor: AnyActor): Promise<void> {
-    if (!address.startsWith('enclave/')) return Promise.resolve();
-    return storeEnclave(this.store, address, actor.getPersistedSnapshot()).catch((thrown: unknown) => {
-      this.log('error', 'a transition could not be stored', {
-        address,
-        reason: CocosError.from(thrown).message,
-      });
-    });
+  private async persist(
+    address: string,
+    snapshot: AnyMachineSnapshot,
+    actor: AnyActor | null,
+  ): Promise<void> {
+    const [kind, id, ...own] = address.split('/');
+    if (kind !== 'enclave') return;
+    try {
+      if (actor !== null) await storeEnclave(this.store, address, actor.getPersistedSnapshot());
+      else await this.recordsOf(`enclave/${id}`).saveMirror(own.join('/'), snapshot);
+    } catch (thrown) {
+      const reason = CocosError.from(thrown).message;
+      this.log('error', 'a transition could not be stored', { address, reason });
+    }
+  }
+
+  /** A journal record may have ended its mirror. */
+  private noteRetired(address: string, record: unknown): void {
+    const retired = MirrorRecord.safeParse(record);
+    if (!retired.success || retired.data.kind !== 'retired') return;
+    this.recordsOf(address).removeMirror(retired.data.address);
+    this.directory.forget(`${address}/${retired.data.address}`);
   }
 
   private dealWithStrays(): void {
@@ -258,6 +286,8 @@ export class Manager {
   }
 
   private async open(): Promise<void> {
+    // Nobody is served before what an earlier manager told can be told again.
+    await this.directory.settled();
     this.bound = await bindServer({
       address: this.config.listen,
       tls: this.config.tls,
