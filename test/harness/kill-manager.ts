@@ -74,7 +74,7 @@ async function job(system: System, parties: Parties, name: string): Promise<void
   await cli('enclave', 'create', name, '--no-wait', '--manifest', parties.manifest).catch((error: Error) => {
     if (!error.message.includes('ENCLAVE_EXISTS')) throw error;
   });
-  const seen = { state: 0, pid: 0 };
+  const seen = { state: -1, pid: 0 };
   await until(system, name, seen, (enclave) => enclave === 'alive.ready');
   const provider = parties.trust('provider');
   const uploads = [
