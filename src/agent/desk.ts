@@ -140,11 +140,22 @@ export class Desk {
     }
   }
 
+  /** Forgets a session that its participant has ended, with its keys and tickets. */
+  endSession(session: Session): void {
+    this.agent.send(session.attestation, { type: 'session.closed' });
+    this.forget(session.id);
+  }
+
+  private forget(sessionId: string): void {
+    this.sessions.delete(sessionId);
+    for (const [ticket, holder] of this.tickets) if (holder === sessionId) this.tickets.delete(ticket);
+  }
+
   private use(sessionId: string): Session {
     const session = this.sessions.get(sessionId);
     const attestation = session === undefined ? null : this.agent.attestation(session.attestation);
     if (session === undefined || attestation?.matches('inSession') !== true) {
-      this.sessions.delete(sessionId);
+      this.forget(sessionId);
       throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended.');
     }
     const atMs = now();
@@ -165,6 +176,7 @@ export class Desk {
         ['closed', 'expired', 'failed'].some((state) => attestation.value === state)
       ) {
         this.evidenceOf.delete(digest);
+        for (const [id, session] of this.sessions) if (session.attestation === address) this.forget(id);
         this.agent.retire(address);
       }
     }

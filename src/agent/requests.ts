@@ -44,7 +44,7 @@ export async function answerRequest(
       agent.send('computation', { type: 'result.delivered', consumer: session.participant });
       return null;
     case 'session.close':
-      agent.send(session.attestation, { type: 'session.closed' });
+      desk.endSession(session);
       return null;
   }
 }
