@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /** Tests that boot virtual machines end in `.vm.test.ts` and run one after the other. */
 const vm = 'test/**/*.vm.test.ts';
+const fault = 'test/fault/**/*.test.ts';
 
 export default defineConfig({
   test: {
@@ -13,7 +14,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm] } },
+      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm, fault] } },
+      { extends: true, test: { name: 'fault', include: [fault] } },
       {
         extends: true,
         test: {

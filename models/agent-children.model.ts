@@ -7,7 +7,7 @@ const cause = { code: 'TRANSFER_DIGEST_MISMATCH', message: 'it differs' } as con
 
 export const transferModel: Model = {
   machine: transferMachine.provide({ actors: { check: inert(), release: inert(), clock: inert() } }),
-  input: { transferId: 't', input: 'data', participant: 'p', size: 2, digest: 'd' },
+  input: { transferId: 't', input: 'data', participant: 'p', size: 2, digest: 'd', atMs: 1 },
   events: [
     { type: 'transfer.attached' },
     { type: 'transfer.progress', segments: 1, received: 1 },
@@ -21,8 +21,9 @@ export const transferModel: Model = {
   ],
   distinguish: ({ segments, deadlineMs }) => [segments, deadlineMs],
   invariant: (state, context) => {
-    if ((context['deadlineMs'] !== null) !== (state === 'suspended'))
-      return 'a deadline outside of suspended';
+    if ((context['deadlineMs'] !== null) !== ['opening', 'suspended'].includes(state)) {
+      return 'a deadline where nobody waits';
+    }
     if ((context['cause'] !== null) !== (state === 'aborted')) return 'a cause without an end';
     return null;
   },

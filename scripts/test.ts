@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 /**
- * Runs the suites and closes with one line that sums them. `--quick` leaves out what boots virtual machines;
+ * Runs the suites and closes with one line that sums them. `--quick` leaves out what boots virtual machines or kills processes;
  * other arguments go to vitest (for example a path).
  */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -35,7 +35,11 @@ interface Suite {
 const QUICK: readonly Suite[] = [
   { name: 'fast', what: 'units, models, and real processes without a virtual machine' },
 ];
-const FULL: readonly Suite[] = [...QUICK, { name: 'vm', what: 'real virtual machines' }];
+const FULL: readonly Suite[] = [
+  ...QUICK,
+  { name: 'fault', what: 'real processes that die' },
+  { name: 'vm', what: 'real virtual machines' },
+];
 
 const args = process.argv.slice(2);
 const suites = args.includes('--quick') ? QUICK : FULL;

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Actor, type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from 'xstate';
 import type { SignedReceipt } from '../crypto/receipt.ts';
+import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { Authority } from '../link/authority.ts';
 import type { Link } from '../link/link.ts';
@@ -164,7 +165,7 @@ export class Agent {
     this.root.send({
       type: 'transfer.requested',
       address: `transfer/${upload.id}`,
-      input: { transferId: upload.id, input, participant: session.participant, size, digest },
+      input: { transferId: upload.id, input, participant: session.participant, size, digest, atMs: now() },
     });
     return upload;
   }

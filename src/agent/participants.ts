@@ -1,10 +1,4 @@
-import type {
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServerWritableStream,
-  sendUnaryData,
-  UntypedHandleCall,
-} from '@grpc/grpc-js';
+import type { ServerReadableStream, ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
 import { isSuite } from '../crypto/hpke.ts';
 import { SESSION_ROLES, type SessionOpening } from '../crypto/session.ts';
 import { CocosError } from '../errors.ts';
@@ -19,6 +13,7 @@ import type {
   UploadResponse,
 } from '../rpc/gen/cocosai/agent/v1/agent.ts';
 import { toStatus } from '../rpc/status.ts';
+import { unary } from '../rpc/unary.ts';
 import type { Desk } from './desk.ts';
 
 /** A stalled sender or reader is let go after this long. */
@@ -152,15 +147,4 @@ function openingOf(request: OpenSessionRequest): SessionOpening {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
-}
-
-function unary<TRequest, TResponse>(handle: (request: TRequest) => Promise<TResponse>) {
-  return (call: ServerUnaryCall<TRequest, TResponse>, callback: sendUnaryData<TResponse>): void => {
-    Promise.resolve()
-      .then(() => handle(call.request))
-      .then(
-        (response) => callback(null, response),
-        (thrown: unknown) => callback(toStatus(thrown)),
-      );
-  };
 }

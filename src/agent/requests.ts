@@ -64,7 +64,9 @@ async function openTransfer(
     });
   }
   const under = agent.inputs.ofInput(input);
-  if (under !== undefined && agent.transfer(under.id)?.matches('suspended') && under.size === size) {
+  // A sender that comes back goes on, also where the end of its last stream was not noticed yet.
+  if (under !== undefined && under.participant === session.participant && under.size === size) {
+    agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: now() });
     agent.inputs.resume(under, session);
     return openedTransfer(session, under);
   }

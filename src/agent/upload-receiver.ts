@@ -10,6 +10,8 @@ const PROGRESS_BYTES = 8 * 1024 * 1024;
 export class UploadReceiver {
   private readonly agent: Agent;
   private readonly upload: Upload;
+  /** A later attempt of the same upload makes this stream's segments worthless. */
+  private readonly attempt: number;
   private reported: number;
 
   /** @throws CocosError TRANSFER_NOT_FOUND, STATE_EVENT_ILLEGAL when another stream feeds this transfer. */
@@ -18,6 +20,7 @@ export class UploadReceiver {
     if (upload === undefined) throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer is not known here.');
     this.agent = agent;
     this.upload = upload;
+    this.attempt = upload.attempt;
     this.reported = upload.received;
     agent.sendLegal(this.address, { type: 'transfer.attached' });
   }
@@ -25,6 +28,8 @@ export class UploadReceiver {
   /** @throws CocosError for a segment that does not open; the transfer is then refused as a whole. */
   async take(index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
     const { upload, agent } = this;
+    if (this.isOvertaken)
+      throw new CocosError('TRANSFER_NOT_FOUND', 'The sender has opened this transfer anew.');
     await agent.inputs.take(upload, index, last, ciphertext);
     if (last) {
       agent.send(this.address, { type: 'transfer.received', received: upload.received });
@@ -37,17 +42,23 @@ export class UploadReceiver {
 
   /** The sender ended its stream. Segments taken in so far. */
   end(): number {
-    if (!this.upload.opener.finished) this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
+    if (!this.isOvertaken && !this.upload.opener.finished)
+      this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
     return this.upload.opener.nextIndex;
   }
 
   /** The stream broke, or what came on it was not what was sealed: the sender may come back and go on. */
   broken(error: CocosError): void {
+    if (this.isOvertaken) return;
     if (error.code === 'TRANSFER_SIZE_MISMATCH') {
       this.agent.send(this.address, { type: 'transfer.refused', cause: error.toJSON() });
     } else {
       this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
     }
+  }
+
+  private get isOvertaken(): boolean {
+    return this.upload.attempt !== this.attempt;
   }
 
   private get address(): string {

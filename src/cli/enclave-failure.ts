@@ -3,7 +3,7 @@ import { Cause } from '../machines/common.ts';
 import type { ActorInfo, ControlClient } from './control-client.ts';
 
 /** How long the manager may take to notice that an enclave has ended. */
-const NOTICE_LIMIT_MS = 3_000;
+const NOTICE_LIMIT_MS = 5_000;
 const POLL_MS = 200;
 
 /** Why an enclave has failed, with where its console was written to. */

@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
-import { type ClockInput, unprovided } from './effect.ts';
+import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** How long evidence may wait for a session to be opened on it. */
 export const EVIDENCE_LIFETIME_MS = 600_000;
@@ -98,12 +98,7 @@ export const attestationMachine = setup({
           input: ({ context }) => context,
           onError: { target: 'failed', actions: 'noteEffectError' },
         },
-        {
-          src: 'clock',
-          id: 'clock',
-          input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-          onError: {},
-        },
+        clock,
       ],
       on: {
         'evidence.collected': { target: 'evidenced', actions: 'takeEvidence' },
@@ -112,24 +107,14 @@ export const attestationMachine = setup({
       },
     },
     evidenced: {
-      invoke: {
-        src: 'clock',
-        id: 'clock',
-        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-        onError: {},
-      },
+      invoke: clock,
       on: {
         'session.opened': { target: 'inSession', actions: 'takeSession' },
         'deadline.reached': 'expired',
       },
     },
     inSession: {
-      invoke: {
-        src: 'clock',
-        id: 'clock',
-        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-        onError: {},
-      },
+      invoke: clock,
       on: {
         'session.used': { target: 'inSession', reenter: true, actions: 'extendDeadline' },
         'session.closed': 'closed',

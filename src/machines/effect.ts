@@ -24,3 +24,13 @@ export interface ClockInput {
   /** Milliseconds of the authority's clock; null never comes. */
   readonly deadlineMs: number | null;
 }
+
+/** Invokes the clock for the deadline in the context. A clock that fails to start leaves the state without one. */
+export const clock = {
+  src: 'clock',
+  id: 'clock',
+  input: ({ context }: { readonly context: { readonly deadlineMs: number | null } }): ClockInput => ({
+    deadlineMs: context.deadlineMs,
+  }),
+  onError: {},
+} as const;

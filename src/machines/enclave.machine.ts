@@ -1,6 +1,6 @@
 import { assign, setup } from 'xstate';
 import type { Cause } from './common.ts';
-import { type ClockInput, unprovided } from './effect.ts';
+import { type ClockInput, clock, unprovided } from './effect.ts';
 import type { EnclaveEvent, EnclaveInput } from './enclave.events.ts';
 
 const PREPARE_LIMIT_MS = 60_000;
@@ -167,12 +167,7 @@ export const enclaveMachine = setup({
           input: effectInput,
           onError: { target: 'failed', actions: 'noteEffectError' },
         },
-        {
-          src: 'clock',
-          id: 'clock',
-          input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-          onError: {},
-        },
+        clock,
       ],
       on: {
         'enclave.prepared': { target: 'alive', actions: 'takePrepared' },
@@ -203,12 +198,7 @@ export const enclaveMachine = setup({
       },
       states: {
         launching: {
-          invoke: {
-            src: 'clock',
-            id: 'clock',
-            input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-            onError: {},
-          },
+          invoke: clock,
           on: {
             'vm.started': { target: 'booting', actions: 'takeStarted' },
             'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
@@ -217,12 +207,7 @@ export const enclaveMachine = setup({
           },
         },
         booting: {
-          invoke: {
-            src: 'clock',
-            id: 'clock',
-            input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-            onError: {},
-          },
+          invoke: clock,
           on: {
             'link.live': { target: 'connected', actions: 'takeBoot' },
             'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
@@ -238,12 +223,7 @@ export const enclaveMachine = setup({
               input: effectInput,
               onError: { target: '#enclave.failed', actions: 'noteEffectError' },
             },
-            {
-              src: 'clock',
-              id: 'clock',
-              input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-              onError: {},
-            },
+            clock,
           ],
           on: {
             'agent.ready': { target: 'ready', actions: 'takeReady' },
@@ -278,12 +258,7 @@ export const enclaveMachine = setup({
               input: effectInput,
               onError: '#enclave.stopped',
             },
-            {
-              src: 'clock',
-              id: 'clock',
-              input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-              onError: {},
-            },
+            clock,
           ],
           on: {
             'vm.exited': '#enclave.stopped',

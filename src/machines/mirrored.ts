@@ -14,6 +14,7 @@ const UNUSED_TRANSFER_INPUT: TransferInput = {
   participant: '',
   size: 0,
   digest: '',
+  atMs: 0,
 };
 
 const computation = computationMachine.provide({

@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
-import { type ClockInput, unprovided } from './effect.ts';
+import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** How long a transfer may wait for its sender to come back. */
 export const SUSPENDED_LIMIT_MS = 600_000;
@@ -13,6 +13,7 @@ export const TransferInput = z.strictObject({
   participant: z.string(),
   size: z.int().min(0),
   digest: z.string(),
+  atMs: Milliseconds,
 });
 export type TransferInput = z.infer<typeof TransferInput>;
 
@@ -78,13 +79,22 @@ export const transferMachine = setup({
 }).createMachine({
   id: 'transfer',
   initial: 'opening',
-  context: ({ input }) => ({ ...input, segments: 0, received: 0, deadlineMs: null, cause: null }),
+  context: ({ input }) => ({
+    ...input,
+    segments: 0,
+    received: 0,
+    deadlineMs: input.atMs + SUSPENDED_LIMIT_MS,
+    cause: null,
+  }),
   states: {
     opening: {
+      invoke: clock,
+      exit: 'disarmDeadline',
       on: {
         'transfer.attached': 'receiving',
         'transfer.broken': { target: 'suspended', actions: 'armDeadline' },
         'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
+        'deadline.reached': { target: 'aborted', actions: 'noteDeadline' },
       },
     },
     receiving: {
@@ -97,12 +107,7 @@ export const transferMachine = setup({
       },
     },
     suspended: {
-      invoke: {
-        src: 'clock',
-        id: 'clock',
-        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-        onError: {},
-      },
+      invoke: clock,
       exit: 'disarmDeadline',
       on: {
         'transfer.attached': 'receiving',

@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
-import { type ClockInput, unprovided } from './effect.ts';
+import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** How long a verdict may be relied on before the enclave is challenged again. */
 export const VERDICT_LIFETIME_MS = 600_000;
@@ -89,12 +89,7 @@ export const verifierMachine = setup({
       },
     },
     trusted: {
-      invoke: {
-        src: 'clock',
-        id: 'clock',
-        input: ({ context }) => ({ deadlineMs: context.deadlineMs }),
-        onError: {},
-      },
+      invoke: clock,
       on: { 'deadline.reached': 'stale' },
     },
     stale: { on: { 'verifier.challenge': 'challenging' } },

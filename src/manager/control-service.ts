@@ -1,4 +1,4 @@
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
+import type { ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
 import { CocosError } from '../errors.ts';
 import type {
   ControlServiceServer,
@@ -6,9 +6,11 @@ import type {
   WatchActorsResponse,
 } from '../rpc/gen/cocosai/control/v1/control.ts';
 import { toStatus } from '../rpc/status.ts';
+import { unary } from '../rpc/unary.ts';
 import { legalEvents } from './commands.ts';
 import type { ActorView, Directory, DirectoryItem } from './directory.ts';
-import type { EnclaveRequest, Manager } from './manager.ts';
+import type { EnclaveRequest } from './enclave-request.ts';
+import type { Manager } from './manager.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
 const WATCH_BACKLOG_LIMIT = 10_000;
@@ -108,17 +110,6 @@ function transitionOf(transition: {
     toState: transition.to,
     atMs: transition.atMs,
     contextJson: JSON.stringify(transition.context),
-  };
-}
-
-function unary<TRequest, TResponse>(handle: (request: TRequest) => Promise<TResponse>) {
-  return (call: ServerUnaryCall<TRequest, TResponse>, callback: sendUnaryData<TResponse>): void => {
-    Promise.resolve()
-      .then(() => handle(call.request))
-      .then(
-        (response) => callback(null, response),
-        (thrown: unknown) => callback(toStatus(thrown)),
-      );
   };
 }
 

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import {
   type Actor,
@@ -8,13 +8,10 @@ import {
   type Snapshot,
   waitFor,
 } from 'xstate';
-import { canonicalDigest } from '../crypto/digest.ts';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
-import { EnclaveInput } from '../machines/enclave.events.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
 import { managerMachine } from '../machines/manager.machine.ts';
-import { Manifest } from '../machines/manifest.ts';
 import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
@@ -26,6 +23,7 @@ import { Directory } from './directory.ts';
 import { enclaveEffects } from './enclave-effects.ts';
 import { EnclaveHost } from './enclave-host.ts';
 import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
+import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
 import type { Log } from './log.ts';
 import { Platform } from './platform.ts';
 import {
@@ -41,17 +39,6 @@ import { Store } from './store.ts';
 
 /** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
 const SETTLE_LIMIT_MS = 45_000;
-const DEFAULT_VCPUS = 2;
-const DEFAULT_MEMORY_MIB = 768;
-
-/** Wishes of a client; empty text and 0 take the defaults. */
-export interface EnclaveRequest {
-  readonly name: string;
-  readonly mode: string;
-  readonly vcpus: number;
-  readonly memoryMiB: number;
-  readonly manifestJson: string;
-}
 
 /** The manager process: root of its actor system and owner of what its enclaves hold on this host. */
 export class Manager {
@@ -162,7 +149,7 @@ export class Manager {
         `This manager holds at most ${this.config.enclaveLimit} enclaves.`,
       );
     }
-    const input = this.enclaveInput(request);
+    const input = readEnclaveRequest(request, this.config.mode);
     if ([...this.hosts.keys()].some((address) => this.enclaveName(address) === input.name)) {
       throw new CocosError('ENCLAVE_EXISTS', `There is an enclave ${input.name} already.`);
     }
@@ -199,25 +186,6 @@ export class Manager {
 
   private enclaveName(address: string): unknown {
     return this.directory.enclave(address).name;
-  }
-
-  private enclaveInput(request: EnclaveRequest): EnclaveInput {
-    const manifest = request.manifestJson === '' ? null : parseManifest(request.manifestJson);
-    const id = randomBytes(4).toString('hex');
-    const input = EnclaveInput.safeParse({
-      id,
-      name: request.name === '' ? `enclave-${id}` : request.name,
-      mode: request.mode === '' ? this.config.mode : request.mode,
-      vcpus: request.vcpus === 0 ? DEFAULT_VCPUS : request.vcpus,
-      memoryMiB: request.memoryMiB === 0 ? DEFAULT_MEMORY_MIB : request.memoryMiB,
-      imageDir: null,
-      manifest,
-      manifestDigest: manifest === null ? null : canonicalDigest(manifest),
-      atMs: now(),
-    });
-    if (input.success) return input.data;
-    const [issue] = input.error.issues;
-    throw new CocosError('INPUT_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
   }
 
   private createHost(address: string): EnclaveHost {
@@ -336,20 +304,4 @@ function withChildren(root: Snapshot<unknown>, stored: readonly StoredEnclave[])
     { src: 'enclave', snapshot, systemId: address, syncSnapshot: false },
   ]);
   return Object.assign({}, root, { children: { ...children, ...Object.fromEntries(enclaves) } });
-}
-
-function parseManifest(text: string): Manifest {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new CocosError('MANIFEST_INVALID', 'The manifest is not JSON.', { cause });
-  }
-  const parsed = Manifest.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new CocosError(
-    'MANIFEST_INVALID',
-    `The manifest is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
 }

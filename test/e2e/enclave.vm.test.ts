@@ -4,14 +4,15 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
-  type CliResult,
   collect,
   makeParties,
   type Parties,
   processesWith,
   ROOT,
   type System,
+  show,
   startSystem,
+  succeeded,
 } from '../harness/system.ts';
 
 /** The main job and its worst interruption, in real virtual machines. */
@@ -39,21 +40,6 @@ print("the sum is in the result")
 
 const SLEEPER = 'import time\nprint("asleep", flush=True)\ntime.sleep(600)\n';
 const GREEDY = 'held = []\nwhile True:\n    held.append(bytearray(8 * 1024 * 1024))\n';
-
-const Actor = z.looseObject({
-  address: z.string(),
-  state: z.string(),
-  context: z.record(z.string(), z.unknown()),
-});
-
-function succeeded(result: CliResult): CliResult {
-  expect(result.code, result.stderr).toBe(0);
-  return result;
-}
-
-async function show(system: System, name: string) {
-  return Actor.parse(succeeded(await system.cli('enclave', 'show', name, '-o', 'json')).json[0]);
-}
 
 async function create(system: System, parties: Parties, name: string) {
   succeeded(await system.cli('enclave', 'create', name, '--manifest', parties.manifest));

@@ -5,6 +5,7 @@ import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promise
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { HOST_NODE } from '../../scripts/host-node.ts';
 
 /** A real manager and the real command line, as child processes, with everything of theirs in one folder. */
@@ -165,6 +166,23 @@ async function untilAnswers(system: System): Promise<void> {
   const log = existsSync(system.file('manager.log')) ? readFileSync(system.file('manager.log'), 'utf8') : '';
   await system.stop();
   throw new Error(`the manager did not start: ${log}`);
+}
+
+const ShownActor = z.looseObject({
+  address: z.string(),
+  state: z.string(),
+  context: z.record(z.string(), z.unknown()),
+});
+
+/** The result of a command that must have done its work. */
+export function succeeded(result: CliResult): CliResult {
+  if (result.code !== 0) throw new Error(`a command ended with ${result.code}: ${result.stderr}`);
+  return result;
+}
+
+/** An actor by its address, or an enclave by its name. */
+export async function show(system: System, address: string): Promise<z.infer<typeof ShownActor>> {
+  return ShownActor.parse(succeeded(await system.cli('actors', 'show', address, '-o', 'json')).json[0]);
 }
 
 /** Command lines of this machine's live processes that hold `text`. */

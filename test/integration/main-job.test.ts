@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
-  type CliResult,
   collect,
   makeParties,
   type Parties,
@@ -10,6 +9,7 @@ import {
   processesWith,
   type System,
   startSystem,
+  succeeded,
 } from '../harness/system.ts';
 
 /** The main job with real processes and no virtual machine. */
@@ -22,11 +22,6 @@ with open(os.path.join(os.environ["COCOS_RESULTS"], "sum.json"), "w") as f:
     json.dump({"sum": total}, f)
 print("added up")
 `;
-
-function succeeded(result: CliResult): CliResult {
-  expect(result.code, result.stderr).toBe(0);
-  return result;
-}
 
 describe('the main job in process mode', () => {
   let system: System;

@@ -4,14 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Store } from '../../src/manager/store.ts';
 import {
-  type CliResult,
   collect,
   makeParties,
   PROCESS_REFERENCE,
   processesWith,
   restartManager,
-  type System,
+  show,
   startSystem,
+  succeeded,
 } from '../harness/system.ts';
 
 /** A manager that dies at any point and comes back finds its enclaves, and no client sees a state go backwards. */
@@ -22,21 +22,6 @@ time.sleep(3)
 with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w") as f:
     f.write(open(os.path.join(os.environ["COCOS_DATASETS"], "one")).read())
 `;
-
-const Actor = z.looseObject({
-  address: z.string(),
-  state: z.string(),
-  context: z.record(z.string(), z.unknown()),
-});
-
-function succeeded(result: CliResult): CliResult {
-  expect(result.code, result.stderr).toBe(0);
-  return result;
-}
-
-async function show(system: System, address: string) {
-  return Actor.parse(succeeded(await system.cli('actors', 'show', address, '-o', 'json')).json[0]);
-}
 
 const ORDER = ['receiving', 'ready', 'running', 'sealingResults', 'resultsReady', 'delivered'];
 

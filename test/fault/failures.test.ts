@@ -4,27 +4,26 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
-  type CliResult,
   collect,
   makeParties,
   type Parties,
   PROCESS_REFERENCE,
   processesWith,
   type System,
+  show,
   startSystem,
+  succeeded,
 } from '../harness/system.ts';
 
 /** Peers that die, algorithms that fail, and hosts that stop in the middle. */
 
-const Actor = z.looseObject({
-  address: z.string(),
-  state: z.string(),
-  context: z.record(z.string(), z.unknown()),
-});
-
-function succeeded(result: CliResult): CliResult {
-  expect(result.code, result.stderr).toBe(0);
-  return result;
+/** Waits until a command has printed a word. */
+async function untilSays(stream: NodeJS.ReadableStream | null, word: string): Promise<void> {
+  let text = '';
+  stream?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  await expect.poll(() => text, { timeout: 30_000 }).toContain(word);
 }
 
 describe('failures in process mode', () => {
@@ -48,13 +47,9 @@ describe('failures in process mode', () => {
   const partiesOf = (algorithm: string, manifest: readonly string[] = []) =>
     makeParties(system, { algorithm, datasets: { one: '1\n' }, reference: PROCESS_REFERENCE, manifest });
 
-  async function show(name: string) {
-    return Actor.parse(succeeded(await system.cli('enclave', 'show', name, '-o', 'json')).json[0]);
-  }
-
   async function createAndFeed(parties: Parties, name: string) {
     succeeded(await system.cli('enclave', 'create', name, '--manifest', parties.manifest));
-    const enclave = await show(name);
+    const enclave = await show(system, name);
     ids.add(`cocosai-${enclave.address.slice('enclave/'.length)}`);
     succeeded(await system.cli('algo', name, system.file('algorithm'), ...parties.trust('provider')));
     succeeded(await system.cli('data', name, 'one', system.file('one'), ...parties.trust('provider')));
@@ -72,9 +67,13 @@ describe('failures in process mode', () => {
     const other = await createAndFeed(parties, 'other');
     await untilRunning(victim.address);
     await untilRunning(other.address);
-    const run = collect(system.spawnCli('run', 'victim', ...parties.trust('consumer')));
-    const watch = collect(system.spawnCli('enclave', 'watch', 'victim'));
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const following = system.spawnCli('run', 'victim', ...parties.trust('consumer'));
+    const run = collect(following);
+    const watching = system.spawnCli('enclave', 'watch', 'victim');
+    const watch = collect(watching);
+    // The first is printed once the session stands.
+    const begun = [untilSays(following.stderr, 'EMULATED'), untilSays(watching.stdout, 'alive.ready')];
+    await Promise.all(begun);
 
     process.kill(victim.pid, 'SIGKILL');
 
@@ -83,11 +82,11 @@ describe('failures in process mode', () => {
       stderr: expect.stringMatching(/^VM_EXITED: .*SIGKILL.*console\.log/m),
     });
     expect(await watch).toMatchObject({ code: 1, stdout: expect.stringContaining('VM_EXITED') });
-    const failed = await show('victim');
+    const failed = await show(system, 'victim');
     expect(failed.state).toBe('failed.settled');
     expect(failed.context['cause']).toMatchObject({ code: 'VM_EXITED', details: { signal: 'SIGKILL' } });
     expect(processesWith(`cocosai-${victim.address.slice('enclave/'.length)}`)).toEqual([]);
-    expect(await show('other')).toMatchObject({ state: 'alive.ready', context: { pid: other.pid } });
+    expect(await show(system, 'other')).toMatchObject({ state: 'alive.ready', context: { pid: other.pid } });
     const computation = await system.cli('actors', 'show', `${other.address}/computation`);
     expect(computation.stdout).toMatch(/state\s+running/);
   });
@@ -127,7 +126,7 @@ describe('failures in process mode', () => {
   it('make no second computation of one that was delivered a manifest', async () => {
     const parties = await partiesOf('pass\n');
     succeeded(await system.cli('enclave', 'create', 'late'));
-    const { address } = await show('late');
+    const { address } = await show(system, 'late');
     ids.add(`cocosai-${address.slice('enclave/'.length)}`);
     succeeded(await system.cli('manifest', 'send', 'late', parties.manifest));
     const again = await system.cli('manifest', 'send', 'late', parties.manifest);
