@@ -120,8 +120,13 @@ describe('an enclave in a virtual machine', () => {
       const victim = await create(asleep.system, asleep.parties, 'victim');
       const other = await create(asleep.system, asleep.parties, 'other');
       await upload(asleep.system, asleep.parties, 'victim');
-      const run = collect(asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer')));
-      const watch = collect(asleep.system.spawnCli('enclave', 'watch', 'victim'));
+      const following = asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer'));
+      const run = collect(following);
+      const watching = asleep.system.spawnCli('enclave', 'watch', 'victim');
+      const watch = collect(watching);
+      // Both speak first once they stand: the one of its session, the other of the enclave's state.
+      const streams = [following.stderr, watching.stdout].filter((stream) => stream !== null);
+      await Promise.all(streams.map((stream) => once(stream, 'data')));
       await expect
         .poll(
           async () => (await asleep.system.cli('actors', 'show', `${victim.address}/computation`)).stdout,
