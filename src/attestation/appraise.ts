@@ -1,165 +1,135 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
 import { CocosError } from '../errors.ts';
+import { checkBinding } from './appraise-binding.ts';
 import { appraiseLaunch } from './appraise-launch.ts';
-import type { CheckName } from './checks.ts';
-import { type Claims, decodeClaims, NONCE_BYTES, reportData } from './claims.ts';
+import { appraiseParts } from './appraise-parts.ts';
+import { bundleScope } from './checks.ts';
+import { decodeClaims, NONCE_BYTES } from './claims.ts';
+import { type Collateral, NO_COLLATERAL } from './collateral.ts';
+import { type AppraisalContext, parseChecked } from './context.ts';
 import type { AttestationCrypto } from './crypto-port.ts';
-import { decodeEvidence, type EvidenceBundle, evidenceDigest } from './evidence.ts';
+import { decodeEvidence, type EvidenceBundle } from './evidence.ts';
 import type { AppraisalPolicy } from './policy.ts';
 import type { ReferenceValues } from './reference.ts';
-import { parseSnpReport, type SnpReport } from './snp/abi.ts';
-import { EMULATED_ROOT_NAME, type SnpChain, verifyChain } from './snp/chain.ts';
-import { checkSnpPolicy } from './snp/policy.ts';
-import { verifyReport } from './snp/verify.ts';
+import { appraiseSnp } from './snp/appraise.ts';
+import { checkTime, verdictOf } from './standalone.ts';
+import { appraiseTdx } from './tdx/appraise.ts';
+import { checkTdxReference } from './tdx/reference-check.ts';
 import { CheckList, type Verdict } from './verdict.ts';
-import { type Certificate, parseCertificate } from './x509/certificate.ts';
+import { CertificateCache } from './x509/certificate-cache.ts';
 
 export interface AppraisalInput {
   /** The bundle as received: hostile until proven. */
   readonly evidence: Uint8Array;
-  /** 32 bytes that this verifier chose for this evidence. */
-  readonly nonce: Uint8Array;
+  /**
+   * 32 bytes that this verifier chose for this evidence. When left out, the nonce in the bundle says what the report
+   * binds, and the verdict says that nobody knows how old the evidence is.
+   */
+  readonly nonce?: Uint8Array | undefined;
   readonly policy: AppraisalPolicy;
   readonly reference: ReferenceValues;
   /** Time of appraisal: milliseconds since 1970, or a Date. */
   readonly at: number | { getTime(): number };
   /** `sha256:` digest of the manifest that the relying party agreed to. */
   readonly expectedManifestDigest?: string | undefined;
+  /** `sha256:` digests of the policy that the manifest pins and of the one that is used. */
+  readonly policyDigest?: { readonly expected: string; readonly found: string } | undefined;
   /** When the nonce was made, milliseconds since 1970; needed when the policy limits the age. */
   readonly nonceIssuedAt?: number | undefined;
-  /** Certificates in DER that the evidence may lack. */
-  readonly collateral?: { readonly certificates: readonly Uint8Array[] } | undefined;
+  /** What vendors publish, as far as the verifier has it; parts that are left out are empty. */
+  readonly collateral?: Partial<Collateral> | undefined;
   readonly crypto: AttestationCrypto;
+  /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
+  readonly cache?: CertificateCache | undefined;
 }
 
-interface Parsed {
-  readonly bundle: EvidenceBundle | null;
-  readonly claims: Claims | null;
-  readonly report: SnpReport | null;
-  readonly certificates: readonly Certificate[];
+/** What the platform's own statement says, whatever the platform. */
+export interface PlatformReport {
+  readonly platform: 'snp' | 'tdx' | 'emulated' | 'unknown';
+  readonly namedEmulated: boolean;
+  /** 64 bytes; null when the report cannot be parsed. */
+  readonly reportData: Uint8Array | null;
+  /** HOST_DATA or MRCONFIGID: what the host named at launch. */
+  readonly hostData: Uint8Array | null;
 }
 
-/** Runs one parser and records its outcome; hostile bytes become a failed check. */
-function parse<T>(checks: CheckList, name: CheckName, expected: string, parser: () => T): T | null {
-  try {
-    const value = parser();
-    checks.record(name, true, expected, 'well-formed');
-    return value;
-  } catch (thrown) {
-    checks.record(name, false, expected, CocosError.from(thrown).message);
-    return null;
+function appraiseReport(
+  bundle: EvidenceBundle,
+  reference: ReferenceValues,
+  context: AppraisalContext,
+  checks: CheckList,
+): PlatformReport {
+  const { report, launchLog } = bundle;
+  if (report.kind === 'tdx') {
+    const { quote, verified } = appraiseTdx(report.quote, [], report.eventLog, context, checks);
+    if (quote !== null && verified !== null) checkTdxReference(quote.body, reference, checks);
+    const body = quote?.body;
+    const platform = verified === null ? 'unknown' : 'tdx';
+    return {
+      platform,
+      namedEmulated: false,
+      reportData: body?.reportData ?? null,
+      hostData: body?.mrConfigId ?? null,
+    };
   }
-}
-
-function parseAll(input: AppraisalInput, checks: CheckList): Parsed {
-  const bundle = parse(checks, 'evidence.parse', 'a bundle of version 1', () =>
-    decodeEvidence(input.evidence),
-  );
-  if (bundle === null) return { bundle, claims: null, report: null, certificates: [] };
-  const claims = parse(checks, 'claims.parse', 'claims of version 1', () => decodeClaims(bundle.claims));
-  const report = parse(checks, 'report.parse', 'an SNP report', () => parseSnpReport(bundle.report.report));
-  const ders = [...bundle.report.certificates, ...(input.collateral?.certificates ?? [])];
-  const expected = `${ders.length} certificates`;
-  const certificates = parse(checks, 'certificates.parse', expected, () => ders.map(parseCertificate));
-  return { bundle, claims, report, certificates: certificates ?? [] };
-}
-
-function checkManifest(input: AppraisalInput, claims: Claims, report: SnpReport, checks: CheckList): void {
-  const claimed = claims.manifestDigest === null ? 'none' : `sha256:${bytesToHex(claims.manifestDigest)}`;
-  if (input.expectedManifestDigest === undefined) {
-    checks.notChecked('binding.manifest', 'no manifest digest was given to compare with');
-  } else {
-    checks.equal('binding.manifest', input.expectedManifestDigest, claimed);
+  const appraisal = appraiseSnp(report.report, report.certificates, context, checks);
+  const { chain, genuine, namedEmulated } = appraisal;
+  const emulated = chain?.product === 'emulated';
+  if (genuine && appraisal.report !== null) {
+    appraiseLaunch(launchLog, appraisal.report.measurement, reference, emulated, context.crypto, checks);
   }
-  if (report.hostData.every((byte) => byte === 0)) {
-    checks.notChecked('binding.host-data', 'no manifest was named at launch');
-  } else {
-    checks.equal('binding.host-data', claimed, `sha256:${bytesToHex(report.hostData)}`);
-  }
-}
-
-function checkAge(input: AppraisalInput, at: number, checks: CheckList): void {
-  const limit = input.policy.maxAgeSeconds;
-  if (limit === undefined) {
-    checks.notChecked('binding.age', 'the policy has no maximum age');
-    return;
-  }
-  const issued = input.nonceIssuedAt;
-  const age = issued === undefined ? null : (at - issued) / 1000;
-  const found = age === null ? 'the age of the nonce is not known' : `${age} s`;
-  checks.record('binding.age', age !== null && age >= 0 && age <= limit, `0 to ${limit} s`, found);
-}
-
-function checkBinding(input: AppraisalInput, parsed: Parsed, at: number, checks: CheckList): void {
-  const { bundle, claims, report } = parsed;
-  checkAge(input, at, checks);
-  if (bundle === null || claims === null || report === null) return;
-  const expected = reportData(input.nonce, bundle.claims, input.crypto);
-  checks.equalBytes('binding.report-data', expected, report.reportData);
-  checks.equal('launch.eos-version', input.reference.eosVersion, claims.eosVersion);
-  checkManifest(input, claims, report, checks);
-}
-
-function checkReport(input: AppraisalInput, parsed: Parsed, at: number, checks: CheckList): SnpChain | null {
-  const { report, certificates, claims, bundle } = parsed;
-  if (report === null || bundle === null) return null;
-  const { crypto, policy, reference } = input;
-  const chain = verifyChain({ report, certificates, emulatedRoot: policy.emulatedRoot, at, crypto }, checks);
-  if (chain === null) return null;
-  const platform = chain.product === 'emulated' ? 'emulated' : 'snp';
-  checks.record(
-    'policy.platform',
-    policy.platforms.includes(platform),
-    policy.platforms.join(' or '),
-    platform,
-  );
-  if (claims !== null) checks.equal('binding.platform', platform, claims.platform);
-  const tcb = verifyReport(report, chain, crypto, checks);
-  if (tcb === null) return chain;
-  checkSnpPolicy(report, tcb, chain.product, policy, checks);
-  appraiseLaunch(bundle.launchLog, report.measurement, reference, platform === 'emulated', crypto, checks);
-  return chain;
+  return {
+    platform: chain === null ? 'unknown' : emulated ? 'emulated' : 'snp',
+    namedEmulated,
+    reportData: appraisal.report?.reportData ?? null,
+    hostData: appraisal.report?.hostData ?? null,
+  };
 }
 
 function checkInput(input: AppraisalInput): number {
   const at = typeof input.at === 'number' ? input.at : input.at.getTime();
-  if (!Number.isFinite(at)) throw new CocosError('INPUT_INVALID', 'the time of appraisal is not a time');
-  if (input.nonce.length !== NONCE_BYTES) {
-    throw new CocosError('INPUT_INVALID', `the nonce has ${input.nonce.length} bytes, not ${NONCE_BYTES}`);
+  checkTime(at);
+  const { nonce, policyDigest } = input;
+  if (nonce !== undefined && nonce.length !== NONCE_BYTES) {
+    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, not ${NONCE_BYTES}`);
   }
-  const digest = input.expectedManifestDigest;
-  if (digest !== undefined && !/^sha256:[0-9a-f]{64}$/.test(digest)) {
-    throw new CocosError('INPUT_INVALID', 'the expected manifest digest is not a SHA-256 digest');
+  for (const digest of [input.expectedManifestDigest, policyDigest?.expected, policyDigest?.found]) {
+    if (digest !== undefined && !/^sha256:[0-9a-f]{64}$/.test(digest)) {
+      throw new CocosError('INPUT_INVALID', 'an expected digest is not a SHA-256 digest');
+    }
   }
   return at;
 }
 
+const UNPARSED_SCOPE = bundleScope({ report: 'snp', tpm: false, dice: false });
+
 /**
  * Appraises evidence: a pure function of its arguments, without network, clock or state. Whatever the evidence holds,
- * the answer is a verdict with one entry for every check of the table; it is accepted only when no check failed and
- * every required one passed.
+ * the answer is a verdict with one entry for every check that this kind of evidence is asked; it is accepted only when
+ * no check failed and every required one passed.
  *
  * @throws CocosError INPUT_INVALID when the caller's own arguments are wrong (nonce length, digest form), never for
  * anything in the evidence.
  */
 export function appraise(input: AppraisalInput): Verdict {
   const at = checkInput(input);
-  const checks = new CheckList();
-  checks.notChecked('vtpm.quote', 'the evidence has no vTPM quote');
-  checks.notChecked('dice.chain', 'the evidence has no DICE chain');
-  const parsed = parseAll(input, checks);
-  checkBinding(input, parsed, at, checks);
-  const chain = checkReport(input, parsed, at, checks);
-  const { checks: list, failures } = checks.finish();
-  const namedEmulated = parsed.certificates.some((c) => c.subject.commonName === EMULATED_ROOT_NAME);
-  const proven = chain === null ? 'unknown' : chain.product === 'emulated' ? 'emulated' : 'snp';
-  const verdict: Verdict = {
-    outcome: failures.length === 0 ? 'accepted' : 'rejected',
-    platform: proven,
-    emulated: proven === 'emulated' || namedEmulated || parsed.claims?.platform === 'emulated',
-    evidenceDigest: evidenceDigest(input.evidence, input.crypto),
-    checks: list,
-    failures,
-  };
-  return parsed.claims === null ? verdict : { ...verdict, claims: parsed.claims };
+  const { policy, crypto, reference } = input;
+  const cache = input.cache ?? new CertificateCache();
+  const context = { policy, collateral: { ...NO_COLLATERAL, ...input.collateral }, at, crypto, cache };
+  const checks = new CheckList(UNPARSED_SCOPE);
+  const expected = 'a bundle of version 1';
+  const bundle = parseChecked(checks, 'evidence.parse', expected, () => decodeEvidence(input.evidence));
+  if (bundle === null) return verdictOf(input.evidence, 'unknown', false, context, checks);
+  const { vtpm, dice } = bundle;
+  checks.setScope(
+    bundleScope({ report: bundle.report.kind, tpm: vtpm !== undefined, dice: dice !== undefined }),
+  );
+  const claims = parseChecked(checks, 'claims.parse', 'claims of version 1', () =>
+    decodeClaims(bundle.claims),
+  );
+  const report = appraiseReport(bundle, reference, context, checks);
+  checkBinding(input, bundle, claims, report, at, checks);
+  appraiseParts(input, bundle, claims, context, checks);
+  const emulated = report.platform === 'emulated' || report.namedEmulated || claims?.platform === 'emulated';
+  const verdict = verdictOf(input.evidence, report.platform, emulated, context, checks);
+  return claims === null ? verdict : { ...verdict, claims };
 }

@@ -1,6 +1,7 @@
 import { decode, encode, rfc8949EncodeOptions } from 'cborg';
 import type { z } from 'zod';
 import { CocosError } from '../errors.ts';
+import { sameBytes } from './bytes.ts';
 
 /**
  * Deterministic CBOR (RFC 8949 section 4.2.1): shortest lengths, definite sizes, sorted and unique text keys, no
@@ -11,10 +12,6 @@ import { CocosError } from '../errors.ts';
 export function encodeDeterministic(value: unknown): Uint8Array {
   // The library may return a view of a Buffer: callers get bytes of their own.
   return new Uint8Array(encode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true }));
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js';
+import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { bytesOf, bytesUpTo } from './byte-schemas.ts';
@@ -43,6 +43,8 @@ export const Claims = z.strictObject({
   tpmAk: bytesUpTo(4096).optional(),
   /** SHA-256 of the DICE leaf certificate. */
   diceLeaf: bytesOf(32).optional(),
+  /** SHA-256 of the key that signs the first DICE layer: raw Ed25519 key or uncompressed point. */
+  diceRoot: bytesOf(32).optional(),
 });
 export type Claims = z.infer<typeof Claims>;
 
@@ -83,4 +85,23 @@ export function reportData(
   hashes: AttestationHashes,
 ): Uint8Array {
   return hashes.sha512(bindingInput(nonce, claimsBytes, hashes));
+}
+
+/**
+ * The 32 bytes of qualifying data of a vTPM quote for a nonce and claims: SHA-256 of what REPORT_DATA is the SHA-512
+ * of.
+ *
+ * @throws CocosError INPUT_INVALID when the nonce has another length.
+ */
+export function qualifyingData(
+  nonce: Uint8Array,
+  claimsBytes: Uint8Array,
+  hashes: AttestationHashes,
+): Uint8Array {
+  return hashes.sha256(bindingInput(nonce, claimsBytes, hashes));
+}
+
+/** Digest text of the manifest in claims; `none` before there is one. */
+export function claimedManifest(claims: Claims): string {
+  return claims.manifestDigest === null ? 'none' : `sha256:${bytesToHex(claims.manifestDigest)}`;
 }

@@ -1,26 +1,61 @@
+/** Hashes of evidence. SHA-1 is here only to replay old event logs; nothing rests on it. */
+export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
+/** Hashes that a signature may use. */
+export type SignatureHash = Exclude<HashName, 'sha1'>;
+export type EcCurve = 'P-256' | 'P-384';
+
+/** An RSA public key, both numbers big-endian without leading zeros. */
+export interface RsaPublicKey {
+  readonly modulus: Uint8Array;
+  readonly exponent: Uint8Array;
+}
+
 /**
  * What the verifier needs from a cryptographic library. The verifier itself is pure: it is handed this port, so that
  * the same code runs on node:crypto, in a browser or under a second implementation in a test.
+ *
+ * Every `verify…` answers false for a wrong signature and for any key or signature that is malformed or of another
+ * kind; it never throws.
  */
 export interface AttestationCrypto {
+  sha1(data: Uint8Array): Uint8Array;
   sha256(data: Uint8Array): Uint8Array;
   sha384(data: Uint8Array): Uint8Array;
   sha512(data: Uint8Array): Uint8Array;
   /**
-   * ECDSA on P-384 over SHA-384 of the message.
+   * ECDSA over a hash of the message.
    *
-   * @param publicKey DER SubjectPublicKeyInfo, or the uncompressed point (97 bytes, 0x04 first).
-   * @param signature r ‖ s, each 48 bytes big-endian.
-   * @returns false for a wrong signature and for any key or signature that is malformed or on another curve.
+   * @param point the key as uncompressed point (65 or 97 bytes, 0x04 first).
+   * @param signature r ‖ s, each as long as the field (32 or 48 bytes), big-endian.
    */
-  verifyP384(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  verifyEcdsa(
+    curve: EcCurve,
+    hash: SignatureHash,
+    point: Uint8Array,
+    message: Uint8Array,
+    signature: Uint8Array,
+  ): boolean;
   /**
-   * RSASSA-PSS with SHA-384, MGF1 over SHA-384 and 48 bytes of salt.
+   * RSASSA-PSS with MGF1 over the same hash.
    *
-   * @param spki DER SubjectPublicKeyInfo of an RSA key.
-   * @returns false for a wrong signature and for any key or signature that is malformed or not RSA.
+   * @param saltBytes length of the salt; null where the signature itself shows it (TPM 2.0).
    */
-  verifyRsaPss384(spki: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  verifyRsaPss(
+    hash: SignatureHash,
+    key: RsaPublicKey,
+    message: Uint8Array,
+    signature: Uint8Array,
+    saltBytes: number | null,
+  ): boolean;
+  /** RSASSA-PKCS1-v1_5. */
+  verifyRsaPkcs1(hash: SignatureHash, key: RsaPublicKey, message: Uint8Array, signature: Uint8Array): boolean;
+  /**
+   * Ed25519 (RFC 8032).
+   *
+   * @param publicKey 32 bytes.
+   * @param signature 64 bytes.
+   */
+  verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
 }
 
 /** The digests alone: enough to measure a launch. */

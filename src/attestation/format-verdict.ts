@@ -1,5 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
+import type { CheckName, CheckStep } from './checks.ts';
 import type { Check, CheckOutcome, Verdict } from './verdict.ts';
+import { isoTime } from './x509/time.ts';
 
 /** Verdicts for people and for programs. */
 
@@ -22,29 +24,95 @@ function explain(check: Check): string {
   return `expected ${printable(check.expected)}, found ${found}${note === '' ? '' : ` (${note})`}`;
 }
 
+const PLATFORM_NAMES: Readonly<Record<Verdict['platform'], string>> = {
+  snp: 'AMD SEV-SNP',
+  tdx: 'Intel TDX',
+  emulated: 'EMULATED, not hardware',
+  vtpm: 'TPM',
+  dice: 'DICE',
+  unknown: 'unknown',
+};
+
 function headline(verdict: Verdict): string {
-  const platform = verdict.emulated ? 'EMULATED, not hardware' : verdict.platform.toUpperCase();
+  const platform = verdict.emulated ? PLATFORM_NAMES.emulated : PLATFORM_NAMES[verdict.platform];
   return `${verdict.outcome.toUpperCase()}  platform: ${platform}`;
 }
 
+const STEPS: Readonly<Record<CheckStep, string>> = {
+  parse: 'Form',
+  chain: 'Who signed',
+  report: 'Is the report genuine',
+  collateral: 'What the vendor says about the platform',
+  binding: 'Whom and what it speaks of',
+  launch: 'What was launched',
+  policy: 'What the policy asks',
+  vtpm: 'vTPM',
+  dice: 'DICE',
+};
+
+/** One table for each step, in the order of the checks. */
+function tables(checks: readonly Check[]): string[] {
+  const width = Math.max(...checks.map((check) => check.name.length));
+  const present = new Set(checks.map(({ step }) => step));
+  const steps = (Object.keys(STEPS) as CheckStep[]).filter((step) => present.has(step));
+  return steps.flatMap((step) => [
+    '',
+    STEPS[step],
+    ...checks
+      .filter((check) => check.step === step)
+      .map((check) => `  ${MARKS[check.outcome].padEnd(6)}  ${check.name.padEnd(width)}  ${explain(check)}`),
+  ]);
+}
+
+/** What the table comes to: proven what, by whom, how fresh, and what was left out. */
+function summary(verdict: Verdict): string[] {
+  const { checks, failures, missing, outcome } = verdict;
+  const of = (name: CheckName) => checks.find((check) => check.name === name);
+  const passed = (name: CheckName): boolean => of(name)?.outcome === 'passed';
+  const lines: string[] = [];
+  if (outcome === 'accepted') {
+    const launched = passed('launch.measurement')
+      ? 'what was launched is what the reference values describe'
+      : null;
+    const bound = passed('binding.report-data') ? 'the keys in the claims live in this enclave alone' : null;
+    const parts = [launched, bound].filter((part) => part !== null);
+    lines.push(
+      `proven:       ${parts.length === 0 ? 'the statement is genuine and meets the policy' : parts.join('; ')}`,
+    );
+    const root = of('chain.root') ?? of('dice.root') ?? of('vtpm.key-binding');
+    if (root !== undefined)
+      lines.push(`by:           ${verdict.emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
+  } else if (missing.length > 0 && failures.every((name) => missing.includes(name))) {
+    lines.push(`incomplete:   nothing is wrong, but not all of it could be checked`);
+  }
+  const nonce = of('binding.nonce') ?? of('vtpm.qualifying-data');
+  if (nonce !== undefined) {
+    const fresh =
+      nonce.outcome === 'passed' ? 'it answers your nonce' : (nonce.note ?? 'it does not answer your nonce');
+    lines.push(`fresh:        ${printable(fresh)}`);
+  }
+  const open = checks.filter((check) => check.outcome === 'not-checked').length;
+  if (open > 0) lines.push(`not checked:  ${open} of ${checks.length} checks, each with its reason above`);
+  lines.push(failures.length === 0 ? 'every required check passed' : `rejected for: ${failures.join(', ')}`);
+  return lines;
+}
+
 /**
- * A table with one line for each check. An emulated platform is named EMULATED in capitals.
+ * A table with one line for each check, and what it comes to. An emulated platform is named EMULATED in capitals.
  *
  * @returns lines ended by newlines.
  */
 export function formatVerdict(verdict: Verdict): string {
-  const width = Math.max(...verdict.checks.map((check) => check.name.length));
-  const rows = verdict.checks.map(
-    (check) => `  ${MARKS[check.outcome].padEnd(6)}  ${check.name.padEnd(width)}  ${explain(check)}`,
-  );
-  const last =
-    verdict.failures.length === 0
-      ? 'every required check passed'
-      : `rejected for: ${verdict.failures.join(', ')}`;
-  return [headline(verdict), `evidence: ${verdict.evidenceDigest}`, ...rows, last, ''].join('\n');
+  const head = [
+    headline(verdict),
+    `evidence: ${verdict.evidenceDigest}`,
+    `judged as of ${isoTime(verdict.at)}`,
+  ];
+  return [...head, ...tables(verdict.checks), '', ...summary(verdict), ''].join('\n');
 }
 
-function claimsToJson(claims: NonNullable<Verdict['claims']>): Record<string, unknown> {
+/** Claims as plain JSON data. */
+export function claimsToJson(claims: NonNullable<Verdict['claims']>): Record<string, unknown> {
   const optional = (value: Uint8Array | undefined, name: string) =>
     value === undefined ? {} : { [name]: bytesToHex(value) };
   return {
@@ -57,6 +125,7 @@ function claimsToJson(claims: NonNullable<Verdict['claims']>): Record<string, un
     eosVersion: claims.eosVersion,
     ...optional(claims.tpmAk, 'tpmAk'),
     ...optional(claims.diceLeaf, 'diceLeaf'),
+    ...optional(claims.diceRoot, 'diceRoot'),
   };
 }
 
@@ -68,7 +137,9 @@ export function verdictToJson(verdict: Verdict): Record<string, unknown> {
     platform,
     emulated,
     evidenceDigest,
+    at: isoTime(verdict.at),
     failures: [...failures],
+    missing: [...verdict.missing],
     checks: checks.map((c) => ({ ...c })),
   };
   return verdict.claims === undefined ? base : { ...base, claims: claimsToJson(verdict.claims) };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
-import { hexOf } from './byte-schemas.ts';
+import { hexListOf, hexOf } from './byte-schemas.ts';
+import { DiceLayerRule } from './dice/policy-rules.ts';
 import { FirmwareLayout } from './launch-log.ts';
 
 /**
@@ -38,15 +39,58 @@ const ProcessReference = z.strictObject({
   commandLine: z.string().max(16_384).optional(),
 });
 
+/** A trust domain: MRTD always, the runtime registers where the build knows them. */
+const TdxReference = z.strictObject({
+  mrtd: hexListOf(48),
+  rtmr0: hexListOf(48).optional(),
+  rtmr1: hexListOf(48).optional(),
+  rtmr2: hexListOf(48).optional(),
+  rtmr3: hexListOf(48).optional(),
+});
+
+const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/);
+
+/** Values of the vTPM's PCRs, and the log of events that gives them. */
+const VtpmReference = z.strictObject({
+  bank: z.enum(['sha256', 'sha384', 'sha512']).default('sha256'),
+  /** Accepted values of each PCR, hex. */
+  pcrs: z.record(
+    PcrIndex,
+    z
+      .array(z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/))
+      .min(1)
+      .max(64),
+  ),
+  /** Every event that extends a PCR, in order. */
+  events: z
+    .array(
+      z.strictObject({
+        register: z.int().min(0).max(23),
+        digest: z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/),
+        description: z.string().max(200).optional(),
+      }),
+    )
+    .max(16_384)
+    .optional(),
+});
+export type VtpmReference = z.infer<typeof VtpmReference>;
+
 export const ReferenceValues = z
   .strictObject({
     version: z.literal(1),
     eosVersion: z.string().min(1).max(128),
     vm: VmReference.optional(),
     process: ProcessReference.optional(),
+    tdx: TdxReference.optional(),
+    vtpm: VtpmReference.optional(),
+    /** Layers of the DICE chain, first layer first. */
+    dice: z.strictObject({ layers: z.array(DiceLayerRule).min(1).max(16) }).optional(),
     files: z.record(z.string().min(1).max(200), hexOf(32)).default({}),
   })
-  .refine((values) => values.vm !== undefined || values.process !== undefined, 'needs `vm` or `process`');
+  .refine(
+    ({ vm, process, tdx }) => vm !== undefined || process !== undefined || tdx !== undefined,
+    'needs `vm`, `process` or `tdx`',
+  );
 export type ReferenceValues = z.infer<typeof ReferenceValues>;
 
 /**

@@ -1,20 +1,55 @@
-import { constants, createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
-import type { AttestationCrypto } from '../attestation/crypto-port.ts';
+import { constants, createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
+import type { AttestationCrypto, EcCurve, RsaPublicKey } from '../attestation/crypto-port.ts';
 
-/** DER of SubjectPublicKeyInfo for a P-384 key, up to the 97 bytes of its uncompressed point (RFC 5480). */
-const P384_SPKI_PREFIX = Buffer.from('3076301006072a8648ce3d020106052b81040022036200', 'hex');
-const P384_POINT_BYTES = 97;
-const P384_SIGNATURE_BYTES = 96;
-const PSS_SALT_BYTES = 48;
+interface CurveRow {
+  /** DER of SubjectPublicKeyInfo up to the uncompressed point (RFC 5480). */
+  readonly spkiPrefix: Buffer;
+  readonly pointBytes: number;
+  readonly signatureBytes: number;
+}
+
+const CURVES: Readonly<Record<EcCurve, CurveRow>> = {
+  'P-256': {
+    spkiPrefix: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex'),
+    pointBytes: 65,
+    signatureBytes: 64,
+  },
+  'P-384': {
+    spkiPrefix: Buffer.from('3076301006072a8648ce3d020106052b81040022036200', 'hex'),
+    pointBytes: 97,
+    signatureBytes: 96,
+  },
+};
+/** RSA keys that are taken: below, they are weak; above, they are a way to keep a verifier busy. */
+const RSA_MODULUS_BYTES = { least: 256, most: 1024 } as const;
+const RSA_EXPONENT_BYTES = 4;
+/** DER of SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410). */
+const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+const ED25519_KEY_BYTES = 32;
+const ED25519_SIGNATURE_BYTES = 64;
+const DEFAULT_KEYS = 256;
 
 function digest(algorithm: string, data: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash(algorithm).update(data).digest());
+  const { buffer, byteOffset, length } = hash(algorithm, data, 'buffer');
+  return new Uint8Array(buffer, byteOffset, length);
 }
 
 /** A key that OpenSSL accepts, or null: a hostile key is a failed check, never an exception. */
-function loadKey(spki: Uint8Array): KeyObject | null {
+function loadDer(spki: Uint8Array): KeyObject | null {
   try {
     return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+  } catch {
+    return null;
+  }
+}
+
+/** As JSON Web Key, RSA loads in a small part of the time that DER takes. */
+function loadRsa({ modulus, exponent }: RsaPublicKey): KeyObject | null {
+  const { least, most } = RSA_MODULUS_BYTES;
+  if (modulus.length < least || modulus.length > most || exponent.length > RSA_EXPONENT_BYTES) return null;
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+  try {
+    return createPublicKey({ key: { kty: 'RSA', n: text(modulus), e: text(exponent) }, format: 'jwk' });
   } catch {
     return null;
   }
@@ -28,25 +63,67 @@ function safely(check: () => boolean): boolean {
   }
 }
 
-/** The verifier's port on node:crypto. */
-export const attestationCrypto: AttestationCrypto = {
-  sha256: (data) => digest('sha256', data),
-  sha384: (data) => digest('sha384', data),
-  sha512: (data) => digest('sha512', data),
+/**
+ * The verifier's port on node:crypto. Loading a key can cost as much as verifying with it, and the keys of authorities
+ * come again and again: the last ones stay loaded.
+ *
+ * @param limit largest number of keys that stay loaded.
+ */
+export function createAttestationCrypto(limit: number = DEFAULT_KEYS): AttestationCrypto {
+  const loaded = new Map<string, KeyObject>();
+  const keyOf = (id: string, load: () => KeyObject | null): KeyObject | null => {
+    const before = loaded.get(id);
+    if (before !== undefined) return before;
+    const key = load();
+    if (key === null) return null;
+    const [oldest] = loaded.size >= limit ? loaded.keys() : [];
+    if (oldest !== undefined) loaded.delete(oldest);
+    if (limit > 0) loaded.set(id, key);
+    return key;
+  };
+  const latin1 = (bytes: Uint8Array): string =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  const derKey = (prefix: Buffer, bytes: Uint8Array): KeyObject | null =>
+    keyOf(latin1(bytes), () => loadDer(Buffer.concat([prefix, bytes])));
+  const rsaKey = (key: RsaPublicKey): KeyObject | null =>
+    keyOf(`${latin1(key.exponent)} ${latin1(key.modulus)}`, () => loadRsa(key));
+  return {
+    sha1: (data) => digest('sha1', data),
+    sha256: (data) => digest('sha256', data),
+    sha384: (data) => digest('sha384', data),
+    sha512: (data) => digest('sha512', data),
 
-  verifyP384(publicKey, message, signature) {
-    if (signature.length !== P384_SIGNATURE_BYTES) return false;
-    const spki =
-      publicKey.length === P384_POINT_BYTES ? Buffer.concat([P384_SPKI_PREFIX, publicKey]) : publicKey;
-    const key = loadKey(spki);
-    if (key?.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'secp384r1') return false;
-    return safely(() => verify('sha384', message, { key, dsaEncoding: 'ieee-p1363' }, signature));
-  },
+    verifyEcdsa(curve, hashName, point, message, signature) {
+      const { spkiPrefix, pointBytes, signatureBytes } = CURVES[curve];
+      const fits = signature.length === signatureBytes && point.length === pointBytes && point[0] === 0x04;
+      const key = fits ? derKey(spkiPrefix, point) : null;
+      if (key === null) return false;
+      return safely(() => verify(hashName, message, { key, dsaEncoding: 'ieee-p1363' }, signature));
+    },
 
-  verifyRsaPss384(spki, message, signature) {
-    const key = loadKey(spki);
-    if (key?.asymmetricKeyType !== 'rsa') return false;
-    const padding = constants.RSA_PKCS1_PSS_PADDING;
-    return safely(() => verify('sha384', message, { key, padding, saltLength: PSS_SALT_BYTES }, signature));
-  },
-};
+    verifyRsaPss(hashName, publicKey, message, signature, saltBytes) {
+      const key = rsaKey(publicKey);
+      if (key === null) return false;
+      const padding = constants.RSA_PKCS1_PSS_PADDING;
+      const saltLength = saltBytes ?? constants.RSA_PSS_SALTLEN_AUTO;
+      return safely(() => verify(hashName, message, { key, padding, saltLength }, signature));
+    },
+
+    verifyRsaPkcs1(hashName, publicKey, message, signature) {
+      const key = rsaKey(publicKey);
+      if (key === null) return false;
+      const padding = constants.RSA_PKCS1_PADDING;
+      return safely(() => verify(hashName, message, { key, padding }, signature));
+    },
+
+    verifyEd25519(publicKey, message, signature) {
+      if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== ED25519_SIGNATURE_BYTES)
+        return false;
+      const key = derKey(ED25519_SPKI_PREFIX, publicKey);
+      return key !== null && safely(() => verify(null, message, key, signature));
+    },
+  };
+}
+
+/** The port that processes share. */
+export const attestationCrypto: AttestationCrypto = createAttestationCrypto();

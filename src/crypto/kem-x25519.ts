@@ -3,6 +3,7 @@ import { CocosError } from '../errors.ts';
 import { concat, expectLength, randomBytes, u16be, utf8 } from './bytes.ts';
 import { labeledExpand, labeledExtract } from './hkdf.ts';
 import type { Encapsulation, Kem, KemKeyPair } from './kem.ts';
+import { nativePublicKey } from './native-keys.ts';
 
 /** DHKEM(X25519, HKDF-SHA256), RFC 9180 section 4.1, number 0x0020. */
 
@@ -29,7 +30,7 @@ function dh(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array {
 }
 
 function publicKeyOf(secretKey: Uint8Array): Uint8Array {
-  return x25519.getPublicKey(expectSecret(secretKey));
+  return nativePublicKey('x25519', expectSecret(secretKey));
 }
 
 function expectSecret(secretKey: Uint8Array): Uint8Array {

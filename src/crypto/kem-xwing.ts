@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
 import { ml_kem768_x25519 as xwing } from '@noble/post-quantum/hybrid.js';
+import { ml_kem768 } from '@noble/post-quantum/ml-kem.js';
 import { CocosError } from '../errors.ts';
-import { expectLength, randomBytes } from './bytes.ts';
+import { concat, expectLength, randomBytes } from './bytes.ts';
 import type { Encapsulation, Kem, KemKeyPair } from './kem.ts';
+import { nativePublicKey } from './native-keys.ts';
 
 /**
  * X-Wing, the hybrid of ML-KEM-768 and X25519 (draft-connolly-cfrg-xwing-kem), HPKE number 0x647a.
@@ -11,6 +14,8 @@ import type { Encapsulation, Kem, KemKeyPair } from './kem.ts';
 const PUBLIC_KEY_BYTES = 1216;
 const SEED_BYTES = 32;
 const ENC_BYTES = 1120;
+const ML_KEM_SEED_BYTES = 64;
+const EXPANDED_BYTES = 96;
 const ENCAPSULATION_SEED_BYTES = 64;
 
 /** Runs a primitive whose only failures left, lengths being checked, are malformed or low-order keys. */
@@ -24,8 +29,13 @@ function guarded<T>(what: string, run: () => T): T {
 
 function derive(seed: Uint8Array): KemKeyPair {
   expectLength(seed, SEED_BYTES, 'X-Wing key seed');
-  const { publicKey, secretKey } = xwing.keygen(seed);
-  return { publicKey, secretKey };
+  // expandDecapsulationKey of the draft, section 5.2: 64 bytes for ML-KEM and 32 for X25519.
+  const expanded = createHash('shake256', { outputLength: EXPANDED_BYTES }).update(seed).digest();
+  const mlKem = ml_kem768.keygen(expanded.subarray(0, ML_KEM_SEED_BYTES));
+  const publicKey = concat(mlKem.publicKey, nativePublicKey('x25519', expanded.subarray(ML_KEM_SEED_BYTES)));
+  expanded.fill(0);
+  mlKem.secretKey.fill(0);
+  return { publicKey, secretKey: Uint8Array.from(seed) };
 }
 
 function encapsulate(

@@ -1,5 +1,6 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { expectLength, randomBytes } from './bytes.ts';
+import { nativePublicKey } from './native-keys.ts';
 
 /** Ed25519 signatures (RFC 8032), verified strictly: no key of low order, no non-canonical encoding. */
 
@@ -20,7 +21,7 @@ export function generateSigningKeyPair(): SigningKeyPair {
 
 /** The public key of a secret key. @throws CocosError CRYPTO_KEY_INVALID when it has not 32 bytes */
 export function signingPublicKey(secretKey: Uint8Array): Uint8Array {
-  return ed25519.getPublicKey(expectSecret(secretKey));
+  return nativePublicKey('ed25519', expectSecret(secretKey));
 }
 
 /** The 64-byte signature of a message. @throws CocosError CRYPTO_KEY_INVALID when the key has not 32 bytes */

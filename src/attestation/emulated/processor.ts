@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { CocosError } from '../../errors.ts';
 import { FIELD, SNP_REPORT_BYTES, SNP_SIGNED_BYTES } from '../snp/abi.ts';
 import { AMD_OID } from '../snp/endorsement.ts';
@@ -19,6 +19,7 @@ const REPORT_VERSION = 3;
 const PRODUCT = PRODUCTS.emulated;
 /** ABI 0.0, SMT allowed, bit 17 as the ABI demands: what QEMU asks for by default. */
 const DEFAULT_POLICY = 0x3_0000n;
+const DERIVED_KEY_LABEL = Buffer.from('cocosai derived key v1\0', 'utf8');
 const DEFAULT_TCB = { bootloader: 1, tee: 0, snp: 1, microcode: 1 } as const satisfies Tcb;
 
 export interface ReportRequest {
@@ -40,6 +41,8 @@ export interface ReportRequest {
 export interface SecurityProcessor {
   /** VCEK, ASK and ARK in DER. */
   readonly certificates: readonly Uint8Array[];
+  /** 32 bytes that this processor gives to guests of one measurement alone, as SNP_GET_DERIVED_KEY does. */
+  derivedKey(guest: { readonly measurement: Uint8Array; readonly hostData: Uint8Array }): Uint8Array;
   /** Signs one report. @throws CocosError INPUT_INVALID for fields of a wrong size. */
   report(request: ReportRequest): Uint8Array;
 }
@@ -122,6 +125,7 @@ export function createSecurityProcessor(options: {
     throw new CocosError('INPUT_INVALID', `the chip id has ${chipId.length} bytes, not ${FIELD.chipId[1]}`);
   }
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+  const secret = randomBytes(32);
   const vcek = issueCertificate({
     subject: 'SEV-VCEK',
     issuer: root.ask.name,
@@ -134,6 +138,10 @@ export function createSecurityProcessor(options: {
   });
   return {
     certificates: [vcek, root.ask.certificate, root.ark.certificate],
+    derivedKey: ({ measurement, hostData }) => {
+      const context = Buffer.concat([DERIVED_KEY_LABEL, measurement, hostData]);
+      return new Uint8Array(createHmac('sha256', secret).update(context).digest());
+    },
     report(request) {
       const report = writeReport(request, chipId, tcb);
       signReport(report, privateKey);

@@ -23,6 +23,30 @@ export interface KernelHashes {
   readonly commandLine: string;
 }
 
+/** The table is padded to a multiple of 16 bytes. */
+const PADDED_BYTES = Math.ceil(TABLE_BYTES / 16) * 16;
+
+/** The table with its padding, 176 bytes: SEV and SEV-ES measure exactly these. */
+export function kernelHashesTable(input: KernelHashes, hashes: AttestationHashes): Uint8Array {
+  const table = new Uint8Array(PADDED_BYTES);
+  const view = new DataView(table.buffer);
+  table.set(TABLE_GUID, 0);
+  view.setUint16(16, TABLE_BYTES, true);
+  const entries: readonly (readonly [Uint8Array, Uint8Array])[] = [
+    // The hypervisor passes the command line as a C string, and the terminating NUL is hashed with it.
+    [COMMAND_LINE_GUID, hashes.sha256(utf8ToBytes(`${input.commandLine}\0`))],
+    [INITRD_GUID, input.initrd === null ? hashes.sha256(new Uint8Array()) : hexToBytes(input.initrd)],
+    [KERNEL_GUID, hexToBytes(input.kernel)],
+  ];
+  entries.forEach(([guid, digest], index) => {
+    const at = HEADER_BYTES + index * ENTRY_BYTES;
+    table.set(guid, at);
+    view.setUint16(at + 16, ENTRY_BYTES, true);
+    table.set(digest, at + 18);
+  });
+  return table;
+}
+
 /**
  * The page that holds the table, zero elsewhere.
  *
@@ -34,24 +58,9 @@ export function kernelHashesPage(
   hashes: AttestationHashes,
 ): Uint8Array {
   const page = new Uint8Array(PAGE_BYTES);
-  const view = new DataView(page.buffer);
-  const start = tableGpa & (PAGE_BYTES - 1);
-  page.set(TABLE_GUID, start);
-  view.setUint16(start + 16, TABLE_BYTES, true);
-  const entries: readonly (readonly [Uint8Array, Uint8Array])[] = [
-    // The hypervisor passes the command line as a C string, and the terminating NUL is hashed with it.
-    [COMMAND_LINE_GUID, hashes.sha256(utf8ToBytes(`${input.commandLine}\0`))],
-    [INITRD_GUID, input.initrd === null ? hashes.sha256(new Uint8Array()) : hexToBytes(input.initrd)],
-    [KERNEL_GUID, hexToBytes(input.kernel)],
-  ];
-  entries.forEach(([guid, digest], index) => {
-    const at = start + HEADER_BYTES + index * ENTRY_BYTES;
-    page.set(guid, at);
-    view.setUint16(at + 16, ENTRY_BYTES, true);
-    page.set(digest, at + 18);
-  });
+  page.set(kernelHashesTable(input, hashes), tableGpa & (PAGE_BYTES - 1));
   return page;
 }
 
 /** Largest offset in its page at which the table, padded to 16 bytes, still fits. */
-export const MAX_TABLE_OFFSET = PAGE_BYTES - Math.ceil(TABLE_BYTES / 16) * 16;
+export const MAX_TABLE_OFFSET = PAGE_BYTES - PADDED_BYTES;

@@ -10,6 +10,8 @@ import { PAGE_BYTES } from './page.ts';
 const FOOTER_GUID = '96b582de-1fb2-45f7-baea-a366c55a082d';
 const RESET_BLOCK_GUID = '00f771de-1a7e-4fcb-890e-68c77e2fb44e';
 const HASH_TABLE_GUID = '7255371f-3a3b-4b04-927b-1da6efa8d454';
+/** Of an SVSM image: where the vCPUs start in it. */
+const SVSM_INFO_GUID = 'a789a612-0597-4c4b-a49f-cbb1fe9d1ddd';
 const METADATA_GUID = 'dc886566-984a-4798-a75e-5585a7bf67cc';
 /** The reset vector code fills the last 32 bytes; the footer entry lies before it. */
 const RESET_VECTOR_BYTES = 32;
@@ -37,8 +39,10 @@ export interface OvmfSection {
 }
 
 export interface OvmfMetadata {
-  /** EIP at which the other vCPUs start. */
+  /** EIP at which the other vCPUs start; 0 where the image, an SVSM, has no reset block. */
   readonly apEip: number;
+  /** Offset in the image at which the vCPUs of an SVSM start; null for other firmware. */
+  readonly svsmEntry: number | null;
   /** GPA of the kernel hashes table; 0 or missing in the image means that it cannot take one: null. */
   readonly hashesTable: number | null;
   /** In the order of the image, which is the order of measurement. */
@@ -112,8 +116,10 @@ export function readOvmfMetadata(image: Uint8Array): OvmfMetadata | null {
   if (entries === null || metadata === undefined) return null;
   const table = entries.get(HASH_TABLE_GUID);
   const hashesTable = table === undefined ? 0 : u32(table, 'hash table');
+  const svsm = entries.get(SVSM_INFO_GUID);
   return {
-    apEip: u32(entries.get(RESET_BLOCK_GUID), 'reset block'),
+    apEip: svsm === undefined ? u32(entries.get(RESET_BLOCK_GUID), 'reset block') : 0,
+    svsmEntry: svsm === undefined ? null : u32(svsm, 'SVSM information'),
     hashesTable: hashesTable === 0 ? null : hashesTable,
     sections: readSections(image, view, u32(metadata, 'metadata offset')),
   };

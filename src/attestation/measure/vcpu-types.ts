@@ -6,6 +6,7 @@ import { CocosError } from '../../errors.ts';
  */
 const SIGNATURES: Readonly<Record<string, { readonly signature: number; readonly versions: number }>> = {
   EPYC: { signature: 0x800f12, versions: 4 },
+  'EPYC-IBPB': { signature: 0x800f12, versions: 1 },
   'EPYC-Rome': { signature: 0x830f10, versions: 4 },
   'EPYC-Milan': { signature: 0xa00f11, versions: 2 },
   'EPYC-Genoa': { signature: 0xa10f10, versions: 1 },
@@ -18,7 +19,7 @@ const SIGNATURES: Readonly<Record<string, { readonly signature: number; readonly
  * @throws CocosError MEASURE_UNSUPPORTED
  */
 export function cpuidSignature(vcpuType: string): number {
-  const match = /^(EPYC(?:-[A-Z][a-z]+)?)(?:-v([1-9]))?$/.exec(vcpuType);
+  const match = /^(EPYC(?:-[A-Z][A-Za-z]+)?)(?:-v([1-9]))?$/.exec(vcpuType);
   const model = match?.[1];
   const row = model !== undefined && Object.hasOwn(SIGNATURES, model) ? SIGNATURES[model] : undefined;
   if (row === undefined || Number(match?.[2] ?? 1) > row.versions) {

@@ -1,4 +1,5 @@
 import { CocosError } from '../../errors.ts';
+import { isZero } from '../bytes.ts';
 
 /**
  * Byte layout of the SEV-SNP ATTESTATION_REPORT (SEV-SNP ABI specification, AMD 56860, MSG_REPORT_RSP), versions 2, 3
@@ -61,6 +62,8 @@ export interface FirmwareVersion {
 /** Guest policy, offset 0x008. */
 export interface GuestPolicy {
   readonly raw: bigint;
+  readonly abiMajor: number;
+  readonly abiMinor: number;
   readonly smt: boolean;
   readonly migrationAgent: boolean;
   readonly debug: boolean;
@@ -110,14 +113,22 @@ const VMPL_HOST = 0xffff_ffff;
 /** Bits 63:26 of the guest policy, which must be zero. */
 const POLICY_RESERVED = ~((1n << 26n) - 1n) & 0xffff_ffff_ffff_ffffn;
 
-const invalid = (sentence: string): CocosError =>
-  new CocosError('EVIDENCE_INVALID', `SNP report: ${sentence}`);
+const invalid = (sentence: string, check = 'report.parse'): CocosError =>
+  new CocosError('EVIDENCE_INVALID', `SNP report: ${sentence}`, { details: { check } });
 
 function parsePolicyField(raw: bigint): GuestPolicy {
-  if ((raw & POLICY_RESERVED) !== 0n) throw invalid('reserved policy bits are set');
+  if ((raw & POLICY_RESERVED) !== 0n) throw invalid('reserved policy bits are set', 'report.policy-bits');
   const bit = (n: bigint): boolean => ((raw >> n) & 1n) === 1n;
-  if (!bit(17n)) throw invalid('policy bit 17 is clear');
-  return { raw, smt: bit(16n), migrationAgent: bit(18n), debug: bit(19n), singleSocket: bit(20n) };
+  if (!bit(17n)) throw invalid('policy bit 17 is clear', 'report.policy-bits');
+  return {
+    raw,
+    abiMajor: Number((raw >> 8n) & 0xffn),
+    abiMinor: Number(raw & 0xffn),
+    smt: bit(16n),
+    migrationAgent: bit(18n),
+    debug: bit(19n),
+    singleSocket: bit(20n),
+  };
 }
 
 function parseSigningKey(keyInfo: number): SigningKeyKind {
@@ -130,7 +141,8 @@ function parseSigningKey(keyInfo: number): SigningKeyKind {
 
 /** r or s: 72 bytes little-endian of which P-384 uses 48; anything above would be a second form of the same value. */
 function signatureHalf(field: Uint8Array): Uint8Array {
-  if (field.subarray(48).some((byte) => byte !== 0)) throw invalid('a signature value exceeds 384 bits');
+  if (!isZero(field.subarray(48)))
+    throw invalid('a signature value exceeds 384 bits', 'report.signature-form');
   return Uint8Array.from(field.subarray(0, 48)).reverse();
 }
 
@@ -141,14 +153,15 @@ function signatureHalf(field: Uint8Array): Uint8Array {
  * @throws CocosError EVIDENCE_INVALID
  */
 export function parseSnpReport(bytes: Uint8Array): SnpReport {
-  if (bytes.length !== SNP_REPORT_BYTES) throw invalid(`${bytes.length} bytes, expected ${SNP_REPORT_BYTES}`);
+  if (bytes.length !== SNP_REPORT_BYTES)
+    throw invalid(`${bytes.length} bytes, expected ${SNP_REPORT_BYTES}`, 'report.size');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const at = (name: FieldName): Uint8Array => bytes.subarray(FIELD[name][0], FIELD[name][0] + FIELD[name][1]);
   const u8 = (name: FieldName): number => view.getUint8(FIELD[name][0]);
   const u32 = (name: FieldName): number => view.getUint32(FIELD[name][0], true);
   const u64 = (name: FieldName): bigint => view.getBigUint64(FIELD[name][0], true);
   const zero = (name: FieldName): void => {
-    if (at(name).some((byte) => byte !== 0)) throw invalid(`${name} is not zero`);
+    if (!isZero(at(name))) throw invalid(`${name} is not zero`, 'report.reserved');
   };
   const build = (name: FieldName): FirmwareVersion => {
     const [low = 0, minor = 0, major = 0] = at(name);
@@ -156,8 +169,10 @@ export function parseSnpReport(bytes: Uint8Array): SnpReport {
   };
 
   const version = u32('version');
-  if (version !== 2 && version !== 3 && version !== 5) throw invalid(`version ${version} is not known`);
-  if (u32('signatureAlgorithm') !== SIGNATURE_ECDSA_P384_SHA384) throw invalid('unknown signature algorithm');
+  if (version !== 2 && version !== 3 && version !== 5)
+    throw invalid(`version ${version} is not known`, 'report.version');
+  if (u32('signatureAlgorithm') !== SIGNATURE_ECDSA_P384_SHA384)
+    throw invalid('unknown signature algorithm', 'report.algorithm');
   const vmpl = u32('vmpl');
   if (vmpl > 3 && vmpl !== VMPL_HOST) throw invalid(`VMPL ${vmpl} does not exist`);
   for (const name of ['reserved4c', 'reserved18b', 'reserved1eb', 'reserved1ef', 'reserved208'] as const)

@@ -1,15 +1,14 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AppraisalPolicy } from '../policy.ts';
 import type { CheckList } from '../verdict.ts';
-import type { SnpReport } from './abi.ts';
+import type { FirmwareVersion, SnpReport } from './abi.ts';
+import type { SnpChain } from './chain.ts';
+import { platformInfoNames } from './platform-info.ts';
+import type { MinimumTcbs, SnpPolicy } from './policy-rules.ts';
 import type { SnpProduct } from './products.ts';
-import { TCB_PARTS, tcbText } from './tcb.ts';
+import { TCB_PARTS, type Tcb, tcbText } from './tcb.ts';
 import type { VerifiedTcb } from './verify.ts';
 
 /** Is a genuine report acceptable? Every rule of the policy against the report, recorded as `policy.*` checks. */
-
-/** PLATFORM_INFO bit 5: ALIAS_CHECK_COMPLETE. */
-const ALIAS_CHECK_COMPLETE = 1n << 5n;
 
 function checkFlags(report: SnpReport, policy: AppraisalPolicy, checks: CheckList): void {
   const flag = (
@@ -21,92 +20,153 @@ function checkFlags(report: SnpReport, policy: AppraisalPolicy, checks: CheckLis
   };
   flag('policy.debug', report.policy.debug, policy.allowDebug);
   flag('policy.migration', report.policy.migrationAgent, policy.allowMigration);
-  flag('policy.smt', report.policy.smt, policy.allowSmt);
+  flag('policy.smt', report.policy.smt, policy.snp.allowSmt);
+  if (policy.snp.requireSingleSocket) {
+    const single = report.policy.singleSocket;
+    checks.record(
+      'policy.single-socket',
+      single,
+      'one socket',
+      single ? 'one socket' : 'any number of sockets',
+    );
+  } else {
+    checks.notChecked('policy.single-socket', 'the policy does not ask for it');
+  }
 }
 
-function checkMinimumTcb(
-  tcb: VerifiedTcb,
+function checkSigner(report: SnpReport, chain: SnpChain, policy: SnpPolicy, checks: CheckList): void {
+  const { signingKey } = report;
+  const allowed = signingKey !== 'none' && policy.endorsementKeys.includes(signingKey);
+  checks.record('policy.endorsement-key', allowed, policy.endorsementKeys.join(' or '), signingKey);
+  const { providerId } = chain.endorsement;
+  if (providerId === null) {
+    checks.notChecked('policy.provider', 'signed by a key of the chip, not of a provider');
+  } else if (policy.providers === undefined) {
+    checks.notChecked('policy.provider', `the policy lists no providers; this one is ${providerId}`);
+  } else {
+    const { providers } = policy;
+    checks.record('policy.provider', providers.includes(providerId), providers.join(' or '), providerId);
+  }
+}
+
+type MinimumCheck =
+  | 'policy.minimum-tcb'
+  | 'policy.minimum-committed-tcb'
+  | 'policy.minimum-launch-tcb'
+  | 'policy.minimum-current-tcb';
+
+function checkMinimum(
+  name: MinimumCheck,
+  tcb: Tcb,
   product: SnpProduct,
-  policy: AppraisalPolicy,
+  minimums: MinimumTcbs,
   checks: CheckList,
 ): void {
-  const minimum = policy.minimumTcb[product];
+  const minimum = minimums[product];
   if (minimum === undefined) {
-    checks.notChecked('policy.minimum-tcb', `the policy has no minimum for ${product}`);
+    checks.notChecked(name, `the policy has no minimum for ${product}`);
     return;
   }
   // A part that the product does not have cannot reach a minimum that asks for it.
   const reached = TCB_PARTS.every((part) => {
     const least = minimum[part];
-    return least === undefined || (tcb.reported[part] ?? -1) >= least;
+    return least === undefined || (tcb[part] ?? -1) >= least;
   });
   const wanted = TCB_PARTS.filter((part) => minimum[part] !== undefined).map(
     (part) => `${part} ${minimum[part]}`,
   );
-  checks.record('policy.minimum-tcb', reached, `at least ${wanted.join(', ')}`, tcbText(tcb.reported));
+  checks.record(name, reached, `at least ${wanted.join(', ')}`, tcbText(tcb));
 }
 
-function checkProvisional(
-  report: SnpReport,
-  tcb: VerifiedTcb,
-  policy: AppraisalPolicy,
-  checks: CheckList,
-): void {
+const versionText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
+
+function checkFirmware(report: SnpReport, tcb: VerifiedTcb, policy: SnpPolicy, checks: CheckList): void {
   const sameTcb = TCB_PARTS.every((part) => tcb.committed[part] === tcb.current[part]);
   const { currentFirmware: current, committedFirmware: committed } = report;
-  const sameBuild =
-    current.major === committed.major &&
-    current.minor === committed.minor &&
-    current.build === committed.build;
+  const sameBuild = versionText(current) === versionText(committed);
   checks.record(
     'policy.provisional-firmware',
     policy.allowProvisionalFirmware || (sameTcb && sameBuild),
     policy.allowProvisionalFirmware ? 'allowed' : `committed ${tcbText(tcb.committed)}`,
-    `current ${tcbText(tcb.current)}`,
+    sameTcb && sameBuild ? 'committed' : `current ${tcbText(tcb.current)}, not committed yet`,
   );
-}
-
-function checkIdKey(report: SnpReport, policy: AppraisalPolicy, checks: CheckList): void {
-  if (policy.idKeyDigests === undefined) {
-    checks.notChecked('policy.id-key', 'the policy names no ID keys');
+  const least = policy.minimumFirmware;
+  if (least === undefined) {
+    checks.notChecked('policy.minimum-firmware', 'the policy has no minimum');
     return;
   }
-  const found = bytesToHex(report.idKeyDigest);
-  checks.record(
-    'policy.id-key',
-    policy.idKeyDigests.includes(found),
-    policy.idKeyDigests.join(' or '),
-    found,
-  );
+  const order = [committed.major - least.major, committed.minor - least.minor, committed.build - least.build];
+  const reached = (order.find((difference) => difference !== 0) ?? 0) >= 0;
+  checks.record('policy.minimum-firmware', reached, `at least ${versionText(least)}`, versionText(committed));
+}
+
+function checkAbi(report: SnpReport, policy: SnpPolicy, checks: CheckList): void {
+  const least = policy.minimumAbi;
+  if (least === undefined) {
+    checks.notChecked('policy.abi', 'the policy has no minimum');
+    return;
+  }
+  const { abiMajor, abiMinor } = report.policy;
+  const reached = abiMajor > least.major || (abiMajor === least.major && abiMinor >= least.minor);
+  checks.record('policy.abi', reached, `at least ${least.major}.${least.minor}`, `${abiMajor}.${abiMinor}`);
+}
+
+function checkPlatform(report: SnpReport, policy: SnpPolicy, checks: CheckList): void {
+  const on = platformInfoNames(report.platformInfo);
+  const text = on.length === 0 ? 'none on' : on.join(', ');
+  if (policy.requireAliasCheck) {
+    checks.record('policy.alias-check', on.includes('aliasCheckComplete'), 'complete', text);
+  } else {
+    checks.notChecked('policy.alias-check', 'the policy does not ask for it');
+  }
+  const { required, forbidden } = policy.platformInfo;
+  if (required.length + forbidden.length === 0) {
+    checks.notChecked('policy.platform-info', `the policy asks for nothing; on are: ${text}`);
+    return;
+  }
+  const ok = required.every((name) => on.includes(name)) && !forbidden.some((name) => on.includes(name));
+  const expected = [...required, ...forbidden.map((name) => `not ${name}`)].join(', ');
+  checks.record('policy.platform-info', ok, expected, text);
+}
+
+function checkIdentity(report: SnpReport, policy: SnpPolicy, checks: CheckList): void {
+  const absent = 'the policy lists none';
+  const one = (value: string | undefined): readonly string[] | undefined =>
+    value === undefined ? undefined : [value];
+  checks.oneOf('policy.measurement', policy.measurements, report.measurement, absent);
+  checks.oneOf('policy.host-data', one(policy.hostData), report.hostData, absent);
+  checks.oneOf('policy.report-data', one(policy.reportData), report.reportData, absent);
+  checks.oneOf('policy.family-id', policy.familyIds, report.familyId, absent);
+  checks.oneOf('policy.image-id', policy.imageIds, report.imageId, absent);
+  checks.oneOf('policy.id-key', policy.idKeyDigests, report.idKeyDigest, absent);
+  checks.oneOf('policy.author-key', policy.authorKeyDigests, report.authorKeyDigest, absent);
+  checks.oneOf('policy.chip', policy.chipIds, report.chipId, absent);
+  const authorless = policy.authorKeyDigests !== undefined && !report.authorKeyUsed;
+  if (authorless) checks.record('policy.author-key', false, 'a listed author key', 'no author key was used');
 }
 
 /** Records every `policy.*` check except `policy.platform`. */
 export function checkSnpPolicy(
   report: SnpReport,
   tcb: VerifiedTcb,
-  product: SnpProduct,
+  chain: SnpChain,
   policy: AppraisalPolicy,
   checks: CheckList,
 ): void {
-  const { signingKey } = report;
-  const keyAllowed = signingKey !== 'none' && policy.endorsementKeys.includes(signingKey);
-  checks.record('policy.endorsement-key', keyAllowed, policy.endorsementKeys.join(' or '), signingKey);
+  const { product } = chain;
+  const { snp } = policy;
+  checkSigner(report, chain, snp, checks);
   checkFlags(report, policy, checks);
+  checkAbi(report, snp, checks);
   const vmpl = report.vmpl > 3 ? 'asked for by the host' : String(report.vmpl);
-  checks.equal('policy.vmpl', String(policy.vmpl), vmpl);
-  checkMinimumTcb(tcb, product, policy, checks);
-  checkProvisional(report, tcb, policy, checks);
-  const aliasChecked = (report.platformInfo & ALIAS_CHECK_COMPLETE) !== 0n;
-  if (policy.requireAliasCheck) {
-    checks.record('policy.alias-check', aliasChecked, 'complete', aliasChecked ? 'complete' : 'not complete');
-  } else {
-    checks.notChecked('policy.alias-check', 'the policy does not ask for it');
-  }
-  checks.record(
-    'policy.guest-svn',
-    report.guestSvn >= policy.minimumGuestSvn,
-    `at least ${policy.minimumGuestSvn}`,
-    String(report.guestSvn),
-  );
-  checkIdKey(report, policy, checks);
+  checks.equal('policy.vmpl', String(snp.vmpl), vmpl);
+  checkMinimum('policy.minimum-tcb', tcb.reported, product, snp.minimumTcb, checks);
+  checkMinimum('policy.minimum-committed-tcb', tcb.committed, product, snp.minimumCommittedTcb, checks);
+  checkMinimum('policy.minimum-launch-tcb', tcb.launch, product, snp.minimumLaunchTcb, checks);
+  checkMinimum('policy.minimum-current-tcb', tcb.current, product, snp.minimumCurrentTcb, checks);
+  checkFirmware(report, tcb, snp, checks);
+  checkPlatform(report, snp, checks);
+  const least = snp.minimumGuestSvn;
+  checks.record('policy.guest-svn', report.guestSvn >= least, `at least ${least}`, String(report.guestSvn));
+  checkIdentity(report, snp, checks);
 }

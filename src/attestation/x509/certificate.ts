@@ -1,3 +1,5 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { sameBytes } from '../bytes.ts';
 import {
   bitStringBytes,
   contextTag,
@@ -10,12 +12,14 @@ import {
   smallInteger,
   TAG,
 } from './der.ts';
+import { type PublicKey, parsePublicKey } from './public-key.ts';
 import { timeMs } from './time.ts';
 
 /** Largest certificate that is read; real ones of the platforms here are below 2 KiB. */
 const MAX_CERTIFICATE_BYTES = 16 * 1024;
 const MAX_EXTENSIONS = 64;
 const OID_COMMON_NAME = '2.5.4.3';
+const OID_SERIAL_NUMBER = '2.5.4.5';
 const OID_KEY_USAGE = '2.5.29.15';
 const OID_BASIC_CONSTRAINTS = '2.5.29.19';
 
@@ -30,6 +34,8 @@ export interface Name {
   readonly der: Uint8Array;
   /** The one common name; null if there is none or more than one. */
   readonly commonName: string | null;
+  /** The one serialNumber attribute; null if there is none or more than one. */
+  readonly serialNumber: string | null;
 }
 
 export interface Extension {
@@ -53,7 +59,8 @@ export interface Certificate {
   readonly notAfter: number;
   /** DER of SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;
-  readonly publicKeyAlgorithm: AlgorithmIdentifier;
+  /** The key in it; null for a kind that no evidence uses. */
+  readonly key: PublicKey | null;
   readonly signatureAlgorithm: AlgorithmIdentifier;
   readonly signature: Uint8Array;
   readonly extensions: readonly Extension[];
@@ -63,9 +70,8 @@ export interface Certificate {
   readonly maySignCertificates: boolean | null;
 }
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
-
-function parseAlgorithm(value: DerValue): AlgorithmIdentifier {
+/** AlgorithmIdentifier (RFC 5280 4.1.1.2). @throws CocosError EVIDENCE_INVALID */
+export function parseAlgorithm(value: DerValue): AlgorithmIdentifier {
   const reader = new DerReader(value.content);
   const oid = oidText(reader.next(), 'algorithm');
   const parameters = reader.done ? new Uint8Array() : reader.next().encoded;
@@ -75,17 +81,19 @@ function parseAlgorithm(value: DerValue): AlgorithmIdentifier {
 
 function decodeText(value: DerValue): string {
   if (![TAG.utf8String, TAG.printableString, TAG.ia5String].some((tag) => tag === value.tag)) {
-    throw derError('common name has an unknown string type');
+    throw derError('a name has an unknown string type');
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(value.content);
   } catch (cause) {
-    throw derError('common name is not UTF-8', cause);
+    throw derError('a name is not UTF-8', cause);
   }
 }
 
-function parseName(value: DerValue): Name {
+/** Name (RFC 5280 4.1.2.4). @throws CocosError EVIDENCE_INVALID */
+export function parseName(value: DerValue): Name {
   const names: string[] = [];
+  const serials: string[] = [];
   const rdns = new DerReader(value.content);
   while (!rdns.done) {
     const set = new DerReader(rdns.expect(TAG.set, 'relative name').content);
@@ -96,12 +104,15 @@ function parseName(value: DerValue): Name {
       const text = attribute.next();
       attribute.end('name attribute');
       if (oid === OID_COMMON_NAME) names.push(decodeText(text));
+      if (oid === OID_SERIAL_NUMBER) serials.push(decodeText(text));
     }
   }
-  return { der: value.encoded, commonName: names.length === 1 ? (names[0] ?? null) : null };
+  const only = (list: readonly string[]): string | null => (list.length === 1 ? (list[0] ?? null) : null);
+  return { der: value.encoded, commonName: only(names), serialNumber: only(serials) };
 }
 
-function parseExtension(value: DerValue): Extension {
+/** Extension (RFC 5280 4.1). @throws CocosError EVIDENCE_INVALID */
+export function parseExtension(value: DerValue): Extension {
   const reader = new DerReader(value.content);
   const oid = oidText(reader.next(), 'extension id');
   const flag = reader.optional(TAG.boolean);
@@ -162,9 +173,9 @@ export function parseCertificate(der: Uint8Array): Certificate {
   const tbs = new DerReader(tbsValue.content);
   const version = readOnly(tbs.expect(contextTag(0), 'version').content, TAG.integer, 'version');
   if (smallInteger(version, 'version') !== 2) throw derError('certificate is not of version 3');
-  const serial = hex(integerContent(tbs.next(), 'serial number'));
+  const serial = bytesToHex(integerContent(tbs.next(), 'serial number'));
   const innerAlgorithm = tbs.expect(TAG.sequence, 'signature');
-  if (hex(innerAlgorithm.encoded) !== hex(algorithmValue.encoded)) {
+  if (!sameBytes(innerAlgorithm.encoded, algorithmValue.encoded)) {
     throw derError('signature algorithms inside and outside differ');
   }
   const issuer = parseName(tbs.expect(TAG.sequence, 'issuer'));
@@ -174,10 +185,6 @@ export function parseCertificate(der: Uint8Array): Certificate {
   validity.end('validity');
   const subject = parseName(tbs.expect(TAG.sequence, 'subject'));
   const spki = tbs.expect(TAG.sequence, 'subjectPublicKeyInfo');
-  const key = new DerReader(spki.content);
-  const publicKeyAlgorithm = parseAlgorithm(key.expect(TAG.sequence, 'public key algorithm'));
-  bitStringBytes(key.next(), 'public key');
-  key.end('subjectPublicKeyInfo');
   const extensionsValue = tbs.optional(contextTag(3));
   const extensions = extensionsValue === undefined ? [] : parseExtensions(extensionsValue);
   tbs.end('tbsCertificate');
@@ -191,7 +198,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
     notBefore,
     notAfter,
     spki: spki.encoded,
-    publicKeyAlgorithm,
+    key: parsePublicKey(spki.encoded),
     signatureAlgorithm: parseAlgorithm(algorithmValue),
     signature,
     extensions,

@@ -1,4 +1,5 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
+import { hexToBytes } from '@noble/hashes/utils.js';
+import { sameBytes } from '../bytes.ts';
 import type { AlgorithmIdentifier, Certificate } from './certificate.ts';
 
 /**
@@ -7,10 +8,6 @@ import type { AlgorithmIdentifier, Certificate } from './certificate.ts';
  */
 
 const OID_RSASSA_PSS = '1.2.840.113549.1.1.10';
-const OID_RSA = '1.2.840.113549.1.1.1';
-const OID_EC = '1.2.840.10045.2.1';
-/** DER of the OBJECT IDENTIFIER secp384r1. */
-const SECP384R1 = '06052b81040022';
 /** RSA-4096: as long as its modulus. */
 const RSA_SIGNATURE_BYTES = 512;
 
@@ -19,18 +16,27 @@ const PSS_FIELDS =
   'a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130';
 /** The roots write the default trailer field out, which DER would leave out. */
 const PSS_TRAILER = 'a303020101';
-const PSS_PARAMETERS: readonly string[] = [`3034${PSS_FIELDS}`, `3039${PSS_FIELDS}${PSS_TRAILER}`];
+const PSS_PARAMETERS = [`3034${PSS_FIELDS}`, `3039${PSS_FIELDS}${PSS_TRAILER}`].map(hexToBytes);
 
 /** Extensions that may be critical because they are understood: keyUsage and basicConstraints. */
 const KNOWN_CRITICAL: readonly string[] = ['2.5.29.15', '2.5.29.19'];
 
-function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
-  return algorithm.oid === OID_RSASSA_PSS && PSS_PARAMETERS.includes(bytesToHex(algorithm.parameters));
+/** RSASSA-PSS with SHA-384 in every part, in one of the two forms that AMD's certificates have. */
+export function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
+  const { oid, parameters } = algorithm;
+  return oid === OID_RSASSA_PSS && PSS_PARAMETERS.some((form) => sameBytes(form, parameters));
 }
 
 export function hasP384Key(certificate: Certificate): boolean {
-  const { oid, parameters } = certificate.publicKeyAlgorithm;
-  return oid === OID_EC && bytesToHex(parameters) === SECP384R1;
+  return certificate.key?.kind === 'P-384';
+}
+
+/** Critical extensions that are not understood, as sentences. */
+export function criticalProblems(certificate: Certificate, known: readonly string[] = []): string[] {
+  const name = certificate.subject.commonName ?? '(no name)';
+  return certificate.extensions
+    .filter((e) => e.critical && !KNOWN_CRITICAL.includes(e.oid) && !known.includes(e.oid))
+    .map(({ oid }) => `${name} has the unknown critical extension ${oid}`);
 }
 
 /**
@@ -45,12 +51,11 @@ export function profileProblems(certificate: Certificate, role: 'ca' | 'leaf'): 
     problems.push(`${name} is not signed with RSA-PSS SHA-384`);
   if (certificate.signature.length !== RSA_SIGNATURE_BYTES)
     problems.push(`${name} is not signed by RSA-4096`);
-  const unknown = certificate.extensions.filter((e) => e.critical && !KNOWN_CRITICAL.includes(e.oid));
-  for (const { oid } of unknown) problems.push(`${name} has the unknown critical extension ${oid}`);
+  problems.push(...criticalProblems(certificate));
   if (role === 'ca') {
     if (!certificate.isCa || certificate.maySignCertificates !== true)
       problems.push(`${name} is no authority`);
-    if (certificate.publicKeyAlgorithm.oid !== OID_RSA) problems.push(`${name} has no RSA key`);
+    if (certificate.key?.kind !== 'rsa') problems.push(`${name} has no RSA key`);
   } else if (certificate.isCa) {
     problems.push(`${name} is an authority`);
   }

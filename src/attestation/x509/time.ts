@@ -64,3 +64,17 @@ export function isoTime(ms: number): string {
   const clock = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60].map(two).join(':');
   return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}T${clock}Z`;
 }
+
+/**
+ * Milliseconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`.
+ *
+ * @throws CocosError EVIDENCE_INVALID
+ */
+export function instantMs(text: string): number {
+  const match = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})Z$/.exec(text);
+  if (match === null) throw derError('a time is not in the form YYYY-MM-DDThh:mm:ssZ');
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1).map(Number);
+  const dateOk = month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month);
+  if (!dateOk || hour > 23 || minute > 59 || second > 59) throw derError('a time does not exist');
+  return daysFromCivil(year, month, day) * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000;
+}

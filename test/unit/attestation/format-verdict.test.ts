@@ -11,6 +11,7 @@ function verdict(change: Partial<Verdict> = {}, fill: (checks: CheckList) => voi
     platform: 'snp',
     emulated: false,
     evidenceDigest: `sha256:${'0'.repeat(64)}`,
+    at: 0,
     ...list.finish(),
     ...change,
   };

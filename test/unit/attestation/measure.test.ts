@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { kernelHashesPage } from '../../../src/attestation/measure/kernel-hashes.ts';
 import { measureLaunch } from '../../../src/attestation/measure/launch.ts';
+import { measureSev, measureSevEs } from '../../../src/attestation/measure/other-modes.ts';
 import { readOvmfMetadata } from '../../../src/attestation/measure/ovmf.ts';
 import {
   continueWithMetadata,
@@ -102,6 +103,31 @@ describe.skipIf(!hasVectors)('measureVm on published launch digests', () => {
         expect(measure(c)).toBe(c.digest);
       });
     }
+  }
+
+  const older = all.filter((c) => c.mode !== 'SEV_SNP');
+  it('has the cases of SEV and SEV-ES', () => {
+    expect(older.map((c) => c.mode).toSorted()).toEqual(['SEV', 'SEV', 'SEV', 'SEV', 'SEV_ES', 'SEV_ES']);
+  });
+
+  for (const c of older) {
+    const kernel = () => {
+      const digest = fileDigest(c.kernel);
+      if (digest === null) return null;
+      return { kernel: digest, initrd: fileDigest(c.initrd), commandLine: c.append ?? '' };
+    };
+    const launch = () => ({ firmware: read(c.firmware), kernel: kernel() });
+    const digest = () =>
+      c.mode === 'SEV'
+        ? measureSev(launch(), crypto)
+        : measureSevEs({ ...launch(), vcpus: c.vcpus, vcpuType: c.vcpu_type ?? 'EPYC-v4' }, crypto);
+    it(`gives the published digest or refusal: ${c.test}`, () => {
+      if (c.digest === null) {
+        expect(digest).toThrowError(expect.objectContaining({ code: 'MEASURE_UNSUPPORTED' }));
+      } else {
+        expect(hex(digest())).toBe(c.digest);
+      }
+    });
   }
 
   it.each(['ovmf_AmdSev_suffix.bin', 'ovmf_OvmfX64_suffix.bin'] as const)(

@@ -12,15 +12,42 @@ describe('parsePolicy', () => {
     expect(parsePolicy({ version: 1, platforms: ['snp'] })).toEqual({
       version: 1,
       platforms: ['snp'],
-      endorsementKeys: ['vcek'],
       allowDebug: false,
       allowMigration: false,
-      allowProvisionalFirmware: false,
-      allowSmt: true,
-      requireAliasCheck: false,
-      vmpl: 0,
-      minimumTcb: {},
-      minimumGuestSvn: 0,
+      snp: {
+        endorsementKeys: ['vcek'],
+        trustedRoots: [],
+        requireRevocationList: false,
+        allowProvisionalFirmware: true,
+        allowSmt: true,
+        requireSingleSocket: false,
+        requireAliasCheck: false,
+        platformInfo: { required: [], forbidden: [] },
+        vmpl: 0,
+        minimumTcb: {},
+        minimumCommittedTcb: {},
+        minimumLaunchTcb: {},
+        minimumCurrentTcb: {},
+        minimumGuestSvn: 0,
+      },
+      tdx: {
+        trustedRoots: [],
+        requireRevocationLists: true,
+        acceptedStatuses: ['UpToDate'],
+        refusedAdvisories: [],
+        requireSeptVeDisable: true,
+      },
+      vtpm: {
+        required: false,
+        banks: ['sha256', 'sha384', 'sha512'],
+        requiredPcrs: [],
+        pcrs: {},
+        requireEventLog: false,
+        requireSafeClock: false,
+        unloggedPcrs: [],
+        trustedRoots: [],
+      },
+      dice: { required: false, allowedModes: ['normal'], rootKeys: [] },
     });
   });
 
@@ -36,15 +63,23 @@ describe('parsePolicy', () => {
     ['an unknown platform', { version: 1, platforms: ['sgx'] }],
     ['an unknown version', { version: 2, platforms: ['snp'] }],
     ['a misspelt rule', { version: 1, platforms: ['snp'], alowDebug: false }],
-    ['a misspelt patch level', { version: 1, platforms: ['snp'], minimumTcb: { milan: { micro: 1 } } }],
+    [
+      'a misspelt patch level',
+      { version: 1, platforms: ['snp'], snp: { minimumTcb: { milan: { micro: 1 } } } },
+    ],
     ['a root in another form', { version: 1, platforms: ['emulated'], emulatedRoot: 'a'.repeat(64) }],
-    ['a patch level above one byte', { version: 1, platforms: ['snp'], minimumTcb: { milan: { snp: 256 } } }],
+    [
+      'a patch level above one byte',
+      { version: 1, platforms: ['snp'], snp: { minimumTcb: { milan: { snp: 256 } } } },
+    ],
+    ['an unknown TCB status', { version: 1, platforms: ['tdx'], tdx: { acceptedStatuses: ['Revoked'] } }],
+    ['a PCR that does not exist', { version: 1, platforms: ['snp'], vtpm: { requiredPcrs: [24] } }],
   ])('refuses %s', (_, json) => {
     expect(() => parsePolicy(json)).toThrowError(refused);
   });
 
   it('says which member is wrong', () => {
-    const call = () => parsePolicy({ version: 1, platforms: ['snp'], vmpl: 9 });
+    const call = () => parsePolicy({ version: 1, platforms: ['snp'], snp: { vmpl: 9 } });
     expect(call).toThrowError(
       expect.objectContaining({ details: { problems: [expect.stringContaining('vmpl')] } }),
     );

@@ -1,0 +1,15 @@
+import { flipBit } from '../test/fakes/mutate.ts';
+import { snpTargets, sweep, tdxTargets, tpmTargets } from '../test/fakes/sweep.ts';
+
+/** Changes every single bit of one SNP report, one TDX quote and one TPM quote, with their certificates, in turn. */
+let bits = 0;
+let accepted = 0;
+for (const target of [...snpTargets(), ...tdxTargets(), ...tpmTargets()]) {
+  if (!target.accepts(target.bytes)) throw new Error(`${target.name} is not accepted as it stands`);
+  const found = sweep(target, flipBit, 1);
+  bits += target.bytes.length * 8;
+  accepted += found.length;
+  console.log(`${target.bytes.length * 8} bits, ${found.length} accepted: ${target.name}`);
+}
+console.log(`${bits} bits changed in turn, ${accepted} accepted`);
+process.exitCode = accepted === 0 ? 0 : 1;

@@ -1,0 +1,150 @@
+import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import { parseReferenceValues, type ReferenceValues } from '../reference.ts';
+import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
+
+/**
+ * Our reference values as a CoRIM with one CoMID, and back. Each component is a measurement with its digest under a
+ * text key; what has no digest (names of vCPU types, the command line) is JSON in a raw value.
+ */
+
+const VENDOR = 'CocosAI';
+const MODEL = 'EOS';
+const HASH_OF_BYTES: Readonly<Record<number, CorimHash>> = { 32: 'sha256', 48: 'sha384', 64: 'sha512' };
+
+const invalid = (sentence: string, cause?: unknown): CocosError =>
+  new CocosError('REFERENCE_INVALID', `CoRIM: ${sentence}`, { cause });
+
+function digest(hex: string) {
+  const value = hexToBytes(hex);
+  const hash = HASH_OF_BYTES[value.length];
+  if (hash === undefined) throw invalid(`a digest of ${value.length} bytes`);
+  return { hash, value };
+}
+
+const json = (key: string, value: unknown): Measurement => ({ key, raw: utf8ToBytes(JSON.stringify(value)) });
+const one = (key: string, hex: string, name?: string): Measurement => ({ key, digests: [digest(hex)], name });
+
+const RTMRS = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'] as const;
+
+function measurementsOf(values: ReferenceValues): Measurement[] {
+  const { vm, process, tdx, vtpm, dice, files } = values;
+  const list: Measurement[] = [{ key: 'eos', version: values.eosVersion }];
+  if (vm !== undefined) {
+    const { firmware, kernel, initrd, ...launch } = vm;
+    list.push(
+      one('vm.firmware', firmware.sha256, firmware.name),
+      one('vm.firmware-state', firmware.state),
+      one('vm.kernel', kernel.sha256, kernel.name),
+      one('vm.initrd', initrd.sha256, initrd.name),
+      json('vm.launch', { ...launch, layout: firmware.layout }),
+    );
+  }
+  if (process !== undefined) {
+    list.push(one('process.agent', process.agent), one('process.runtime', process.runtime));
+    if (process.commandLine !== undefined) list.push(json('process.command-line', process.commandLine));
+  }
+  if (tdx !== undefined) {
+    list.push({ key: 'tdx.mrtd', digests: tdx.mrtd.map(digest) });
+    const registers = RTMRS.flatMap((name, index) => {
+      const accepted = tdx[name];
+      return accepted === undefined ? [] : [[index, accepted.map(digest)] as const];
+    });
+    if (registers.length > 0) list.push({ key: 'tdx.rtmrs', registers: new Map(registers) });
+  }
+  if (vtpm !== undefined) {
+    const registers = Object.entries(vtpm.pcrs).map(
+      ([pcr, accepted]) => [Number(pcr), accepted.map(digest)] as const,
+    );
+    list.push({ key: 'vtpm.pcrs', registers: new Map(registers) });
+    list.push(json('vtpm.log', { bank: vtpm.bank, events: vtpm.events }));
+  }
+  if (dice !== undefined) list.push(json('dice', dice));
+  list.push(...Object.entries(files).map(([name, hex]) => one(`file/${name}`, hex)));
+  return list;
+}
+
+/** Reference values as an unsigned CoRIM. */
+export function referenceToCorim(values: ReferenceValues): Uint8Array {
+  const id = `cocosai-eos-${values.eosVersion}`;
+  const triples = [{ vendor: VENDOR, model: MODEL, measurements: measurementsOf(values) }];
+  return encodeCorim({ id, comids: [{ tagId: id, triples }] });
+}
+
+function ownMeasurements(corim: Corim): Map<string, Measurement> {
+  const triples = corim.comids.flatMap((comid) => comid.triples);
+  const own = triples.filter(({ vendor, model }) => vendor === VENDOR && model === MODEL);
+  const found = new Map<string, Measurement>();
+  for (const measurement of own.flatMap(({ measurements }) => measurements)) {
+    if (found.has(measurement.key)) throw invalid(`${measurement.key} is there twice`);
+    found.set(measurement.key, measurement);
+  }
+  if (found.size === 0) throw invalid(`no reference values of ${VENDOR} ${MODEL}`);
+  return found;
+}
+
+/**
+ * Reference values from a CoRIM that describes EOS.
+ *
+ * @throws CocosError REFERENCE_INVALID
+ */
+export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
+  const found = ownMeasurements(decodeCorim(bytes));
+  const hex = (key: string): string | undefined => {
+    const value = found.get(key)?.digests?.[0]?.value;
+    return value === undefined ? undefined : bytesToHex(value);
+  };
+  const hexes = (digests: Measurement['digests']) => digests?.map(({ value }) => bytesToHex(value));
+  const parsed = (key: string): unknown => {
+    const raw = found.get(key)?.raw;
+    if (raw === undefined) return undefined;
+    try {
+      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw));
+    } catch (cause) {
+      throw invalid(`${key} is not JSON`, cause);
+    }
+  };
+  const object = (key: string): Record<string, unknown> => {
+    const value = parsed(key);
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  };
+  const part = (present: boolean, value: unknown): unknown => (present ? value : undefined);
+  const file = (key: string) => ({ name: found.get(key)?.name, sha256: hex(key) });
+  const { layout, ...launch } = object('vm.launch');
+  const firmware = {
+    ...file('vm.firmware'),
+    state: hex('vm.firmware-state'),
+    ...(layout === undefined ? {} : { layout }),
+  };
+  const rtmrs = found.get('tdx.rtmrs')?.registers;
+  const pcrs = found.get('vtpm.pcrs')?.registers ?? new Map();
+  return parseReferenceValues({
+    version: 1,
+    eosVersion: found.get('eos')?.version,
+    vm: part(found.has('vm.kernel'), {
+      firmware,
+      kernel: file('vm.kernel'),
+      initrd: file('vm.initrd'),
+      ...launch,
+    }),
+    process: part(found.has('process.agent'), {
+      agent: hex('process.agent'),
+      runtime: hex('process.runtime'),
+      commandLine: parsed('process.command-line'),
+    }),
+    tdx: part(found.has('tdx.mrtd'), {
+      mrtd: hexes(found.get('tdx.mrtd')?.digests),
+      ...Object.fromEntries(RTMRS.map((name, index) => [name, hexes(rtmrs?.get(index))])),
+    }),
+    vtpm: part(found.has('vtpm.pcrs'), {
+      ...object('vtpm.log'),
+      pcrs: Object.fromEntries([...pcrs].map(([pcr, digests]) => [String(pcr), hexes(digests)])),
+    }),
+    dice: parsed('dice'),
+    files: Object.fromEntries(
+      [...found.keys()]
+        .filter((key) => key.startsWith('file/'))
+        .map((key) => [key.slice('file/'.length), hex(key)]),
+    ),
+  });
+}

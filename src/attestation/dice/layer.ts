@@ -1,0 +1,35 @@
+import type { SignatureHash } from '../crypto-port.ts';
+import type { PublicKey } from '../x509/public-key.ts';
+import type { DiceMode } from './policy-rules.ts';
+
+/** One layer of a DICE chain: what a certificate says about the layer whose key it holds. */
+export interface DiceLayer {
+  /** The certificate as it stands. */
+  readonly encoded: Uint8Array;
+  /** Identifier of the layer that signed, 20 bytes in hex. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly key: PublicKey;
+  /** Null where a certificate of another profile does not say it. */
+  readonly codeHash: Uint8Array | null;
+  /** Hash of the configuration descriptor, or the inline configuration. */
+  readonly configuration: Uint8Array | null;
+  /** The descriptor behind the hash; null for an inline configuration. */
+  readonly configurationDescriptor: Uint8Array | null;
+  readonly authorityHash: Uint8Array | null;
+  readonly mode: DiceMode;
+  /** Milliseconds since 1970; null in CBOR, which has no dates. */
+  readonly validity: { readonly notBefore: number; readonly notAfter: number } | null;
+  /** What in the certificate contradicts itself or the profile; empty when nothing does. */
+  readonly problems: readonly string[];
+  /** The signed bytes, and how they are signed. */
+  readonly signed: {
+    readonly message: Uint8Array;
+    readonly signature: Uint8Array;
+    readonly scheme: SignatureScheme;
+  };
+}
+
+export type SignatureScheme =
+  | { readonly kind: 'ed25519' }
+  | { readonly kind: 'P-256' | 'P-384'; readonly hash: SignatureHash };

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+
+/** The part of a policy that speaks of DICE chains. */
+
+export const DICE_MODES = ['not-configured', 'normal', 'debug', 'recovery'] as const;
+export type DiceMode = (typeof DICE_MODES)[number];
+
+/** Digests of 32, 48 or 64 bytes, or an inline configuration of 64. */
+const Hashes = z
+  .array(z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/))
+  .min(1)
+  .max(256);
+
+/** Accepted values of one layer; what is left out is not compared. */
+export const DiceLayerRule = z.strictObject({
+  codeHashes: Hashes.optional(),
+  /** Hash of the configuration descriptor, or the inline value. */
+  configurations: Hashes.optional(),
+  authorityHashes: Hashes.optional(),
+});
+export type DiceLayerRule = z.infer<typeof DiceLayerRule>;
+
+export const DicePolicy = z.strictObject({
+  /** Refuse evidence without a chain. */
+  required: z.boolean().default(false),
+  /** Modes in which a layer may run. */
+  allowedModes: z.array(z.enum(DICE_MODES)).min(1).default(['normal']),
+  /** Root keys that may sign the first layer: raw Ed25519 key, or uncompressed EC point, hex. */
+  rootKeys: z
+    .array(z.string().regex(/^(?:[0-9a-f]{64}|04[0-9a-f]{128}|04[0-9a-f]{192})$/))
+    .max(64)
+    .default([]),
+  /** Rules of the layers, first layer first; when given, the chain must have exactly as many. */
+  layers: z.array(DiceLayerRule).min(1).max(16).optional(),
+});
+export type DicePolicy = z.infer<typeof DicePolicy>;

@@ -1,0 +1,43 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { HashName } from '../crypto-port.ts';
+import type { EventLog } from './parse.ts';
+import { isExtended, registerName } from './replay.ts';
+import { eventTypeName } from './types.ts';
+
+/** One event of a reference log: the register as it stands in the log, and the digest in hex. */
+export interface ReferenceEvent {
+  readonly register: number;
+  readonly digest: string;
+  /** For people. */
+  readonly description?: string | undefined;
+}
+
+const describe = (event: ReferenceEvent | undefined, log: EventLog): string =>
+  event === undefined
+    ? 'no further event'
+    : `${registerName(log, event.register)} ${event.digest}${event.description === undefined ? '' : ` (${event.description})`}`;
+
+/**
+ * The first event that departs from a reference log, as a sentence; null when the logs extend the same in the same
+ * order. Events that extend nothing are passed over.
+ */
+export function firstDeparture(
+  log: EventLog,
+  bank: HashName,
+  reference: readonly ReferenceEvent[],
+): { readonly expected: string; readonly found: string } | null {
+  const extended = log.events.filter(isExtended);
+  const length = Math.max(extended.length, reference.length);
+  for (let index = 0; index < length; index += 1) {
+    const event = extended[index];
+    const want = reference[index];
+    const digest = bytesToHex(event?.digests.get(bank) ?? new Uint8Array());
+    if (event !== undefined && want?.register === event.register && want.digest === digest) continue;
+    const where =
+      event === undefined
+        ? `the log ends after ${extended.length} events`
+        : `event ${event.number}, ${eventTypeName(event.type)}, ${registerName(log, event.register)} ${digest}`;
+    return { expected: describe(want, log), found: where };
+  }
+  return null;
+}

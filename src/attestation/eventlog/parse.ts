@@ -1,0 +1,163 @@
+import { BinaryReader } from '../binary-reader.ts';
+import type { HashName } from '../crypto-port.ts';
+import { DIGEST_BYTES, HASH_IDS } from './algorithms.ts';
+import { EV_NO_ACTION } from './types.ts';
+
+/**
+ * Firmware event logs (TCG PC Client Platform Firmware Profile; Intel TDX GHCI for the CCEL): the crypto-agile form,
+ * and the SHA-1-only one that came before it. Integers are little-endian.
+ */
+
+/** Largest log that is read; the ACPI area of a CCEL is 256 KiB with its padding. */
+export const MAX_EVENT_LOG_BYTES = 4 * 1024 * 1024;
+const MAX_EVENTS = 16_384;
+const SPEC_ID_SIGNATURE = 'Spec ID Event03\0';
+const SHA1_BYTES = 20;
+const MAX_ALGORITHMS = 8;
+const END_MARK = 0xffff_ffff;
+
+/** `pcr`: a TPM's log. `rtmr`: the log of a TDX guest (CCEL), where register 0 is MRTD and n is RTMR n-1. */
+export type LogKind = 'pcr' | 'rtmr';
+
+export interface LogEvent {
+  /** From 1, the header not counted. */
+  readonly number: number;
+  /** Index as it stands in the log. */
+  readonly register: number;
+  readonly type: number;
+  readonly digests: ReadonlyMap<HashName, Uint8Array>;
+  readonly data: Uint8Array;
+}
+
+export interface EventLog {
+  readonly kind: LogKind;
+  /** Null for the old SHA-1-only form. */
+  readonly specId: {
+    readonly platformClass: number;
+    readonly minor: number;
+    readonly major: number;
+    readonly errata: number;
+    readonly uintnSize: number;
+  } | null;
+  /** Banks that every event has. */
+  readonly banks: readonly HashName[];
+  readonly events: readonly LogEvent[];
+  /** Where the last event ends. */
+  readonly end: number;
+}
+
+interface Algorithm {
+  readonly id: number;
+  readonly size: number;
+}
+
+function readSpecId(data: Uint8Array) {
+  const reader = new BinaryReader(data, 'event log header', 'little');
+  reader.bytes(SPEC_ID_SIGNATURE.length, 'signature');
+  const specId = {
+    platformClass: reader.u32('platform class'),
+    minor: reader.u8('minor version'),
+    major: reader.u8('major version'),
+    errata: reader.u8('errata'),
+    uintnSize: reader.u8('size of a native integer'),
+  };
+  const count = reader.u32('number of algorithms');
+  if (count === 0 || count > MAX_ALGORITHMS) throw reader.error(`${count} algorithms`);
+  const algorithms: Algorithm[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const id = reader.u16('algorithm');
+    const size = reader.u16('digest size');
+    if (DIGEST_BYTES[id] !== size) throw reader.error(`algorithm 0x${id.toString(16)} with ${size} bytes`);
+    if (algorithms.some((other) => other.id === id))
+      throw reader.error(`algorithm 0x${id.toString(16)} twice`);
+    algorithms.push({ id, size });
+  }
+  reader.bytes(reader.u8('vendor information size'), 'vendor information');
+  reader.end();
+  return { specId, algorithms };
+}
+
+/** Digests of one event: each listed algorithm exactly once, and no other. */
+function readDigests(reader: BinaryReader, algorithms: readonly Algorithm[]): Map<HashName, Uint8Array> {
+  const count = reader.u32('number of digests');
+  if (count !== algorithms.length)
+    throw reader.error(`an event has ${count} digests, not ${algorithms.length}`);
+  const seen = new Set<number>();
+  const digests = new Map<HashName, Uint8Array>();
+  for (let i = 0; i < count; i += 1) {
+    const id = reader.u16('algorithm');
+    const algorithm = algorithms.find((each) => each.id === id);
+    if (algorithm === undefined) throw reader.error(`algorithm 0x${id.toString(16)} is not in the header`);
+    if (seen.has(id)) throw reader.error(`an event lists algorithm 0x${id.toString(16)} twice`);
+    seen.add(id);
+    const digest = reader.bytes(algorithm.size, 'a digest');
+    const name = HASH_IDS[id];
+    if (name !== undefined) digests.set(name, digest);
+  }
+  return digests;
+}
+
+/** Whether only padding follows: the end mark and more of it, or zeros. */
+function isPadding(bytes: Uint8Array): boolean {
+  const [first] = bytes;
+  return (first === 0xff || first === 0) && bytes.every((byte) => byte === first);
+}
+
+function readEvents(
+  reader: BinaryReader,
+  bytes: Uint8Array,
+  digestsOf: (reader: BinaryReader) => Map<HashName, Uint8Array>,
+): LogEvent[] {
+  const events: LogEvent[] = [];
+  while (reader.left > 0) {
+    const rest = bytes.subarray(reader.offset);
+    const mark =
+      rest.length < 4 || new DataView(rest.buffer, rest.byteOffset).getUint32(0, true) === END_MARK;
+    if ((mark || rest[0] === 0) && isPadding(rest)) break;
+    if (mark) throw reader.error('something other than padding follows the last event');
+    if (events.length === MAX_EVENTS) throw reader.error(`more than ${MAX_EVENTS} events`);
+    const register = reader.u32('a register');
+    const type = reader.u32('a type');
+    const digests = digestsOf(reader);
+    const data = reader.bytes(reader.u32('size of event data'), 'event data');
+    events.push({ number: events.length + 1, register, type, digests, data });
+  }
+  return events;
+}
+
+/** A CCEL has the bank SHA-384 alone and registers up to RTMR3; the log of a TPM always measures into PCR 7. */
+function guessKind(banks: readonly HashName[], events: readonly LogEvent[]): LogKind {
+  return banks.length === 1 && banks[0] === 'sha384' && events.every(({ register }) => register <= 4)
+    ? 'rtmr'
+    : 'pcr';
+}
+
+const isSpecId = (data: Uint8Array): boolean =>
+  String.fromCharCode(...data.subarray(0, SPEC_ID_SIGNATURE.length)) === SPEC_ID_SIGNATURE;
+
+/**
+ * Parses one log.
+ *
+ * @param kind whose registers it speaks of; told from its banks and registers when left out.
+ * @throws CocosError EVIDENCE_INVALID
+ */
+export function parseEventLog(bytes: Uint8Array, kind?: LogKind): EventLog {
+  const reader = new BinaryReader(bytes, 'event log', 'little');
+  if (bytes.length > MAX_EVENT_LOG_BYTES) throw reader.error(`larger than ${MAX_EVENT_LOG_BYTES} bytes`);
+  // PCR 0 in the log of a TPM; a CCEL has another index here.
+  reader.u32('a register');
+  const type = reader.u32('a type');
+  const digest = reader.bytes(SHA1_BYTES, 'a digest');
+  const data = reader.bytes(reader.u32('size of event data'), 'event data');
+  const header = type === EV_NO_ACTION && digest.every((byte) => byte === 0) && isSpecId(data);
+  if (header) {
+    const { specId, algorithms } = readSpecId(data);
+    const events = readEvents(reader, bytes, (from) => readDigests(from, algorithms));
+    const banks = algorithms.map(({ id }) => HASH_IDS[id]).filter((name) => name !== undefined);
+    return { kind: kind ?? guessKind(banks, events), specId, banks, events, end: reader.offset };
+  }
+  const legacy = new BinaryReader(bytes, 'event log', 'little');
+  const events = readEvents(legacy, bytes, (from) => new Map([['sha1', from.bytes(SHA1_BYTES, 'a digest')]]));
+  if (events.length === 0) throw legacy.error('no events');
+  return { kind: kind ?? 'pcr', specId: null, banks: ['sha1'], events, end: legacy.offset };
+}

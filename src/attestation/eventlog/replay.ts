@@ -1,0 +1,69 @@
+import { concatBytes } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import type { AttestationCrypto, HashName } from '../crypto-port.ts';
+import { HASH_BYTES, hashOf } from './algorithms.ts';
+import type { EventLog, LogEvent } from './parse.ts';
+import { EV_NO_ACTION } from './types.ts';
+
+/** What a log's events extend registers to: value = H(value ‖ digest), from zero. */
+
+const STARTUP_LOCALITY = 'StartupLocality\0';
+const MAX_REGISTER = { pcr: 23, rtmr: 4 } as const;
+
+/** Locality at which the TPM was started, from the event that says so; it is the last byte of PCR 0's first value. */
+function startupLocality(events: readonly LogEvent[]): number {
+  const event = events.find(
+    ({ register, type, data }) =>
+      register === 0 &&
+      type === EV_NO_ACTION &&
+      data.length === STARTUP_LOCALITY.length + 1 &&
+      String.fromCharCode(...data.subarray(0, STARTUP_LOCALITY.length)) === STARTUP_LOCALITY,
+  );
+  return event?.data[STARTUP_LOCALITY.length] ?? 0;
+}
+
+/** Whether an event extends its register. */
+export function isExtended(event: LogEvent): boolean {
+  return event.type !== EV_NO_ACTION;
+}
+
+/**
+ * Replays one bank.
+ *
+ * @returns value of each register that the log extends: PCR index, or for a CCEL the index in the log (0 is MRTD,
+ * 1 to 4 are RTMR 0 to 3).
+ * @throws CocosError EVIDENCE_INVALID when the log lacks the bank or names a register that does not exist.
+ */
+export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto): Map<number, Uint8Array> {
+  if (!log.banks.includes(bank))
+    throw new CocosError('EVIDENCE_INVALID', `event log: it has no bank ${bank}`);
+  const values = new Map<number, Uint8Array>();
+  const start = (register: number): Uint8Array => {
+    const value = new Uint8Array(HASH_BYTES[bank]);
+    if (log.kind === 'pcr' && register === 0) value[value.length - 1] = startupLocality(log.events);
+    return value;
+  };
+  for (const event of log.events.filter(isExtended)) {
+    const { register } = event;
+    if (register > MAX_REGISTER[log.kind]) {
+      throw new CocosError('EVIDENCE_INVALID', `event log: register ${register} does not exist`);
+    }
+    const digest = event.digests.get(bank) ?? new Uint8Array();
+    values.set(register, hashOf(bank, concatBytes(values.get(register) ?? start(register), digest), crypto));
+  }
+  return values;
+}
+
+/** RTMR 0 to 3 of a CCEL; registers without events are zero. @throws CocosError EVIDENCE_INVALID */
+export function replayRtmrs(log: EventLog, crypto: AttestationCrypto): Uint8Array[] {
+  if (log.kind !== 'rtmr')
+    throw new CocosError('EVIDENCE_INVALID', 'event log: it is not that of a TDX guest');
+  const values = replay(log, 'sha384', crypto);
+  return [1, 2, 3, 4].map((index) => values.get(index) ?? new Uint8Array(HASH_BYTES.sha384));
+}
+
+/** Name of a register for people. */
+export function registerName(log: Pick<EventLog, 'kind'>, register: number): string {
+  if (log.kind === 'pcr') return `PCR ${register}`;
+  return register === 0 ? 'MRTD' : `RTMR ${register - 1}`;
+}

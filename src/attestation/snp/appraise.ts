@@ -1,0 +1,66 @@
+import { type AppraisalContext, checkPlatform, parseChecked, parseEndorsements } from '../context.ts';
+import type { CheckList } from '../verdict.ts';
+import { parseSnpReport, type SnpReport } from './abi.ts';
+import { EMULATED_ROOT_NAME, type SnpChain, verifyChain } from './chain.ts';
+import { checkSnpPolicy } from './policy.ts';
+import type { SnpProduct } from './products.ts';
+import { verifyReport } from './verify.ts';
+
+/** Appraisal of one SNP report: parse, verify, policy. What it binds and what was launched is not judged here. */
+
+export interface SnpAppraisal {
+  /** Null when the bytes are no report. */
+  readonly report: SnpReport | null;
+  /** Null when no root is proven. */
+  readonly chain: SnpChain | null;
+  /** Whether the report is genuine: signed, and its certificate made for it. */
+  readonly genuine: boolean;
+  /** Whether a certificate names the emulated platform, trusted or not. */
+  readonly namedEmulated: boolean;
+}
+
+/**
+ * Records the checks of `SCOPES.snp`.
+ *
+ * @param ders certificates that came with the report.
+ * @param product the product line that the caller expects, where it does.
+ */
+export function appraiseSnp(
+  bytes: Uint8Array,
+  ders: readonly Uint8Array[],
+  context: AppraisalContext,
+  checks: CheckList,
+  product?: SnpProduct,
+): SnpAppraisal {
+  const { policy, at, crypto, cache } = context;
+  const report = parseChecked(checks, 'report.parse', 'an SNP report', () => parseSnpReport(bytes));
+  const { certificates, revocationLists } = parseEndorsements(ders, context, checks);
+  const namedEmulated = certificates.some((c) => c.subject.commonName === EMULATED_ROOT_NAME);
+  const nothing = { report, chain: null, genuine: false, namedEmulated };
+  if (report === null) return nothing;
+  const { emulatedRoot } = policy;
+  const { trustedRoots, requireRevocationList } = policy.snp;
+  const chain = verifyChain(
+    {
+      report,
+      certificates,
+      revocationLists,
+      requireRevocationList,
+      emulatedRoot,
+      trustedRoots,
+      at,
+      crypto,
+      cache,
+    },
+    checks,
+  );
+  if (chain === null) return nothing;
+  checkPlatform(chain.product === 'emulated' ? 'emulated' : 'snp', context, checks);
+  if (product !== undefined && product !== chain.product) {
+    checks.record('report.product', false, product, `${chain.product} root`);
+  }
+  const tcb = verifyReport(report, chain, checks);
+  if (tcb === null) return { ...nothing, chain };
+  checkSnpPolicy(report, tcb, chain, policy, checks);
+  return { report, chain, genuine: true, namedEmulated };
+}

@@ -1,0 +1,110 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { AttestationCrypto } from '../crypto-port.ts';
+import type { CheckList } from '../verdict.ts';
+import type { Certificate } from '../x509/certificate.ts';
+import type { CertificateCache } from '../x509/certificate-cache.ts';
+import type { RevocationList } from '../x509/crl.ts';
+import { buildPath, checkValidity, nameOf, type Path } from '../x509/path.ts';
+import { criticalProblems } from '../x509/profile.ts';
+import { checkRevocation } from '../x509/revocation.ts';
+
+/** The chain of a TDX quote: PCK certificate, its authority, Intel's root (PCK Certificate and CRL Profile). */
+
+/** SHA-256 of the DER of the Intel SGX Root CA. */
+export const INTEL_ROOT = '44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3';
+
+const PCK_NAME = 'Intel SGX PCK Certificate';
+const AUTHORITY_NAMES: readonly string[] = ['Intel SGX PCK Platform CA', 'Intel SGX PCK Processor CA'];
+const ROOT_NAME = 'Intel SGX Root CA';
+const OID_ECDSA_SHA256 = '1.2.840.10045.4.3.2';
+
+/** What TDX appraisal needs beside the quote. */
+export interface TdxContext {
+  readonly revocationLists: readonly RevocationList[];
+  readonly requireRevocationLists: boolean;
+  /** `sha256:` digests of roots beside Intel's that the policy accepts. */
+  readonly trustedRoots: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly crypto: AttestationCrypto;
+  readonly cache: CertificateCache;
+}
+
+/** Whether a root is Intel's, or one that the policy names. */
+export function isTrustedRoot(root: Certificate, context: TdxContext): boolean {
+  const digest = bytesToHex(context.crypto.sha256(root.der));
+  return digest === INTEL_ROOT || context.trustedRoots.includes(`sha256:${digest}`);
+}
+
+/** What in a certificate breaks Intel's profile: ECDSA P-256 with SHA-256 throughout. */
+export function intelProblems(certificate: Certificate, role: 'ca' | 'leaf'): string[] {
+  const name = nameOf(certificate);
+  const problems = criticalProblems(certificate);
+  if (certificate.signatureAlgorithm.oid !== OID_ECDSA_SHA256)
+    problems.push(`${name} is not signed with ECDSA SHA-256`);
+  if (certificate.key?.kind !== 'P-256') problems.push(`${name} has no P-256 key`);
+  const authority = certificate.isCa && certificate.maySignCertificates === true;
+  if (role === 'ca' && !authority) problems.push(`${name} is no authority`);
+  if (role === 'leaf' && certificate.isCa) problems.push(`${name} is an authority`);
+  return problems;
+}
+
+function checkProfile({ leaf, intermediate, root }: Path, checks: CheckList): void {
+  const problems = [
+    ...intelProblems(leaf, 'leaf'),
+    ...intelProblems(intermediate, 'ca'),
+    ...intelProblems(root, 'ca'),
+  ];
+  if (!AUTHORITY_NAMES.includes(nameOf(intermediate)))
+    problems.push(`${nameOf(intermediate)} is no authority of PCKs`);
+  if (nameOf(root) !== ROOT_NAME) problems.push(`${nameOf(root)} is not ${ROOT_NAME}`);
+  const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+  checks.record('chain.profile', problems.length === 0, 'ECDSA P-256 with SHA-256, names by class', found);
+}
+
+/**
+ * Builds and verifies the chain, recording every `chain.*` check.
+ *
+ * @returns the path when it ends in a trusted root and every link of it holds.
+ */
+export function verifyPckChain(
+  certificates: readonly Certificate[],
+  context: TdxContext,
+  checks: CheckList,
+): Path | null {
+  const leaf = certificates.find((certificate) => nameOf(certificate) === PCK_NAME);
+  const expected = 'a PCK certificate';
+  if (
+    !checks.record(
+      'chain.leaf',
+      leaf !== undefined,
+      expected,
+      leaf === undefined ? 'none' : `serial ${leaf.serial}`,
+    )
+  )
+    return null;
+  if (leaf === undefined) return null;
+  const path = buildPath(leaf, certificates, context, checks);
+  if (path === null) return null;
+  const { intermediate, root } = path;
+  const digest = bytesToHex(context.crypto.sha256(root.der));
+  const pinned = ["Intel's root", ...context.trustedRoots].join(' or ');
+  checks.record('chain.root', isTrustedRoot(root, context), pinned, `${nameOf(root)} sha256:${digest}`);
+  checkValidity([leaf, intermediate, root], context.at, checks);
+  checkProfile(path, checks);
+  const issued = [
+    { authority: intermediate, certificates: [leaf] },
+    { authority: root, certificates: [intermediate] },
+  ];
+  const { revocationLists: lists, at, requireRevocationLists: required } = context;
+  checkRevocation({ issued, lists, at, required }, context, checks);
+  const proven = checks.passed(
+    'chain.leaf',
+    'chain.intermediate',
+    'chain.root-signature',
+    'chain.root',
+    'chain.profile',
+    'chain.validity',
+  );
+  return proven ? path : null;
+}

@@ -1,0 +1,187 @@
+import { bytesToHex, concatBytes } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import type { Collateral, SignedJson } from '../collateral.ts';
+import type { CheckList } from '../verdict.ts';
+import type { Certificate } from '../x509/certificate.ts';
+import type { CertificateCache } from '../x509/certificate-cache.ts';
+import { crlIsOf, isRevoked } from '../x509/crl.ts';
+import { findIssuer, nameOf } from '../x509/path.ts';
+import { isSignedBy } from '../x509/signature.ts';
+import { isoTime } from '../x509/time.ts';
+import { intelProblems, isTrustedRoot, type TdxContext } from './chain.ts';
+import type { PckExtensions } from './pck.ts';
+import { parseQeIdentity, parseTcbInfo, type QeIdentity, type TcbInfo } from './tcb-info.ts';
+
+/** Is the collateral of a TDX quote Intel's, about this platform, and current? */
+
+const SIGNER_NAME = 'Intel SGX TCB Signing';
+/** r ‖ s of P-256. */
+const SIGNATURE_BYTES = 64;
+
+type What = 'tcb-info' | 'qe-identity';
+
+/** Why a certificate may not sign collateral at this time; null when it may. */
+function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
+  const { at, revocationLists } = context;
+  const found = findIssuer(signer, all, context);
+  if (found === null || !found.signed) return 'its authority did not sign it';
+  const { issuer: root } = found;
+  if (!isTrustedRoot(root, context)) return 'its root is not trusted';
+  if (!isSignedBy(root, root, context)) return 'its root is not self-signed';
+  const outside = [signer, root].find(
+    (certificate) => at < certificate.notBefore || at > certificate.notAfter,
+  );
+  if (outside !== undefined) return `${nameOf(outside)} is not valid at ${isoTime(at)}`;
+  const problem = [...intelProblems(signer, 'leaf'), ...intelProblems(root, 'ca')][0];
+  if (problem !== undefined) return problem;
+  const revoked = revocationLists.some(
+    (list) => crlIsOf(list, root) && isRevoked(list, signer) && isSignedBy(list, root, context),
+  );
+  return revoked ? 'it is revoked' : null;
+}
+
+/** Records that a signing key of Intel signed exactly these bytes. */
+function checkSignature(
+  what: What,
+  { item, value }: Parsed<object>,
+  certificates: readonly Certificate[],
+  context: TdxContext,
+  checks: CheckList,
+): void {
+  const name = `tdx.${what}-signature` as const;
+  const signers = certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME);
+  const expected = `signed by ${SIGNER_NAME}`;
+  if (signers.length === 0) {
+    checks.record(name, false, expected, 'no certificate of that name is there');
+    return;
+  }
+  // The signing certificate was issued anew with the same key: the one that is valid now is meant.
+  const problems = signers.map((signer) => signerProblem(signer, certificates, context));
+  const usable = signers.filter((_, index) => problems[index] === null);
+  if (usable.length === 0) {
+    checks.record(name, false, expected, problems[0] ?? 'none is usable');
+    return;
+  }
+  const signed = usable.some((signer) => {
+    const { key } = signer;
+    if (context.cache.knows(value, signer)) return true;
+    const right =
+      key?.kind === 'P-256' &&
+      context.crypto.verifyEcdsa('P-256', 'sha256', key.point, item.body, item.signature);
+    if (right) context.cache.remember(value, signer);
+    return right;
+  });
+  checks.record(name, signed, expected, signed ? 'signed' : 'signature is wrong');
+}
+
+function checkDates(
+  what: What,
+  dates: { issueDate: number; nextUpdate: number },
+  at: number,
+  checks: CheckList,
+): void {
+  const span = `${isoTime(dates.issueDate)} to ${isoTime(dates.nextUpdate)}`;
+  const current = dates.issueDate <= at && at < dates.nextUpdate;
+  checks.record(`tdx.${what}-dates`, current, `current at ${isoTime(at)}`, span);
+}
+
+interface Parsed<T> {
+  readonly item: SignedJson;
+  /** One object for each pair of body and signature. */
+  readonly value: T;
+}
+
+/** Parsers of a signature and the body behind it: together they name what was verified. */
+const behindSignature =
+  <T>(parser: (body: Uint8Array) => T) =>
+  (bytes: Uint8Array): T =>
+    parser(bytes.subarray(SIGNATURE_BYTES));
+const parseSignedTcbInfo = behindSignature(parseTcbInfo);
+const parseSignedQeIdentity = behindSignature(parseQeIdentity);
+
+/** The items that parse; those that do not are somebody else's and say nothing. */
+function parseEach<T extends object>(
+  items: readonly SignedJson[],
+  parser: (bytes: Uint8Array) => T,
+  cache: CertificateCache,
+): Parsed<T>[] | string {
+  const parsed: Parsed<T>[] = [];
+  let problem = '';
+  for (const item of items) {
+    try {
+      if (item.signature.length !== SIGNATURE_BYTES)
+        throw new CocosError('EVIDENCE_INVALID', 'the signature is not 64 bytes');
+      parsed.push({ item, value: cache.item(concatBytes(item.signature, item.body), parser) });
+    } catch (thrown) {
+      problem = CocosError.from(thrown).message;
+    }
+  }
+  return parsed.length === 0 && problem !== '' ? problem : parsed;
+}
+
+/** Of several, the newest that is current, else the newest. */
+function newest<T extends { issueDate: number; nextUpdate: number }>(
+  list: readonly Parsed<T>[],
+  at: number,
+): Parsed<T> | undefined {
+  const sorted = list.toSorted((a, b) => b.value.issueDate - a.value.issueDate);
+  return sorted.find(({ value }) => value.issueDate <= at && at < value.nextUpdate) ?? sorted[0];
+}
+
+/**
+ * Finds the TCB information of a platform and records every `tdx.tcb-info*` check.
+ *
+ * @returns null when there is none for any platform.
+ */
+export function findTcbInfo(
+  collateral: Collateral,
+  certificates: readonly Certificate[],
+  pck: PckExtensions,
+  context: TdxContext,
+  checks: CheckList,
+): TcbInfo | null {
+  const parsed = parseEach(collateral.tcbInfos, parseSignedTcbInfo, context.cache);
+  if (typeof parsed === 'string') {
+    checks.record('tdx.tcb-info', false, 'TCB information of version 3', parsed);
+    return null;
+  }
+  const platform = (info: { fmspc: string; pceId: string }): string =>
+    `FMSPC ${info.fmspc}, PCE ${info.pceId}`;
+  const wanted = platform({ fmspc: bytesToHex(pck.fmspc), pceId: bytesToHex(pck.pceId) });
+  const own = parsed.filter(({ value }) => platform(value) === wanted);
+  const chosen = newest(own.length > 0 ? own : parsed, context.at);
+  if (chosen === undefined) {
+    checks.missing('tdx.tcb-info', `no TCB information is at hand for ${wanted}`);
+    return null;
+  }
+  const { value } = chosen;
+  checks.record('tdx.tcb-info', true, 'TCB information', `evaluation ${value.tcbEvaluationDataNumber}`);
+  checkSignature('tcb-info', chosen, certificates, context, checks);
+  checkDates('tcb-info', value, context.at, checks);
+  checks.equal('tdx.tcb-info-platform', wanted, platform(value));
+  return value;
+}
+
+/** Finds the identity of the TD quoting enclave and records every `tdx.qe-identity*` check but the match. */
+export function findQeIdentity(
+  collateral: Collateral,
+  certificates: readonly Certificate[],
+  context: TdxContext,
+  checks: CheckList,
+): QeIdentity | null {
+  const parsed = parseEach(collateral.qeIdentities, parseSignedQeIdentity, context.cache);
+  if (typeof parsed === 'string') {
+    checks.record('tdx.qe-identity', false, 'a TD_QE identity of version 2', parsed);
+    return null;
+  }
+  const chosen = newest(parsed, context.at);
+  if (chosen === undefined) {
+    checks.missing('tdx.qe-identity', 'no identity of the quoting enclave is at hand');
+    return null;
+  }
+  const { value } = chosen;
+  checks.record('tdx.qe-identity', true, 'identity TD_QE', `evaluation ${value.tcbEvaluationDataNumber}`);
+  checkSignature('qe-identity', chosen, certificates, context, checks);
+  checkDates('qe-identity', value, context.at, checks);
+  return value;
+}

@@ -1,0 +1,125 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import type { HashName } from '../crypto-port.ts';
+import { HASH_BYTES } from '../eventlog/algorithms.ts';
+import { firstDeparture } from '../eventlog/compare.ts';
+import { mismatchedEvents } from '../eventlog/data.ts';
+import { type EventLog, parseEventLog } from '../eventlog/parse.ts';
+import { replay } from '../eventlog/replay.ts';
+import { eventTypeName } from '../eventlog/types.ts';
+import type { CheckList } from '../verdict.ts';
+import type { PcrBanks, QuoteInput } from './appraise.ts';
+
+/** The event log against the quoted PCRs, its own digests, and the reference log. */
+
+/** PCRs that start at zero and are never reset while the machine runs (PC Client TPM profile). */
+const STATIC_PCRS = 16;
+
+type Selected = ReadonlyMap<HashName, readonly number[]>;
+
+/** First value of a PCR: the dynamic ones start with all bits set. */
+function initialValue(pcr: number, bank: HashName): Uint8Array {
+  return new Uint8Array(HASH_BYTES[bank]).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0);
+}
+
+/** Values that the log gives to the selected PCRs. */
+function replaySelected(log: EventLog, selected: Selected, input: QuoteInput): PcrBanks {
+  const banks = [...selected].map(([bank, pcrs]) => {
+    const values = replay(log, bank, input.crypto);
+    const rows = pcrs.map((pcr) => [pcr, values.get(pcr) ?? initialValue(pcr, bank)] as const);
+    return [bank, new Map(rows)] as const;
+  });
+  return new Map(banks);
+}
+
+function checkReplay(replayed: PcrBanks, log: EventLog, input: QuoteInput, checks: CheckList): void {
+  const { pcrs } = input;
+  const events = `${log.events.length} events`;
+  if (pcrs === null) {
+    checks.record(
+      'vtpm.event-log',
+      true,
+      'the digest of the quote',
+      `${events}; their PCR values are compared below`,
+    );
+    return;
+  }
+  const wrong = [...replayed].flatMap(([bank, values]) =>
+    [...values].flatMap(([pcr, value]) => {
+      const quoted = bytesToHex(pcrs.get(bank)?.get(pcr) ?? new Uint8Array());
+      const logged = log.events.some(({ register }) => register === pcr);
+      const judged = logged || (pcr < STATIC_PCRS && !input.policy.unloggedPcrs.includes(pcr));
+      return judged && quoted !== bytesToHex(value) ? [{ pcr, quoted, replayed: bytesToHex(value) }] : [];
+    }),
+  );
+  const [first] = wrong;
+  if (first === undefined) {
+    checks.record('vtpm.event-log', true, 'the quoted PCRs', events);
+    return;
+  }
+  const all = wrong.map(({ pcr }) => `PCR ${pcr}`).join(', ');
+  checks.record(
+    'vtpm.event-log',
+    false,
+    `PCR ${first.pcr} ${first.quoted}`,
+    `PCR ${first.pcr} ${first.replayed}`,
+    `the log does not give ${all}`,
+  );
+}
+
+function checkData(log: EventLog, bank: HashName, input: QuoteInput, checks: CheckList): void {
+  const [first] = mismatchedEvents(log, bank, input.crypto);
+  const found =
+    first === undefined
+      ? 'all as specified'
+      : `event ${first.number}, ${eventTypeName(first.type)}, has other data`;
+  checks.record('vtpm.event-data', first === undefined, 'data with its digests', found);
+}
+
+function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList): void {
+  const events = input.reference?.events;
+  if (input.reference === undefined || events === undefined) {
+    checks.notChecked('vtpm.reference-log', 'there is no reference log');
+    return;
+  }
+  const departure = firstDeparture(log, input.reference.bank, events);
+  if (departure === null) {
+    checks.record('vtpm.reference-log', true, `${events.length} events`, 'the same');
+  } else {
+    checks.record('vtpm.reference-log', false, departure.expected, departure.found, 'the first that departs');
+  }
+}
+
+/**
+ * Records `vtpm.event-log`, `vtpm.event-data` and `vtpm.reference-log`.
+ *
+ * @param selected strong banks and the PCRs that are quoted of them.
+ * @returns the values that the log gives to the quoted PCRs; null without a log.
+ */
+export function checkTpmLog(input: QuoteInput, selected: Selected, checks: CheckList): PcrBanks | null {
+  if (input.eventLog === undefined) {
+    const note = 'no event log was given';
+    if (input.policy.requireEventLog) checks.missing('vtpm.event-log', note);
+    else checks.notChecked('vtpm.event-log', note);
+    checks.notChecked('vtpm.event-data', note);
+    checks.notChecked('vtpm.reference-log', note);
+    return null;
+  }
+  try {
+    const log = parseEventLog(input.eventLog, 'pcr');
+    const replayed = replaySelected(log, selected, input);
+    checkReplay(replayed, log, input, checks);
+    const [bank] = selected.keys();
+    if (bank !== undefined) checkData(log, bank, input, checks);
+    checkReferenceLog(log, input, checks);
+    return replayed;
+  } catch (thrown) {
+    checks.record(
+      'vtpm.event-log',
+      false,
+      'an event log of the quoted banks',
+      CocosError.from(thrown).message,
+    );
+    return null;
+  }
+}

@@ -1,0 +1,114 @@
+import { sameBytes } from '../bytes.ts';
+import { type Certificate, parseCertificate } from './certificate.ts';
+import { parseCrl, type RevocationList } from './crl.ts';
+
+const DEFAULT_LIMIT = 1024;
+
+interface Entry {
+  readonly bytes: Uint8Array;
+  readonly value: object;
+}
+
+/** FNV-1a over some of the bytes: it only sorts entries into buckets, in which all bytes are compared. */
+function bucketOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5 ^ bytes.length;
+  const step = Math.max(1, bytes.length >> 6);
+  for (let i = 0; i < bytes.length; i += step) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
+  return hash >>> 0;
+}
+
+/** Parsed values of one kind, by their bytes. The oldest leave first. */
+class Parsed<T extends object> {
+  readonly #limit: number;
+  readonly #parser: (bytes: Uint8Array) => T;
+  readonly #buckets = new Map<number, { readonly bytes: Uint8Array; readonly value: T }[]>();
+  #size = 0;
+
+  constructor(limit: number, parser: (bytes: Uint8Array) => T) {
+    this.#limit = limit;
+    this.#parser = parser;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(bytes: Uint8Array): T {
+    const id = bucketOf(bytes);
+    const known = this.#buckets.get(id);
+    const before = known?.find((entry: Entry) => sameBytes(entry.bytes, bytes));
+    if (before !== undefined) return before.value;
+    // What is kept must not change when the caller's buffer does.
+    const own = Uint8Array.from(bytes);
+    const value = this.#parser(own);
+    if (this.#size >= this.#limit) this.#dropOldest();
+    this.#buckets.set(id, [...(this.#buckets.get(id) ?? []), { bytes: own, value }]);
+    this.#size += 1;
+    return value;
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#buckets;
+    if (oldest === undefined) return;
+    this.#buckets.delete(oldest[0]);
+    this.#size -= oldest[1].length;
+  }
+}
+
+/**
+ * Certificates and revocation lists that were parsed before, and what was found rightly signed by whom, so that the
+ * fixed parts of evidence cost little the second time. It holds no trust: a chain is still built and judged anew for
+ * each piece of evidence, with its own time and policy.
+ */
+export class CertificateCache {
+  readonly #certificates: Parsed<Certificate>;
+  readonly #lists: Parsed<RevocationList>;
+  readonly #others = new Map<(bytes: Uint8Array) => object, Parsed<object>>();
+  readonly #limit: number;
+  /** Issuers that signed an item; keyed by the parsed objects, which are one for each byte string. */
+  readonly #signed = new WeakMap<object, Set<Certificate>>();
+
+  /** @param limit largest number of items of each kind that are remembered. */
+  constructor(limit: number = DEFAULT_LIMIT) {
+    this.#limit = limit;
+    this.#certificates = new Parsed(limit, parseCertificate);
+    this.#lists = new Parsed(limit, parseCrl);
+  }
+
+  get size(): number {
+    return this.#certificates.size + this.#lists.size;
+  }
+
+  /** @throws CocosError EVIDENCE_INVALID */
+  certificate(der: Uint8Array): Certificate {
+    return this.#certificates.get(der);
+  }
+
+  /** @throws CocosError EVIDENCE_INVALID */
+  revocationList(der: Uint8Array): RevocationList {
+    return this.#lists.get(der);
+  }
+
+  /**
+   * Any other signed item, by the parser that reads it.
+   *
+   * @throws whatever the parser does.
+   */
+  item<T extends object>(bytes: Uint8Array, parser: (bytes: Uint8Array) => T): T {
+    const known = this.#others.get(parser) ?? new Parsed<object>(this.#limit, parser);
+    this.#others.set(parser, known);
+    // The map is keyed by the parser, so what it holds is what that parser gives.
+    return known.get(bytes) as T;
+  }
+
+  /** Whether the issuer's signature on the item was right before. */
+  knows(item: object, issuer: Certificate): boolean {
+    return this.#signed.get(item)?.has(issuer) === true;
+  }
+
+  /** Remembers a right signature; wrong ones are never kept. */
+  remember(item: object, issuer: Certificate): void {
+    const issuers = this.#signed.get(item) ?? new Set();
+    this.#signed.set(item, issuers.add(issuer));
+  }
+}

@@ -1,0 +1,348 @@
+import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type AppraisalInput, appraise } from '../../../src/attestation/appraise.ts';
+import { bundleScope } from '../../../src/attestation/checks.ts';
+import { type Claims, encodeClaims, qualifyingData, reportData } from '../../../src/attestation/claims.ts';
+import { type EvidenceBundle, encodeEvidence, type VtpmEvidence } from '../../../src/attestation/evidence.ts';
+import { parsePolicy } from '../../../src/attestation/policy.ts';
+import { parseReferenceValues } from '../../../src/attestation/reference.ts';
+import type { Verdict } from '../../../src/attestation/verdict.ts';
+import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
+import {
+  NONCE,
+  NOW,
+  claims as plainClaims,
+  referenceJson,
+  type SceneOptions,
+  scene,
+  testRoot,
+} from '../../fakes/emulated-host.ts';
+import { cborLayer, newKey, rawKey } from '../../fakes/fake-dice.ts';
+import { AT, createCollateral, createIntel, createQuote } from '../../fakes/fake-intel.ts';
+import {
+  attest,
+  ecdsaSignature,
+  eventLog,
+  extendAll,
+  type LogEvent,
+  publicArea,
+} from '../../fakes/fake-tpm.ts';
+import { AUTHORITY, issue } from '../../fakes/x509-issuer.ts';
+
+beforeAll(async () => {
+  await testRoot();
+}, 120_000);
+
+const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
+const outcome = (verdict: Verdict, name: string) => verdict.checks.find((check) => check.name === name);
+
+/** One boot of one enclave with a TPM and a chain of two layers. */
+function createBoot(bootId: number) {
+  const { privateKey: ak } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [root, first, leaf] = [newKey(), newKey(), newKey()];
+  const chain = [
+    cborLayer({ issuerKey: root, subjectKey: first }),
+    cborLayer({ issuerKey: first, subjectKey: leaf }),
+  ];
+  const events: LogEvent[] = [
+    { register: 4, type: 0x80000003, data: new TextEncoder().encode(`boot ${bootId}`) },
+    { register: 15, type: 4, data: new Uint8Array(4) },
+  ];
+  const claims: Claims = {
+    ...plainClaims,
+    kemKeys: [...plainClaims.kemKeys],
+    bootId: new Uint8Array(16).fill(bootId),
+    tpmAk: publicArea(ak),
+    diceLeaf: sha256(chain[1] ?? new Uint8Array()),
+    diceRoot: sha256(rawKey(root)),
+  };
+  const quote = (nonce: Uint8Array, claimsBytes: Uint8Array, key = ak): VtpmEvidence => {
+    const pcrs = extendAll(events);
+    const statement = attest(new Map([['sha256', pcrs]]), {
+      extraData: qualifyingData(nonce, claimsBytes, crypto),
+    });
+    return {
+      attest: statement,
+      signature: ecdsaSignature(statement, key),
+      bank: 'sha256',
+      pcrs: Object.fromEntries([...pcrs].map(([pcr, value]) => [String(pcr), value])),
+      eventLog: eventLog(events),
+    };
+  };
+  const dice = { format: 'cbor' as const, rootKey: rawKey(root), chain };
+  return { claims, quote, dice, ak, events };
+}
+
+const boot = createBoot(1);
+const other = createBoot(2);
+
+async function input(
+  change: (bundle: EvidenceBundle) => Partial<EvidenceBundle> = () => ({}),
+  options: SceneOptions & { readonly claims?: Claims } = {},
+): Promise<AppraisalInput> {
+  const base = await scene({ ...options, claims: options.claims ?? boot.claims });
+  const { bundle } = base;
+  const full: EvidenceBundle = {
+    ...bundle,
+    nonce: NONCE,
+    vtpm: boot.quote(NONCE, bundle.claims),
+    dice: boot.dice,
+  };
+  return { ...base, evidence: encodeEvidence({ ...full, ...change(full) }) };
+}
+const failures = async (...args: Parameters<typeof input>) => appraise(await input(...args)).failures;
+
+describe('appraise with a vTPM quote and a DICE chain', () => {
+  it('accepts all parts of one boot, and lists the checks of each', async () => {
+    const verdict = appraise(await input());
+    expect(verdict.failures).toEqual([]);
+    expect(verdict.checks.map(({ name }) => name)).toEqual(
+      bundleScope({ report: 'snp', tpm: true, dice: true }),
+    );
+    expect(outcome(verdict, 'binding.parts')).toMatchObject({
+      outcome: 'passed',
+      expected: `all of boot ${'01'.repeat(16)}`,
+    });
+    expect(outcome(verdict, 'binding.nonce')?.outcome).toBe('passed');
+  });
+
+  it('refuses the quote of another boot', async () => {
+    const failed = await failures((bundle) => ({ vtpm: other.quote(NONCE, bundle.claims) }));
+    expect(failed).toContain('vtpm.signature');
+  });
+
+  it('refuses a quote over the claims of another boot, made with the right key', async () => {
+    const others = encodeClaims(other.claims);
+    expect(await failures(() => ({ vtpm: boot.quote(NONCE, others) }))).toEqual(['vtpm.qualifying-data']);
+  });
+
+  it('refuses a quote that answered another challenge', async () => {
+    const nonce = new Uint8Array(32).fill(9);
+    expect(await failures((bundle) => ({ vtpm: boot.quote(nonce, bundle.claims) }))).toEqual([
+      'vtpm.qualifying-data',
+    ]);
+  });
+
+  it('63: refuses a quote whose key the claims do not name', async () => {
+    const { tpmAk: _, ...claims } = boot.claims;
+    const failed = await failures(undefined, { claims });
+    expect(failed).toEqual(['vtpm.key-binding']);
+  });
+
+  it('refuses the chain of another boot', async () => {
+    expect(await failures(() => ({ dice: other.dice }))).toEqual(['dice.root', 'dice.leaf']);
+  });
+
+  it('78: refuses a chain whose root key the report does not name', async () => {
+    const claims = { ...boot.claims, diceRoot: new Uint8Array(32) };
+    expect(await failures(undefined, { claims })).toEqual(['dice.root']);
+  });
+
+  it('refuses a leaf that the claims do not name', async () => {
+    const claims = { ...boot.claims, diceLeaf: new Uint8Array(32) };
+    expect(await failures(undefined, { claims })).toEqual(['dice.leaf']);
+    const { diceLeaf: _, ...without } = boot.claims;
+    expect(await failures(undefined, { claims: without })).toEqual(['dice.leaf']);
+  });
+
+  it('refuses the claims of another boot under this report', async () => {
+    const failed = await failures(() => ({ claims: encodeClaims(other.claims) }));
+    expect(failed).toContain('binding.report-data');
+  });
+
+  it('says when a required part is missing', async () => {
+    const policy = { vtpm: { required: true }, dice: { required: true } };
+    const without = (bundle: EvidenceBundle) => ({ ...bundle, vtpm: undefined, dice: undefined });
+    expect(await failures(without, { policy })).toEqual(['vtpm.quote', 'dice.chain']);
+    expect(await failures(without)).toEqual([]);
+  });
+
+  it('holds PCRs, events and layers against the reference values', async () => {
+    const pcr4 = Buffer.from(extendAll(boot.events).get(4) ?? []).toString('hex');
+    const reference = (pcr: string, code: string) => ({
+      reference: {
+        vtpm: { pcrs: { 4: [pcr] } },
+        dice: { layers: [{ codeHashes: [code] }, {}] },
+      },
+    });
+    const code = 'c0'.repeat(64);
+    expect(await failures(undefined, reference(pcr4, code))).toEqual([]);
+    expect(await failures(undefined, reference('00'.repeat(32), code))).toEqual(['vtpm.pcrs']);
+    expect(await failures(undefined, reference(pcr4, '00'.repeat(64)))).toEqual(['dice.code']);
+  });
+
+  it('takes a certificate of the key only under a root that the policy names', async () => {
+    const { privateKey: authority } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const span = { notBefore: NOW - 1000, notAfter: NOW + 1000 };
+    const issuer = { name: 'TPM maker', key: authority };
+    const root = issue({
+      subject: 'TPM maker',
+      issuer,
+      serial: Uint8Array.of(1),
+      validity: span,
+      publicKey: authority,
+      extensions: AUTHORITY,
+    });
+    const certificate = (key = boot.ak, notAfter = span.notAfter) =>
+      issue({
+        subject: 'AK',
+        issuer,
+        serial: Uint8Array.of(2),
+        validity: { ...span, notAfter },
+        publicKey: createPublicKey(key),
+        extensions: [],
+      });
+    const trusted = {
+      policy: { vtpm: { trustedRoots: [`sha256:${Buffer.from(sha256(root)).toString('hex')}`] } },
+    };
+    const withChain =
+      (...ders: Uint8Array[]) =>
+      (bundle: EvidenceBundle) => ({
+        vtpm: { ...boot.quote(NONCE, bundle.claims), certificates: ders },
+      });
+    expect(await failures(withChain(certificate(), root), trusted)).toEqual([]);
+    expect(await failures(withChain(certificate(), root))).toEqual(['vtpm.key-binding']);
+    expect(await failures(withChain(certificate(), certificate()), trusted)).toEqual(['vtpm.key-binding']);
+    expect(await failures(withChain(certificate(other.ak), root), trusted)).toEqual(['vtpm.key-binding']);
+    expect(await failures(withChain(certificate(boot.ak, NOW - 500), root), trusted)).toEqual([
+      'vtpm.key-binding',
+    ]);
+    expect(await failures(withChain(Uint8Array.of(1)), trusted)).toEqual(['vtpm.key-binding']);
+  });
+});
+
+describe('appraise without a nonce', () => {
+  it('judges by the nonce in the bundle, and says that nothing is known of its age', async () => {
+    const verdict = appraise({ ...(await input()), nonce: undefined });
+    expect(verdict.failures).toEqual([]);
+    expect(outcome(verdict, 'binding.nonce')).toMatchObject({
+      outcome: 'not-checked',
+      note: expect.stringContaining('NOT FRESH'),
+    });
+    expect(outcome(verdict, 'binding.report-data')?.outcome).toBe('passed');
+  });
+
+  it('refuses a bundle whose nonce is not the one that its report binds', async () => {
+    const nonce = new Uint8Array(32).fill(9);
+    const failed = appraise({ ...(await input(() => ({ nonce }))), nonce: undefined }).failures;
+    expect(failed).toEqual(['binding.report-data', 'vtpm.qualifying-data']);
+    expect(await failures(() => ({ nonce }))).toEqual(['binding.nonce']);
+  });
+
+  it('finds a bundle without any nonce incomplete', async () => {
+    const verdict = appraise({ ...(await input(() => ({ nonce: undefined }))), nonce: undefined });
+    expect(verdict.failures).toEqual(verdict.missing);
+    expect(verdict.missing).toEqual(['binding.report-data', 'vtpm.qualifying-data']);
+  });
+});
+
+describe('appraise: the policy that a manifest pins', () => {
+  const digest = (fill: string) => `sha256:${fill.repeat(64)}`;
+  it('is the one that must be used', async () => {
+    const base = await input();
+    const verdict = (found: string) => appraise({ ...base, policyDigest: { expected: digest('1'), found } });
+    expect(verdict(digest('1')).failures).toEqual([]);
+    expect(verdict(digest('2')).failures).toEqual(['binding.policy']);
+  });
+});
+
+describe('appraise of a TDX guest', () => {
+  const intel = createIntel();
+  const claims: Claims = { ...plainClaims, kemKeys: [...plainClaims.kemKeys], platform: 'tdx' };
+  const events: LogEvent[] = [
+    { register: 1, type: 4, data: new Uint8Array(4) },
+    { register: 3, type: 4, data: new Uint8Array(4) },
+  ];
+  const log = eventLog(events, { banks: ['sha384'] });
+
+  function tdx(
+    change: { body?: (quote: Buffer, body: number) => void; claims?: Claims; log?: Uint8Array } = {},
+    reference: object = {},
+  ) {
+    const bytes = encodeClaims(change.claims ?? claims);
+    const quote = createQuote(intel, {
+      version: 5,
+      beforeSigning: (buffer, body) => {
+        buffer.set(reportData(NONCE, bytes, crypto), body + 520);
+        for (const [register, value] of extendAll(events, 'sha384')) {
+          buffer.set(value, body + 328 + 48 * (register - 1));
+        }
+        buffer.fill(0, body + 328 + 48, body + 328 + 96);
+        buffer.fill(0, body + 328 + 144, body + 328 + 192);
+        change.body?.(buffer, body);
+      },
+    });
+    const bundle: EvidenceBundle = {
+      version: 1,
+      claims: bytes,
+      nonce: NONCE,
+      report: { kind: 'tdx', quote, eventLog: change.log ?? log },
+    };
+    return appraise({
+      evidence: encodeEvidence(bundle),
+      nonce: NONCE,
+      policy: parsePolicy({ version: 1, platforms: ['tdx'], tdx: { trustedRoots: [intel.rootDigest] } }),
+      reference: parseReferenceValues({
+        ...referenceJson,
+        tdx: { mrtd: ['91'.repeat(48)], ...reference },
+      }),
+      at: AT,
+      collateral: createCollateral(intel),
+      crypto,
+    });
+  }
+
+  it('accepts quote, event log and claims that belong together', () => {
+    const verdict = tdx();
+    expect(verdict.failures).toEqual([]);
+    expect(verdict).toMatchObject({ outcome: 'accepted', platform: 'tdx', emulated: false });
+    expect(verdict.checks.map(({ name }) => name)).toEqual(
+      bundleScope({ report: 'tdx', tpm: false, dice: false }),
+    );
+  });
+
+  it('refuses other claims, another build, and another platform in the claims', () => {
+    expect(tdx({ body: (b, body) => b.fill(1, body + 520, body + 584) }).failures).toEqual([
+      'binding.report-data',
+    ]);
+    expect(tdx({}, { mrtd: ['92'.repeat(48)] }).failures).toEqual(['tdx.mrtd']);
+    expect(tdx({}, { rtmr1: ['92'.repeat(48)] }).failures).toEqual(['tdx.rtmr1']);
+    expect(tdx({ claims: { ...claims, platform: 'snp' } }).failures).toEqual(['binding.platform']);
+  });
+
+  it('refuses an event log that does not give the registers', () => {
+    const others = eventLog(events.slice(1), { banks: ['sha384'] });
+    expect(tdx({ log: others }).failures).toEqual(['tdx.event-log']);
+  });
+
+  it('binds the manifest by MRCONFIGID when it is set', () => {
+    const manifest = (buffer: Buffer, body: number) => buffer.set(plainClaims.manifestDigest, body + 184);
+    expect(tdx({ body: manifest }).failures).toEqual([]);
+    const trailing = (buffer: Buffer, body: number) => {
+      manifest(buffer, body);
+      buffer.writeUInt8(1, body + 184 + 47);
+    };
+    expect(tdx({ body: trailing }).failures).toEqual(['binding.host-data']);
+    expect(tdx({ body: (buffer, body) => buffer.fill(1, body + 184, body + 216) }).failures).toEqual([
+      'binding.host-data',
+    ]);
+  });
+
+  it('is incomplete without reference values of a trust domain', () => {
+    const verdict = appraise({
+      evidence: encodeEvidence({
+        version: 1,
+        claims: encodeClaims(claims),
+        nonce: NONCE,
+        report: { kind: 'tdx', quote: createQuote(intel) },
+      }),
+      nonce: NONCE,
+      policy: parsePolicy({ version: 1, platforms: ['tdx'], tdx: { trustedRoots: [intel.rootDigest] } }),
+      reference: parseReferenceValues(referenceJson),
+      at: AT,
+      collateral: createCollateral(intel),
+      crypto,
+    });
+    expect(verdict.missing).toContain('tdx.mrtd');
+  });
+});

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { flipBit } from '../../fakes/mutate.ts';
+import { snpTargets, sweep, type Target, tdxTargets, tpmTargets } from '../../fakes/sweep.ts';
+import { hasVectors } from '../../vectors.ts';
+
+/**
+ * Single bits of real evidence, changed in turn. Here every seventh bit, so that each byte is reached and each place
+ * in a byte; `scripts/sweep-attestation.ts` changes all of them.
+ */
+const STEP = 7;
+
+describe.skipIf(!hasVectors).each([
+  ['SNP', snpTargets],
+  ['TDX', tdxTargets],
+  ['TPM', tpmTargets],
+] as const)('%s evidence', (_, make) => {
+  const targets: readonly Target[] = hasVectors ? make() : [];
+
+  it('is accepted as it stands, in every part', () => {
+    expect(targets.length).toBeGreaterThanOrEqual(3);
+    for (const { name, bytes, accepts } of targets) expect(accepts(bytes), name).toBe(true);
+  });
+
+  it.each(targets.map((target) => [target.name, target] as const))(
+    'is accepted with no changed bit: %s',
+    (_name, target) => {
+      expect(sweep(target, flipBit, STEP)).toEqual([]);
+    },
+    120_000,
+  );
+});
