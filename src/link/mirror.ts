@@ -1,4 +1,4 @@
-import type { AnyActor, AnyEventObject, AnyMachineSnapshot } from 'xstate';
+import type { AnyEventObject } from 'xstate';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import {
@@ -8,12 +8,15 @@ import {
   type MirroredKind,
   MirrorRecord,
 } from '../machines/mirrored.ts';
+import { CompiledMachine, type MachineState } from './compiled-machine.ts';
+import { type Parse, plainParser } from './plain-schema.ts';
 
 /** How many actors one agent may have mirrored here. */
 const MIRROR_LIMIT = 10_000;
 
-const PersistedSnapshot = z.looseObject({
-  status: z.enum(['active', 'done', 'error', 'stopped']),
+/** What is taken from a snapshot. The mirrored charts have no final states and no history. */
+const PersistedSnapshot = z.object({
+  status: z.literal('active'),
   value: z.union([z.string(), z.record(z.string(), z.unknown())]),
   context: z.record(z.string(), z.unknown()),
 });
@@ -21,109 +24,141 @@ const PersistedSnapshot = z.looseObject({
 export interface MirrorMove {
   readonly address: string;
   readonly event: string;
-  readonly before: AnyMachineSnapshot | null;
-  readonly after: AnyMachineSnapshot;
+  readonly before: MachineState | null;
+  readonly after: MachineState;
+}
+
+/** A mirrored kind of machine, made ready for thousands of events a second. */
+interface Compiled {
+  readonly machine: CompiledMachine;
+  readonly event: Parse<AnyEventObject>;
+  readonly input: z.ZodType;
+}
+
+const COMPILED: Readonly<Record<MirroredKind, Compiled>> = {
+  computation: compile('computation'),
+  attestation: compile('attestation'),
+  transfer: compile('transfer'),
+};
+
+const parseRecord = plainParser(MirrorRecord);
+
+interface Mirror {
+  /** With the prefix. */
+  readonly address: string;
+  readonly kind: MirroredKind;
+  state: MachineState;
 }
 
 /**
- * The agent's machines as the manager sees them: the same machines, moved by the agent's journal, with
- * effects that do nothing. Everything that comes in is a claim of an untrusted guest: it can only move its
- * own mirrors, and only in ways that the statecharts allow.
+ * The agent's machines as the manager sees them: the same statecharts, compiled, moved by the agent's journal.
+ * Everything that comes in is a claim of an untrusted guest: it can only move its own mirrors, and only in ways
+ * that the statecharts allow.
  */
 export class MirrorSet {
-  private readonly actors = new Map<string, AnyActor>();
+  private readonly mirrors = new Map<string, Mirror>();
   private readonly onMove: (move: MirrorMove) => void;
+  private readonly prefix: string;
 
-  constructor(onMove: (move: MirrorMove) => void) {
+  /** `prefix` comes before every address in what `onMove` is told. */
+  constructor(onMove: (move: MirrorMove) => void, prefix = '') {
     this.onMove = onMove;
+    this.prefix = prefix;
   }
 
-  /** @throws CocosError LINK_PROTOCOL for a record that is malformed or does not fit the statechart. */
+  /**
+   * @throws CocosError LINK_PROTOCOL for a record that is malformed or does not fit the statechart, LIMIT_EXCEEDED
+   * for one actor more than an agent may have.
+   */
   apply(body: unknown): void {
-    const parsed = MirrorRecord.safeParse(body);
-    if (!parsed.success) throw new CocosError('LINK_PROTOCOL', 'A journal record is malformed.');
-    const record = parsed.data;
-    const kind = kindOfAddress(record.address);
-    if (kind === null) throw new CocosError('LINK_PROTOCOL', 'A journal record has an unknown address.');
+    const record = parseRecord(body);
+    if (record === null) throw new CocosError('LINK_PROTOCOL', 'A journal record is malformed.');
     switch (record.kind) {
       case 'started':
-        return this.start(record.address, kind, record.input);
+        return this.start(record.address, record.input);
       case 'state':
-        return this.restore(record.address, kind, record.snapshot);
+        return this.restore(record.address, record.snapshot);
       case 'event':
-        return this.move(record.address, kind, record.event);
+        return this.move(record.address, record.event);
       case 'retired':
-        this.actors.get(record.address)?.stop();
-        this.actors.delete(record.address);
+        this.mirrors.delete(record.address);
     }
   }
 
   clear(): void {
-    for (const actor of this.actors.values()) actor.stop();
-    this.actors.clear();
+    this.mirrors.clear();
   }
 
-  get(address: string): AnyMachineSnapshot | null {
-    const snapshot: AnyMachineSnapshot | undefined = this.actors.get(address)?.getSnapshot();
-    return snapshot ?? null;
+  get(address: string): MachineState | null {
+    return this.mirrors.get(address)?.state ?? null;
   }
 
   addresses(): string[] {
-    return [...this.actors.keys()];
+    return [...this.mirrors.keys()];
   }
 
-  private start(address: string, kind: MirroredKind, input: unknown): void {
-    let actor: AnyActor;
-    try {
-      actor = MIRRORED[kind].start(input);
-    } catch (cause) {
-      throw new CocosError('LINK_PROTOCOL', `The input of ${address} is malformed.`, { cause });
-    }
-    this.adopt(address, actor, 'started');
+  private start(address: string, body: unknown): void {
+    const kind = kindOf(address);
+    const input = COMPILED[kind].input.safeParse(body);
+    if (!input.success) throw new CocosError('LINK_PROTOCOL', `The input of ${address} is malformed.`);
+    this.adopt(address, kind, COMPILED[kind].machine.start(input.data), 'started');
   }
 
-  private restore(address: string, kind: MirroredKind, snapshot: unknown): void {
+  private restore(address: string, snapshot: unknown): void {
+    const kind = kindOf(address);
     const parsed = PersistedSnapshot.safeParse(snapshot);
     if (!parsed.success) throw new CocosError('LINK_PROTOCOL', `The snapshot of ${address} is malformed.`);
-    const restored = { ...parsed.data, children: {}, output: undefined, error: undefined };
-    this.adopt(address, MIRRORED[kind].restore(restored), 'restored');
+    const state = COMPILED[kind].machine.restore(parsed.data.value, parsed.data.context);
+    if (state === null)
+      throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
+    this.adopt(address, kind, state, 'restored');
   }
 
-  private adopt(address: string, actor: AnyActor, event: string): void {
-    const before = this.actors.get(address);
-    if (before === undefined && this.actors.size >= MIRROR_LIMIT) {
+  private adopt(address: string, kind: MirroredKind, state: MachineState, event: string): void {
+    if (!this.mirrors.has(address) && this.mirrors.size >= MIRROR_LIMIT) {
       throw new CocosError('LIMIT_EXCEEDED', `An agent may have ${MIRROR_LIMIT} actors mirrored.`);
     }
-    before?.stop();
-    // Without an observer an actor that cannot start would end the process with an unhandled error.
-    actor.subscribe({ error: () => this.actors.delete(address) });
-    this.actors.set(address, actor);
-    actor.start();
-    const after: AnyMachineSnapshot = actor.getSnapshot();
-    if (after.status === 'error') {
-      this.actors.delete(address);
-      throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
-    }
-    this.onMove({ address, event, before: null, after });
+    // Made once, since the same string is found again much faster than an equal one.
+    const full = this.prefix + address;
+    this.mirrors.set(address, { address: full, kind, state });
+    this.onMove({ address: full, event, before: null, after: state });
   }
 
-  private move(address: string, kind: MirroredKind, body: unknown): void {
-    const actor = this.actors.get(address);
-    if (actor === undefined)
+  private move(address: string, body: unknown): void {
+    const mirror = this.mirrors.get(address);
+    if (mirror === undefined)
       throw new CocosError('LINK_PROTOCOL', `An event for the unknown actor ${address}.`);
-    const event: AnyEventObject | null = parseEvent(kind, body);
+    const event = COMPILED[mirror.kind].event(body);
     if (event === null) throw new CocosError('LINK_PROTOCOL', `An event of ${address} is malformed.`);
-    const before: AnyMachineSnapshot = actor.getSnapshot();
-    if (!before.can(event)) return;
-    actor.send(event);
-    const after: AnyMachineSnapshot = actor.getSnapshot();
-    if (after !== before) this.onMove({ address, event: event.type, before, after });
+    const before = mirror.state;
+    const after = stepOf(mirror.kind, before, event);
+    if (after === null) return;
+    mirror.state = after;
+    this.onMove({ address: mirror.address, event: event.type, before, after });
   }
 }
 
-function parseEvent(kind: MirroredKind, body: unknown): AnyEventObject | null {
-  const own = MIRRORED[kind].event.safeParse(body);
-  if (own.success) return own.data;
-  const internal = EffectError.safeParse(body);
-  return internal.success ? internal.data : null;
+function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject): MachineState | null {
+  try {
+    return COMPILED[kind].machine.step(before, event);
+  } catch (cause) {
+    // A guest can claim a context that its own chart cannot go on from.
+    throw new CocosError('LINK_PROTOCOL', `The ${kind} cannot take ${event.type}.`, { cause });
+  }
+}
+
+function kindOf(address: string): MirroredKind {
+  const kind = kindOfAddress(address);
+  if (kind === null) throw new CocosError('LINK_PROTOCOL', 'A journal record has an unknown address.');
+  return kind;
+}
+
+function compile(kind: MirroredKind): Compiled {
+  const { machine, event, input } = MIRRORED[kind];
+  const own = plainParser(event);
+  return {
+    machine: new CompiledMachine(machine),
+    event: (body) => own(body) ?? EffectError.safeParse(body).data ?? null,
+    input,
+  };
 }

@@ -15,10 +15,14 @@ const REPORT_TIMEOUT_MS = 15_000;
 
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
 
-export const ReportRequest = z.strictObject({
-  /** REPORT_DATA, 64 bytes; null asks for the launch log alone. */
-  reportData: Bytes.nullable(),
-});
+export const ReportRequest = z.union([
+  z.strictObject({
+    /** REPORT_DATA, 64 bytes; null asks for the launch log alone. */
+    reportData: Bytes.nullable(),
+  }),
+  /** Asks for the secret that the emulated platform derives for this guest. */
+  z.strictObject({ derivedKey: z.literal(true) }),
+]);
 export type ReportRequest = z.infer<typeof ReportRequest>;
 
 export const ReportAnswer = z.union([
@@ -28,6 +32,7 @@ export const ReportAnswer = z.union([
     certificates: z.array(Bytes).max(8),
     launchLog: z.unknown(),
   }),
+  z.strictObject({ ok: z.literal(true), derivedKey: Bytes }),
   z.strictObject({ ok: z.literal(false), error: Cause }),
 ]);
 export type ReportAnswer = z.infer<typeof ReportAnswer>;
@@ -65,10 +70,24 @@ export function readMessage(stream: Duplex): Promise<unknown> {
   });
 }
 
-/** Asks the host over a fresh connection to its report port. */
+/** Asks the host over a fresh connection to its report port. @throws CocosError EVIDENCE_UNAVAILABLE, LINK_LOST */
 export async function requestReport(stream: Duplex, reportData: Uint8Array | null) {
+  const answer = await ask(stream, { reportData });
+  if (!('report' in answer)) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host sent no report.');
+  return answer;
+}
+
+/** The secret of the emulated platform for this guest. @throws CocosError EVIDENCE_UNAVAILABLE, LINK_LOST */
+export async function requestDerivedKey(stream: Duplex): Promise<Uint8Array> {
+  const answer = await ask(stream, { derivedKey: true });
+  if (!('derivedKey' in answer)) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host sent no key.');
+  // Bytes of a decoded message may share its memory, and whoever asked clears the key.
+  return Uint8Array.from(answer.derivedKey);
+}
+
+async function ask(stream: Duplex, request: ReportRequest) {
   try {
-    writeMessage(stream, { reportData } satisfies ReportRequest);
+    writeMessage(stream, request);
     const answer = ReportAnswer.safeParse(await readMessage(stream));
     if (!answer.success)
       throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered in an unknown form.');

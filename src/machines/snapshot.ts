@@ -27,10 +27,12 @@ interface SnapshotKind {
 export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
   enclave: {
     machine: enclaveMachine,
-    version: 2,
+    version: 3,
     migrations: {
       // Version 1 did not know where the guest's console is written to.
       1: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, logFile: null } }),
+      // Version 2 did not know how far the boot had come.
+      2: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, bootStep: null } }),
     },
   },
 };
@@ -57,15 +59,29 @@ export function readSnapshot(machine: string, version: number, stored: unknown):
   return { ...snapshot, output: undefined, error: undefined };
 }
 
+/** Whether a chart can be in this state: one child for each compound node, all of them for each parallel one. */
 function hasState(node: AnyStateNode, value: unknown): boolean {
-  if (typeof value === 'string') return Object.hasOwn(node.states, value);
+  if (typeof value === 'string') return isLeaf(childOf(node, value));
   if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).every(([name, inner]) => {
-    const child: AnyStateNode | undefined = node.states[name];
-    if (child === undefined) return false;
-    const isLeaf = typeof inner === 'object' && inner !== null && Object.keys(inner).length === 0;
-    return isLeaf || hasState(child, inner);
+  const entries = Object.entries(value);
+  if (entries.length !== (node.type === 'parallel' ? Object.keys(node.states).length : 1)) return false;
+  return entries.every(([name, inner]) => {
+    const child = childOf(node, name);
+    return isEmpty(inner) ? isLeaf(child) : child !== undefined && hasState(child, inner);
   });
+}
+
+/** Own states alone: a stored name may be one of an object's prototype. */
+function childOf(node: AnyStateNode, name: string): AnyStateNode | undefined {
+  return Object.hasOwn(node.states, name) ? node.states[name] : undefined;
+}
+
+function isLeaf(node: AnyStateNode | undefined): boolean {
+  return node !== undefined && Object.keys(node.states).length === 0;
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 function invalid(reason: string): CocosError {

@@ -3,6 +3,7 @@ import { type AnyEventObject, type AnyMachineSnapshot, createActor } from 'xstat
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
 import { computationModel } from '../../../models/computation.model.ts';
 import { Authority } from '../../../src/link/authority.ts';
+import type { MachineState } from '../../../src/link/compiled-machine.ts';
 import { agentMachine } from '../../../src/machines/agent.machine.ts';
 import { inert } from '../../../src/machines/effect.ts';
 import type { MirrorRecord } from '../../../src/machines/mirrored.ts';
@@ -80,7 +81,7 @@ export const anyEvent = fc.oneof(
 );
 
 /** What the mirror law compares. */
-export function stateOf(snapshot: AnyMachineSnapshot | null | undefined) {
+export function stateOf(snapshot: MachineState | null | undefined) {
   return snapshot === null || snapshot === undefined
     ? null
     : { value: snapshot.value, context: snapshot.context };

@@ -63,6 +63,26 @@ describe('LengthPrefixReader', () => {
     );
   });
 
+  it('takes a message of 1 MiB byte by byte, in the time of one', () => {
+    const message = Buffer.from(Array.from({ length: MAX_FRAME_BYTES }, (_, index) => index % 251));
+    const stream = prefixLength(message, MAX_FRAME_BYTES);
+    const reader = new LengthPrefixReader();
+    const found: Buffer[] = [];
+    for (let at = 0; at < stream.length; at++) found.push(...reader.push(stream.subarray(at, at + 1)));
+    expect(found.length).toBe(1);
+    expect(found[0]?.equals(message)).toBe(true);
+  }, 10_000);
+
+  it('gives no message again when it is left after the first of a chunk', () => {
+    const reader = new LengthPrefixReader();
+    const chunk = Buffer.concat(['a', 'b', 'c'].map((text) => prefixLength(Buffer.from(text), 100)));
+    for (const message of reader.push(chunk)) {
+      expect(message.toString()).toBe('a');
+      break;
+    }
+    expect([...reader.push(Buffer.alloc(0))].map(String)).toEqual(['b', 'c']);
+  });
+
   it.each(['00000000', '00100001', 'ffffffff'])(
     'refuses the announced length %s before any byte of it',
     (hex) => {

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CocosError } from '../../../src/errors.ts';
 import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
 
 const bytes = (...hex: string[]) => Buffer.from(hex.join(''), 'hex');
@@ -54,9 +53,30 @@ describe('decodeMsgpack', () => {
         try {
           decodeMsgpack(input);
         } catch (thrown) {
-          expect(thrown).toBeInstanceOf(CocosError);
+          expect(thrown).toMatchObject({ code: 'FRAME_INVALID' });
         }
       }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('gives plain data or its own error for every damage of a good message', () => {
+    fc.assert(
+      fc.property(
+        fc.jsonValue({ maxDepth: 4 }),
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 }),
+        fc.option(fc.nat(), { nil: undefined }),
+        (value, changes, cut) => {
+          const message = Buffer.from(encodeMsgpack(value));
+          for (const [place, byte] of changes) message[place % message.length] = byte;
+          const damaged = cut === undefined ? message : message.subarray(0, cut % message.length);
+          try {
+            expect(isPlain(decodeMsgpack(damaged))).toBe(true);
+          } catch (thrown) {
+            expect(thrown).toMatchObject({ code: 'FRAME_INVALID' });
+          }
+        },
+      ),
       { numRuns: 3000 },
     );
   });
@@ -76,4 +96,13 @@ describe('decodeMsgpack', () => {
 /** JSON knows a negative zero that integers of msgpack do not. */
 function normalised(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
+}
+
+/** Nothing but what the format itself knows; no object with another prototype and no bigint. */
+function isPlain(value: unknown): boolean {
+  if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return true;
+  if (value instanceof Uint8Array) return true;
+  if (Array.isArray(value)) return value.every(isPlain);
+  if (typeof value !== 'object') return false;
+  return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isPlain);
 }
