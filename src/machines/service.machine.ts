@@ -1,0 +1,142 @@
+import { assign, setup } from 'xstate';
+import { z } from 'zod';
+import { Cause, Milliseconds } from './common.ts';
+import { unprovided } from './effect.ts';
+import type { WaitInput } from './link.machine.ts';
+
+/** Delay before the second attempt; it doubles with each attempt up to the limit. */
+export const SERVICE_BACKOFF_FIRST_MS = 500;
+export const SERVICE_BACKOFF_LIMIT_MS = 30_000;
+
+export const ServiceEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('service.start') }),
+  z.strictObject({ type: z.literal('service.stop') }),
+  z.strictObject({ type: z.literal('stream.opened') }),
+  z.strictObject({ type: z.literal('stream.lost'), cause: Cause, atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('welcome.received'), serviceId: z.string() }),
+  z.strictObject({ type: z.literal('replay.finished'), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('backoff.ended') }),
+  z.strictObject({ type: z.literal('stream.closed') }),
+]);
+export type ServiceEvent = z.infer<typeof ServiceEvent>;
+
+export interface ServiceContext {
+  /** Who answered last. */
+  readonly serviceId: string | null;
+  /** Attempts since the stream was live last. */
+  readonly attempts: number;
+  /** Since when the stream is live; null when it is not. */
+  readonly liveSinceMs: number | null;
+  readonly lostAtMs: number | null;
+  /** Why the last stream or attempt ended; null once another one is live. */
+  readonly cause: Cause | null;
+}
+
+/**
+ * The manager's stream to the computation management service. It owns connecting, greeting, replay of what the
+ * service has not acknowledged, and back-off; what is kept for the service lies in the outbox, not here, so
+ * a manager that starts again begins with a new actor.
+ */
+export const serviceMachine = setup({
+  types: { context: {} as ServiceContext, events: {} as ServiceEvent },
+  actors: {
+    /** Connects to the service's address. */
+    open: unprovided<object>('open'),
+    /** Sends the greeting, reads messages and keeps the heartbeat for as long as the stream is attached. */
+    serve: unprovided<object>('serve'),
+    /** Sends what the outbox held when the stream was welcomed. */
+    replay: unprovided<object>('replay'),
+    /** Sends what is added to the outbox. */
+    deliver: unprovided<object>('deliver'),
+    /** Waits before the next attempt. */
+    wait: unprovided<WaitInput>('wait'),
+    /** Ends the stream in order. */
+    close: unprovided<object>('close'),
+  },
+  actions: {
+    takeService: assign(({ context, event }) =>
+      event.type === 'welcome.received' ? { serviceId: event.serviceId } : context,
+    ),
+    takeLoss: assign(({ context, event }) =>
+      event.type === 'stream.lost'
+        ? { cause: event.cause, lostAtMs: event.atMs, liveSinceMs: null, attempts: context.attempts + 1 }
+        : context,
+    ),
+    goLive: assign(({ context, event }) =>
+      event.type === 'replay.finished' ? { liveSinceMs: event.atMs, attempts: 0, cause: null } : context,
+    ),
+    countAttempt: assign(({ context }) => ({ attempts: context.attempts + 1, liveSinceMs: null })),
+    rest: assign({ attempts: 0, liveSinceMs: null, cause: null }),
+  },
+}).createMachine({
+  id: 'service',
+  initial: 'disconnected',
+  context: { serviceId: null, attempts: 0, liveSinceMs: null, lostAtMs: null, cause: null },
+  states: {
+    disconnected: { on: { 'service.start': 'connecting' } },
+    connecting: {
+      invoke: {
+        src: 'open',
+        id: 'open',
+        input: {},
+        onError: { target: 'backingOff', actions: 'countAttempt' },
+      },
+      on: {
+        'stream.opened': 'attached',
+        'stream.lost': { target: 'backingOff', actions: 'takeLoss' },
+        'service.stop': 'closing',
+      },
+    },
+    attached: {
+      initial: 'greeting',
+      invoke: {
+        src: 'serve',
+        id: 'serve',
+        input: {},
+        onError: { target: 'backingOff', actions: 'countAttempt' },
+      },
+      on: {
+        'stream.lost': { target: 'backingOff', actions: 'takeLoss' },
+        'service.stop': 'closing',
+      },
+      states: {
+        greeting: { on: { 'welcome.received': { target: 'replaying', actions: 'takeService' } } },
+        replaying: {
+          invoke: {
+            src: 'replay',
+            id: 'replay',
+            input: {},
+            onError: { target: '#service.backingOff', actions: 'countAttempt' },
+          },
+          on: { 'replay.finished': { target: 'live', actions: 'goLive' } },
+        },
+        live: {
+          invoke: {
+            src: 'deliver',
+            id: 'deliver',
+            input: {},
+            onError: { target: '#service.backingOff', actions: 'countAttempt' },
+          },
+        },
+      },
+    },
+    backingOff: {
+      invoke: {
+        src: 'wait',
+        id: 'wait',
+        input: ({ context }) => ({
+          delayMs: Math.min(
+            SERVICE_BACKOFF_FIRST_MS * 2 ** Math.min(Math.max(context.attempts - 1, 0), 10),
+            SERVICE_BACKOFF_LIMIT_MS,
+          ),
+        }),
+        onError: 'connecting',
+      },
+      on: { 'backoff.ended': 'connecting', 'service.stop': 'closing' },
+    },
+    closing: {
+      invoke: { src: 'close', id: 'close', input: {}, onError: { target: 'disconnected', actions: 'rest' } },
+      on: { 'stream.closed': { target: 'disconnected', actions: 'rest' } },
+    },
+  },
+});

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import type { Database, RootDatabase } from 'lmdb';
+import { decodeOutboxRecord, type EventPlace, type OutboxEvent } from './outbox-event.ts';
+
+/** How the outbox lies in LMDB: its events in their order, where each computation's are, and its counters. */
+
+/** Position in the outbox, computation, sequence number: the place is in the key, should the record be damaged. */
+type EventKey = [number, string, number];
+type PlaceKey = [string, number];
+
+/** Last sequence number that was given, last one that was acknowledged; 0 before the first. */
+export type Counters = readonly [last: number, acknowledged: number];
+
+/** An event that waits, with its position in the outbox. */
+export interface WaitingEvent extends EventPlace {
+  readonly position: number;
+  readonly event: OutboxEvent;
+}
+
+export class OutboxStore {
+  private readonly root: RootDatabase<Buffer, string>;
+  private readonly events: Database<Buffer, EventKey>;
+  private readonly places: Database<number, PlaceKey>;
+  private readonly counts: Database<[number, number], string>;
+  private readonly about: Database<string, string>;
+
+  constructor(root: RootDatabase<Buffer, string>) {
+    this.root = root;
+    this.events = root.openDB({ name: 'outbox-events', encoding: 'binary' });
+    this.places = root.openDB({ name: 'outbox-places', encoding: 'ordered-binary' });
+    this.counts = root.openDB({ name: 'outbox-counters', encoding: 'ordered-binary' });
+    this.about = root.openDB({ name: 'outbox-about', encoding: 'string' });
+  }
+
+  /** The id that this store's sequence numbers belong to, made on first use. */
+  async id(): Promise<string> {
+    const known = this.about.get('id');
+    if (known !== undefined) return known;
+    const id = randomUUID();
+    await this.about.put('id', id);
+    return id;
+  }
+
+  /** How many events it holds, and the position of the last; walks the keys. */
+  extent(): { readonly held: number; readonly position: number } {
+    this.root.resetReadTxn();
+    const [latest] = this.events.getKeys({ reverse: true, limit: 1 });
+    return { held: this.events.getKeysCount(), position: latest?.[0] ?? 0 };
+  }
+
+  counters(computationId: string): Counters {
+    this.root.resetReadTxn();
+    return this.counts.get(computationId) ?? [0, 0];
+  }
+
+  /** Queues the write at once; resolves when it is on the disk. */
+  async put(position: number, place: EventPlace, record: Buffer, counters: Counters): Promise<void> {
+    const { computationId, sequence } = place;
+    await this.root.batch(() => {
+      void this.events.put([position, computationId, sequence], record);
+      void this.places.put([computationId, sequence], position);
+      void this.counts.put(computationId, [...counters]);
+    });
+  }
+
+  /** Removes events `from` to `to` of a computation, both included. @returns how many those are, once they are gone. */
+  async remove(computationId: string, from: number, to: number, counters: Counters): Promise<number> {
+    this.root.resetReadTxn();
+    const found = [...this.places.getRange({ start: [computationId, from], end: [computationId, to + 1] })];
+    await this.root.batch(() => {
+      for (const { key, value: position } of found) {
+        void this.places.remove(key);
+        void this.events.remove([position, ...key]);
+      }
+      void this.counts.put(computationId, [...counters]);
+    });
+    return found.length;
+  }
+
+  /** At most `count` events after this one, or from the first on. */
+  page(after: WaitingEvent | null, count: number): WaitingEvent[] {
+    this.root.resetReadTxn();
+    const start: EventKey =
+      after === null ? [0, '', 0] : [after.position, after.computationId, after.sequence + 1];
+    const page: WaitingEvent[] = [];
+    for (const { key, value } of this.events.getRange({ start, limit: count })) {
+      const [position, computationId, sequence] = key;
+      const place = { computationId, sequence };
+      page.push({ ...place, position, event: decodeOutboxRecord(place, value) });
+    }
+    return page;
+  }
+
+  /**
+   * Puts a stand-in wherever a computation's sequence has a gap, as a commit that failed between two others may
+   * leave, so that the service can tell and goes on.
+   */
+  async mend(): Promise<void> {
+    let { position } = this.extent();
+    for (const { key: computationId, value: counters } of this.counts.getRange()) {
+      const [last, acknowledged] = counters;
+      if (last === acknowledged) continue;
+      const gaps: [position: number, sequence: number][] = [];
+      let expected = acknowledged + 1;
+      const start: PlaceKey = [computationId, expected];
+      for (const { key, value } of this.places.getRange({ start, end: [computationId, last + 1] })) {
+        // Keys of one position sort by the sequence number, so the stand-in comes just before its successor.
+        for (; expected < key[1]; expected++) gaps.push([value, expected]);
+        expected += 1;
+      }
+      for (; expected <= last; expected++) gaps.push([++position, expected]);
+      for (const [at, sequence] of gaps) {
+        // An empty record is a damaged one.
+        await this.put(at, { computationId, sequence }, Buffer.alloc(0), counters);
+      }
+    }
+  }
+}

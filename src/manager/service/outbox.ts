@@ -1,0 +1,202 @@
+import type { RootDatabase } from 'lmdb';
+import { CocosError } from '../../errors.ts';
+import { encodeOutboxRecord, type OutboxEvent } from './outbox-event.ts';
+import { OutboxStore, type WaitingEvent } from './outbox-store.ts';
+
+/** From this part of the limit on the outbox should be given no new computations. */
+const NEARLY_FULL = 0.9;
+
+/** Counters of a computation that is being written at the moment. */
+interface Active {
+  last: number;
+  committed: number;
+  acknowledged: number;
+  /** Writes that are not on the disk yet. */
+  pending: number;
+}
+
+/**
+ * Events that the management service has not acknowledged yet, on the disk: in the order in which they were made,
+ * and numbered without a gap within each computation. Memory holds counters of those computations that are
+ * being written, and no events.
+ */
+export class Outbox {
+  /** Made anew with the store; sequence numbers count within it. */
+  readonly id: string;
+  private readonly store: OutboxStore;
+  private readonly limit: number;
+  private readonly active = new Map<string, Active>();
+  private readonly wakers = new Set<() => void>();
+  private held = 0;
+  private position = 0;
+  private writes = 0;
+  private failed = false;
+  private recovery: Promise<void> | null = null;
+
+  /**
+   * Opens the outbox in databases of its own beside what else `root` holds.
+   *
+   * @param limit number of events that it may hold (`COCOSAI_OUTBOX_LIMIT`).
+   */
+  static async open(root: RootDatabase<Buffer, string>, limit: number): Promise<Outbox> {
+    const store = new OutboxStore(root);
+    const outbox = new Outbox(store, limit, await store.id());
+    await outbox.recover();
+    return outbox;
+  }
+
+  private constructor(store: OutboxStore, limit: number, id: string) {
+    this.store = store;
+    this.limit = limit;
+    this.id = id;
+  }
+
+  /** Events that it holds, those that are just being written among them. */
+  get size(): number {
+    return this.held;
+  }
+
+  /** Position of the event that was added last. */
+  get end(): number {
+    return this.position;
+  }
+
+  get isNearlyFull(): boolean {
+    return this.held >= this.limit * NEARLY_FULL;
+  }
+
+  /**
+   * Puts an event at the end. The write is queued before this returns, so that other writes to the same root in
+   * the same turn of the event loop share its transaction.
+   *
+   * @returns the event's number within the computation, from 1 on, once it is on the disk.
+   * @throws CocosError OUTBOX_FULL at the limit, LIMIT_EXCEEDED for an event beyond 1 MiB, OUTBOX_FAILED when it
+   * could not be written.
+   */
+  async append(computationId: string, event: OutboxEvent): Promise<number> {
+    if (this.failed) await this.recovered();
+    if (this.held >= this.limit) {
+      throw new CocosError('OUTBOX_FULL', `The outbox holds its limit of ${this.limit} events.`, {
+        details: { limit: this.limit },
+      });
+    }
+    const place = { computationId, sequence: this.countersOf(computationId).last + 1 };
+    const record = encodeOutboxRecord(place, event);
+    await this.write(computationId, async (counters) => {
+      counters.last = place.sequence;
+      this.held += 1;
+      this.position += 1;
+      await this.store.put(this.position, place, record, [counters.last, counters.acknowledged]);
+      counters.committed = Math.max(counters.committed, place.sequence);
+    });
+    return place.sequence;
+  }
+
+  /**
+   * The next events in the order in which they were made.
+   *
+   * @param after an event of an earlier page, or null for the first page.
+   * @param count how many to read at most: memory holds no more than these.
+   */
+  unacknowledged(after: WaitingEvent | null, count: number): WaitingEvent[] {
+    return this.store.page(after, count);
+  }
+
+  /**
+   * Forgets the events of a computation up to and including this one; does nothing for one that is gone already.
+   *
+   * @throws CocosError SERVICE_PROTOCOL when the computation has no such event yet, OUTBOX_FAILED.
+   */
+  async acknowledge(computationId: string, sequence: number): Promise<void> {
+    if (this.failed) await this.recovered();
+    const { committed, acknowledged } = this.countersOf(computationId);
+    if (sequence > committed) {
+      throw new CocosError(
+        'SERVICE_PROTOCOL',
+        `Event ${sequence} of ${computationId} was acknowledged before it was made.`,
+      );
+    }
+    if (sequence <= acknowledged) return;
+    await this.write(computationId, async (counters) => {
+      counters.acknowledged = sequence;
+      const to = [counters.last, sequence] as const;
+      const removed = await this.store.remove(computationId, acknowledged + 1, sequence, to);
+      this.held -= removed;
+    });
+  }
+
+  /** Resolves when an event was stored or acknowledged next. @throws CocosError CANCELLED when the signal aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = () => {
+        this.wakers.delete(wake);
+        reject(new CocosError('CANCELLED', 'Nobody waits for the outbox any more.'));
+      };
+      const wake = () => {
+        signal.removeEventListener('abort', cancel);
+        resolve();
+      };
+      if (signal.aborted) return cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+      this.wakers.add(wake);
+    });
+  }
+
+  /** Back-pressure: resolves when there is room for an event. @throws CocosError CANCELLED when the signal aborts. */
+  async room(signal: AbortSignal): Promise<void> {
+    while (this.held >= this.limit) await this.changed(signal);
+  }
+
+  private countersOf(computationId: string): Active {
+    const known = this.active.get(computationId);
+    if (known !== undefined) return known;
+    const [last, acknowledged] = this.store.counters(computationId);
+    return { last, acknowledged, committed: last, pending: 0 };
+  }
+
+  /** Runs one write. After one that failed nothing is taken before those that were queued with it have settled. */
+  private async write(computationId: string, run: (counters: Active) => Promise<void>): Promise<void> {
+    const counters = this.countersOf(computationId);
+    this.active.set(computationId, counters);
+    counters.pending += 1;
+    this.writes += 1;
+    try {
+      await run(counters);
+    } catch (cause) {
+      this.failed = true;
+      throw new CocosError('OUTBOX_FAILED', 'The outbox could not be written.', { cause });
+    } finally {
+      this.writes -= 1;
+      counters.pending -= 1;
+      // While writes fail the counters are not what is on the disk; recovery reads them again.
+      if (counters.pending === 0 && !this.failed) this.active.delete(computationId);
+    }
+    const waiting = [...this.wakers];
+    this.wakers.clear();
+    for (const wake of waiting) wake();
+  }
+
+  private recovered(): Promise<void> {
+    if (this.writes > 0) {
+      return Promise.reject(new CocosError('OUTBOX_FAILED', 'The outbox waits for writes that failed.'));
+    }
+    this.recovery ??= this.recover().finally(() => {
+      this.recovery = null;
+    });
+    return this.recovery;
+  }
+
+  /** Takes up what is on the disk. @throws CocosError OUTBOX_FAILED */
+  private async recover(): Promise<void> {
+    this.active.clear();
+    try {
+      await this.store.mend();
+    } catch (cause) {
+      throw new CocosError('OUTBOX_FAILED', 'The outbox could not be mended.', { cause });
+    }
+    const { held, position } = this.store.extent();
+    this.held = held;
+    this.position = position;
+    this.failed = false;
+  }
+}

@@ -1,0 +1,135 @@
+import { canonicalDigest } from '../../crypto/digest.ts';
+import { CocosError } from '../../errors.ts';
+import { Manifest } from '../../machines/manifest.ts';
+import type {
+  EnclaveWishes,
+  RunAnswer,
+  RunRequest,
+  StopAnswer,
+  StopRequest,
+} from '../../rpc/gen/cocosai/service/v1/service.ts';
+import type { Outbox } from './outbox.ts';
+import type { RunLedger } from './run-ledger.ts';
+
+/** What the service asks for, done at most once. */
+
+/** Requests that may be under way at the same time. */
+const REQUEST_LIMIT = 256;
+
+const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
+
+export interface RunHandlers {
+  /**
+   * Makes an enclave for the computation and gives its id once the enclave is stored, so that `findRun` finds it
+   * from then on. When it rejects there is no enclave.
+   */
+  readonly onRun: (manifest: Manifest, wishes: EnclaveWishes) => Promise<string>;
+  /** The id of the enclave that was made for a computation, when an earlier process did not live to note it. */
+  readonly findRun: (computationId: string) => string | null;
+  /** Begins to stop a computation that was accepted; resolves for one that has ended already. */
+  readonly onStop: (computationId: string) => Promise<void>;
+}
+
+interface RunRequestsOptions extends RunHandlers {
+  readonly ledger: RunLedger;
+  readonly outbox: Outbox;
+}
+
+export class RunRequests {
+  private readonly options: RunRequestsOptions;
+  /** The last request of each computation that is under way; the next one waits for it. */
+  private readonly busy = new Map<string, Promise<unknown>>();
+  private waiting = 0;
+
+  constructor(options: RunRequestsOptions) {
+    this.options = options;
+  }
+
+  /** Never rejects: what is wrong becomes a refusal. */
+  async run(request: RunRequest): Promise<RunAnswer> {
+    const { computationId } = request;
+    try {
+      const enclaveId = await this.inTurn(computationId, () => this.start(request));
+      return { computationId, outcome: { $case: 'accepted', value: { enclaveId } } };
+    } catch (thrown) {
+      return { computationId, outcome: { $case: 'refused', value: refusal(thrown) } };
+    }
+  }
+
+  /** Never rejects: what is wrong becomes a refusal. */
+  async stop({ computationId }: StopRequest): Promise<StopAnswer> {
+    try {
+      await this.inTurn(computationId, async () => {
+        if (this.options.ledger.get(computationId) === null) {
+          throw new CocosError('ENCLAVE_NOT_FOUND', `No run of ${computationId} was accepted here.`);
+        }
+        await this.options.onStop(computationId);
+      });
+      return { computationId, outcome: { $case: 'accepted', value: {} } };
+    } catch (thrown) {
+      return { computationId, outcome: { $case: 'refused', value: refusal(thrown) } };
+    }
+  }
+
+  private async start({ computationId, manifestJson, wishes = NO_WISHES }: RunRequest): Promise<string> {
+    const manifest = readManifest(manifestJson);
+    if (manifest.id !== computationId) {
+      throw new CocosError('MANIFEST_INVALID', `The manifest is of ${manifest.id}, not of ${computationId}.`);
+    }
+    const { ledger, outbox, onRun, findRun } = this.options;
+    const { name, mode, vcpus, memoryMib } = wishes;
+    const terms = canonicalDigest({ manifest, wishes: { name, mode, vcpus, memoryMib } });
+    const entry = ledger.get(computationId);
+    if (entry !== null && entry.terms !== terms) {
+      throw new CocosError('RUN_CONFLICT', `${computationId} was asked for on other terms before.`);
+    }
+    const known = entry?.enclaveId ?? (entry === null ? null : findRun(computationId));
+    if (known !== null) {
+      if (entry?.enclaveId !== known) await ledger.put(computationId, { terms, enclaveId: known });
+      return known;
+    }
+    if (outbox.isNearlyFull) {
+      throw new CocosError('OUTBOX_FULL', 'Too many events wait for the service; acknowledge them first.');
+    }
+    await ledger.put(computationId, { terms, enclaveId: null });
+    try {
+      const enclaveId = await onRun(manifest, wishes);
+      await ledger.put(computationId, { terms, enclaveId });
+      return enclaveId;
+    } catch (thrown) {
+      // Nothing runs, so the service may ask again, on other terms too.
+      if (findRun(computationId) === null) await ledger.remove(computationId);
+      throw thrown;
+    }
+  }
+
+  /** Requests of one computation are done one after the other. */
+  private async inTurn<T>(computationId: string, run: () => Promise<T>): Promise<T> {
+    if (this.waiting >= REQUEST_LIMIT) {
+      throw new CocosError('LIMIT_EXCEEDED', `More than ${REQUEST_LIMIT} requests are under way.`);
+    }
+    this.waiting += 1;
+    const before = this.busy.get(computationId) ?? Promise.resolve();
+    const mine = before.then(run, run);
+    this.busy.set(computationId, mine);
+    try {
+      return await mine;
+    } finally {
+      this.waiting -= 1;
+      if (this.busy.get(computationId) === mine) this.busy.delete(computationId);
+    }
+  }
+}
+
+function readManifest(json: string): Manifest {
+  try {
+    return Manifest.parse(JSON.parse(json));
+  } catch (cause) {
+    throw new CocosError('MANIFEST_INVALID', 'The manifest is not valid.', { cause });
+  }
+}
+
+function refusal(thrown: unknown) {
+  const { code, message, action } = CocosError.from(thrown);
+  return { code, message, action };
+}

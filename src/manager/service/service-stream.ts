@@ -1,0 +1,135 @@
+import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import { CocosError } from '../../errors.ts';
+import { type Address, clientCredentials, grpcTarget, type TlsFiles } from '../../rpc/address.ts';
+import {
+  ComputationManagementServiceClient,
+  type ConnectRequest,
+  type ConnectResponse,
+} from '../../rpc/gen/cocosai/service/v1/service.ts';
+import { fromStatus } from '../../rpc/status.ts';
+
+/** One gRPC stream to the management service, with a channel of its own. */
+
+/** How long the service may take to end a stream that this side has ended. */
+const CLOSE_LIMIT_MS = 1_000;
+
+export type ToService = NonNullable<ConnectRequest['message']>;
+export type FromService = NonNullable<ConnectResponse['message']>;
+
+interface Handlers {
+  readonly onMessage: (message: FromService) => void;
+  /** Called once, unless the stream was closed from this side. */
+  readonly onLost: (error: CocosError) => void;
+}
+
+/**
+ * Connects to the service.
+ *
+ * @throws CocosError SERVICE_UNAVAILABLE when it does not answer in `timeoutMs`, CONFIG_INVALID for TLS files that
+ * cannot be read, CANCELLED when the signal aborts.
+ */
+export async function connectService(
+  address: Address,
+  tls: TlsFiles,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ServiceStream> {
+  const client = new ComputationManagementServiceClient(
+    grpcTarget(address),
+    clientCredentials(address, tls),
+    // The machine owns the back-off, so no channel is shared with an earlier attempt that still waits.
+    { 'grpc.use_local_subchannel_pool': 1 },
+  );
+  const abort = () => client.close();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new CocosError('CANCELLED', 'Not wanted any more.')), {
+        once: true,
+      });
+      client.waitForReady(Date.now() + timeoutMs, (cause) =>
+        cause === undefined
+          ? resolve()
+          : reject(
+              new CocosError('SERVICE_UNAVAILABLE', 'The management service does not answer.', { cause }),
+            ),
+      );
+    });
+    return new ServiceStream(client);
+  } catch (thrown) {
+    client.close();
+    throw thrown;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+export class ServiceStream {
+  private readonly client: ComputationManagementServiceClient;
+  private readonly call: ClientDuplexStream<ConnectRequest, ConnectResponse>;
+  private readonly ended: Promise<void>;
+  private isOpen = true;
+  private closing: Promise<void> | null = null;
+  /** Milliseconds of `performance.now()` when the service was heard and spoken to last. */
+  heardAtMs = performance.now();
+  sentAtMs = performance.now();
+
+  constructor(client: ComputationManagementServiceClient) {
+    this.client = client;
+    this.call = client.connect();
+    this.ended = new Promise((resolve) => this.call.once('close', resolve).once('error', () => resolve()));
+    // A lost stream is told to whoever listens; before that there is nobody, and nothing to tell.
+    this.call.on('error', () => undefined);
+  }
+
+  /** Messages from now on. One of a kind that this version does not know is passed over. */
+  listen({ onMessage, onLost }: Handlers): void {
+    const lose = (error: CocosError) => {
+      if (!this.isOpen) return;
+      this.isOpen = false;
+      onLost(error);
+    };
+    this.call.on('data', ({ message }: ConnectResponse) => {
+      this.heardAtMs = performance.now();
+      if (this.isOpen && message !== undefined) onMessage(message);
+    });
+    this.call.once('error', (error: ServiceError) => lose(fromStatus(error, 'SERVICE_UNAVAILABLE')));
+    this.call.once('end', () => lose(new CocosError('SERVICE_UNAVAILABLE', 'The service ended the stream.')));
+  }
+
+  /** Resolves when the stream takes more. @throws CocosError SERVICE_UNAVAILABLE when it has ended. */
+  async send(message: ToService): Promise<void> {
+    if (!this.isOpen || this.call.destroyed) {
+      throw new CocosError('SERVICE_UNAVAILABLE', 'The stream to the service has ended.');
+    }
+    this.sentAtMs = performance.now();
+    if (this.call.write({ message })) return;
+    let drained = () => {};
+    const drain = new Promise<void>((resolve) => {
+      drained = resolve;
+      this.call.once('drain', drained);
+    });
+    await Promise.race([drain, this.ended]);
+    this.call.off('drain', drained);
+  }
+
+  /** Ends the stream in order, or by force when the service does not follow; nothing is heard of it any more. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    this.isOpen = false;
+    this.call.end();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_LIMIT_MS);
+    });
+    this.call.resume();
+    await Promise.race([this.ended, late]);
+    clearTimeout(timer);
+    this.call.cancel();
+    this.client.close();
+  }
+}

@@ -1,0 +1,135 @@
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { parseAddress } from '../../../../src/rpc/address.ts';
+import { bindServer } from '../../../../src/rpc/bind.ts';
+import {
+  ComputationManagementServiceService,
+  type ConnectRequest,
+  type ConnectResponse,
+} from '../../../../src/rpc/gen/cocosai/service/v1/service.ts';
+import { eventTo, type ManagerSide, makeWorld, manifest, NO_TLS, type World } from './client-world.ts';
+
+type Message = NonNullable<ConnectResponse['message']>;
+
+const welcome: Message = { $case: 'welcome', value: { protocolVersion: 1, serviceId: 's' } };
+
+/** The manager's side with one event of `c1` in its outbox, against a service that says what the test wants. */
+let world: World;
+beforeEach(async () => {
+  world = await makeWorld();
+});
+afterEach(() => world.close());
+
+interface Heard {
+  readonly manager: ManagerSide;
+  readonly messages: NonNullable<ConnectRequest['message']>[];
+}
+
+async function meet(says: readonly Message[], onRun = vi.fn(() => Promise.resolve('e1'))): Promise<Heard> {
+  const messages: NonNullable<ConnectRequest['message']>[] = [];
+  const connect = (call: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
+    call.on('data', ({ message }: ConnectRequest) => {
+      if (message !== undefined) messages.push(message);
+    });
+    call.on('end', () => call.end()).on('error', () => undefined);
+    for (const message of says) call.write({ message });
+  };
+  const bound = await bindServer({
+    address: parseAddress('tcp:127.0.0.1:0'),
+    tls: NO_TLS,
+    services: [{ definition: ComputationManagementServiceService, handlers: { connect } }],
+  });
+  closing.push(() => bound.close());
+  const address = parseAddress(bound.address);
+  const manager = await world.openManager({ address, onRun, heartbeatMs: 100, jitter: () => 60_000 });
+  await manager.outbox.append('c1', eventTo('s'));
+  return { manager, messages };
+}
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+describe('a service', () => {
+  it.each<[string, Message[], string]>([
+    [
+      'speaks another version',
+      [{ $case: 'welcome', value: { protocolVersion: 2, serviceId: 's' } }],
+      'SERVICE_PROTOCOL',
+    ],
+    [
+      'asks for something before it has greeted',
+      [{ $case: 'stop', value: { computationId: 'c1' } }, welcome],
+      'SERVICE_PROTOCOL',
+    ],
+    ['greets twice', [welcome, welcome], 'SERVICE_PROTOCOL'],
+    [
+      'acknowledges an event that was not made',
+      [welcome, { $case: 'acknowledgement', value: { computationId: 'c1', sequence: 9 } }],
+      'SERVICE_PROTOCOL',
+    ],
+    [
+      'acknowledges an event of a computation that is unknown',
+      [welcome, { $case: 'acknowledgement', value: { computationId: 'none', sequence: 1 } }],
+      'SERVICE_PROTOCOL',
+    ],
+    ['falls silent before its greeting', [], 'SERVICE_UNAVAILABLE'],
+    ['falls silent after its greeting', [welcome], 'SERVICE_UNAVAILABLE'],
+  ])('that %s is left, and nothing of the outbox is', async (_, says, code) => {
+    const { manager } = await meet(says);
+    await vi.waitFor(() => expect(manager.client.state).toBe('backingOff'), 5_000);
+    expect(manager.client.context.cause?.code).toBe(code);
+    expect(manager.outbox.unacknowledged(null, 10).map(({ sequence }) => sequence)).toEqual([1]);
+  });
+
+  const run = (manifestJson: string, name = ''): Message => ({
+    $case: 'run',
+    value: { computationId: 'c1', manifestJson, wishes: { name, mode: '', vcpus: 0, memoryMib: 0 } },
+  });
+
+  it.each<[string, Message[], string, number]>([
+    ['a manifest that is not JSON', [run('{')], 'MANIFEST_INVALID', 0],
+    ['a manifest that is none', [run('{}')], 'MANIFEST_INVALID', 0],
+    ['the manifest of another computation', [run(JSON.stringify(manifest('c2')))], 'MANIFEST_INVALID', 0],
+    [
+      'another manifest under the same id',
+      [run(JSON.stringify(manifest('c1'))), run(JSON.stringify(manifest('c1', 'other')))],
+      'RUN_CONFLICT',
+      1,
+    ],
+    [
+      'other wishes under the same id',
+      [run(JSON.stringify(manifest('c1'))), run(JSON.stringify(manifest('c1')), 'other')],
+      'RUN_CONFLICT',
+      1,
+    ],
+    [
+      'a stop of what was never run',
+      [{ $case: 'stop', value: { computationId: 'c1' } }],
+      'ENCLAVE_NOT_FOUND',
+      0,
+    ],
+  ])('that sends %s is refused by name', async (_, says, code, runs) => {
+    const onRun = vi.fn(() => Promise.resolve('e1'));
+    const { messages } = await meet([welcome, ...says], onRun);
+    const refusals = () =>
+      messages.flatMap((message) =>
+        (message.$case === 'runAnswer' || message.$case === 'stopAnswer') &&
+        message.value.outcome?.$case === 'refused'
+          ? [message.value.outcome.value.code]
+          : [],
+      );
+    await vi.waitFor(() => expect(refusals()).toEqual([code]), 5_000);
+    expect(onRun).toHaveBeenCalledTimes(runs);
+  });
+
+  it('may ask again for a run that failed', async () => {
+    const onRun = vi.fn(() => Promise.resolve('e1')).mockRejectedValueOnce(new Error('no disk'));
+    const ask = run(JSON.stringify(manifest('c1')));
+    const { messages } = await meet([welcome, ask, ask], onRun);
+    const outcomes = () =>
+      messages.flatMap((message) => (message.$case === 'runAnswer' ? [message.value.outcome?.$case] : []));
+    await vi.waitFor(() => expect(outcomes()).toEqual(['refused', 'accepted']), 5_000);
+  });
+});
