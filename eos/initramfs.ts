@@ -6,7 +6,21 @@ import { selectModules } from './kernel-modules.ts';
 import type { UnpackedPackages } from './unpack.ts';
 
 /** What the first init calls; everything else of busybox stays unreachable by name. */
-const APPLETS = ['insmod', 'mkdir', 'mount', 'poweroff', 'sh', 'sleep', 'switch_root'];
+const APPLETS = [
+  'blockdev',
+  'dd',
+  'head',
+  'hexdump',
+  'insmod',
+  'mke2fs',
+  'mount',
+  'poweroff',
+  'printf',
+  'rmdir',
+  'sh',
+  'sleep',
+  'switch_root',
+];
 const LIBRARY = 'usr/lib/x86_64-linux-gnu';
 const LIBRARIES: readonly [wish: string, pattern: RegExp][] = [
   ['libc6', /\/(ld-linux-x86-64\.so\.2|libc\.so\.6|libm\.so\.6)$/],

@@ -3,9 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 /** Modules without which the guest does not boot. */
-const REQUIRED = ['virtio_blk', 'dm_verity', 'erofs', 'vmw_vsock_virtio_transport', 'configfs'];
-/** Modules that load only where the hardware is: report providers of the two TEEs. No network driver. */
-const OPTIONAL = ['tsm', 'sev_guest', 'tdx_guest'];
+const REQUIRED = [
+  'virtio_blk',
+  'dm_verity',
+  'dm_crypt',
+  'xts',
+  'erofs',
+  'vmw_vsock_virtio_transport',
+  'configfs',
+];
+/** Modules that load only where the hardware is: fast AES, report providers of the two TEEs. No network driver. */
+const OPTIONAL = ['aesni_intel', 'tsm', 'sev_guest', 'tdx_guest'];
 
 export interface KernelModule {
   /** File name in the initramfs, such as `dm-verity.ko`. */

@@ -5,18 +5,23 @@ import { parseArgs } from 'node:util';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
+/** Entry script of the agent. */
+export const AGENT = 'src/agent/main.ts';
+
 export interface BuildOptions {
   /** Folder of the outputs. */
   readonly out: string;
   /** Entry script of the agent, relative to the repository. */
   readonly agent: string;
+  /** Folder of Secure Boot keys; null leaves the kernel image unsigned and Secure Boot off. */
+  readonly secureBoot: string | null;
   /** Build although nothing changed. */
   readonly force: boolean;
 }
 
 /**
  * Options of the image builder: `--out DIR` (else COCOSAI_EOS_DIR, else `build/eos`), `--agent FILE`
- * (another entry script, for tests), `--force`.
+ * (another entry script, for tests), `--secure-boot DIR` (keys, made there when it has none), `--force`.
  */
 export function readOptions(args: readonly string[]): BuildOptions {
   const { values } = parseArgs({
@@ -24,11 +29,14 @@ export function readOptions(args: readonly string[]): BuildOptions {
     options: {
       out: { type: 'string' },
       agent: { type: 'string' },
+      'secure-boot': { type: 'string' },
       force: { type: 'boolean', default: false },
     },
   });
-  const agent = values.agent ?? 'src/agent/main.ts';
+  const agent = values.agent ?? AGENT;
   if (!existsSync(join(ROOT, agent))) throw new Error(`there is no agent entry script ${agent}`);
   const out = values.out ?? process.env['COCOSAI_EOS_DIR'] ?? join(ROOT, 'build/eos');
-  return { out: resolve(out), agent, force: values.force };
+  const keys = values['secure-boot'];
+  const secureBoot = keys === undefined ? null : resolve(keys);
+  return { out: resolve(out), agent, secureBoot, force: values.force };
 }

@@ -1,55 +1,87 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ROOT } from './options.ts';
+import { layerInputs } from '../src/agent/dice/chain.ts';
+import { computationLayer } from '../src/agent/dice/guest-chain.ts';
+import type { PcrTable } from '../src/attestation/measure/uefi-pcrs.ts';
+import { VERSION } from '../src/version.ts';
 
-const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+export const sha256 = (bytes: Uint8Array | string): string =>
+  createHash('sha256').update(bytes).digest('hex');
 
-export interface BuiltFiles {
-  readonly firmware: Uint8Array;
-  readonly kernel: Uint8Array;
-  readonly initrd: Uint8Array;
+/** One way of starting the image: what the launch measures. */
+export interface BootFiles {
+  readonly firmware: { readonly name: string; readonly bytes: Uint8Array };
+  /** Launch digest after the firmware's pages, and what follows them. */
+  readonly state: { readonly state: string; readonly layout?: unknown };
+  readonly kernel: { readonly name: string; readonly bytes: Uint8Array };
+  readonly initrd: { readonly name: string; readonly bytes: Uint8Array };
+  /** PCRs that a vTPM will hold, where the firmware measures into one. */
+  readonly pcrs?: PcrTable;
+}
+
+export interface ImageContents {
   readonly commandLine: string;
   readonly rootHash: Uint8Array;
   readonly agent: Uint8Array;
   readonly node: Uint8Array;
-  /** All outputs by file name. */
-  readonly outputs: Readonly<Record<string, Uint8Array | string>>;
+  /** All files of the image by name. */
+  readonly files: Readonly<Record<string, Uint8Array | string>>;
 }
 
-/** What `firmwareState` of the attestation gives. */
-interface FirmwareState {
-  readonly state: string;
-  readonly layout?: unknown;
-}
+const VCPU_TYPES = ['EPYC-v3', 'EPYC-v4'];
+const MAX_VCPUS = 8;
 
-/**
- * The contents of `reference-values.json`: what a genuine enclave of this build measures to.
- *
- * @param firmware state of the launch digest after the firmware's pages
- */
-export function referenceValues(built: BuiltFiles, firmware: FirmwareState) {
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  const names = Object.keys(built.outputs).sort();
-  return {
+/** The text of a `reference-values.json`: what a genuine enclave of this build measures to when started this way. */
+export function referenceValues(image: ImageContents, boot: BootFiles): string {
+  const file = ({ name, bytes }: { name: string; bytes: Uint8Array }) => ({ name, sha256: sha256(bytes) });
+  const values = {
     version: 1,
-    eosVersion: version,
+    eosVersion: VERSION,
     vm: {
-      firmware: { name: 'bios.bin', sha256: sha256(built.firmware), ...firmware },
-      kernel: { name: 'vmlinuz', sha256: sha256(built.kernel) },
-      initrd: { name: 'initrd.img', sha256: sha256(built.initrd) },
-      commandLine: built.commandLine,
-      rootHash: Buffer.from(built.rootHash).toString('hex'),
-      vcpuTypes: ['EPYC-v3', 'EPYC-v4'],
-      maxVcpus: 8,
+      firmware: { ...file(boot.firmware), ...boot.state },
+      kernel: file(boot.kernel),
+      initrd: file(boot.initrd),
+      commandLine: image.commandLine,
+      rootHash: Buffer.from(image.rootHash).toString('hex'),
+      vcpuTypes: VCPU_TYPES,
+      maxVcpus: MAX_VCPUS,
     },
-    process: { agent: sha256(built.agent), runtime: sha256(built.node) },
-    files: Object.fromEntries(names.map((name) => [name, sha256(built.outputs[name] ?? '')])),
+    process: { agent: sha256(image.agent), runtime: sha256(image.node) },
+    dice: { layers: diceLayers(image) },
+    ...(boot.pcrs === undefined ? {} : { vtpm: { bank: 'sha256', pcrs: acceptedPcrs(boot.pcrs) } }),
+    files: digests(image.files),
   };
+  return `${JSON.stringify(values, null, 2)}\n`;
+}
+
+function acceptedPcrs(pcrs: PcrTable): Record<string, string[]> {
+  return Object.fromEntries(Object.entries(pcrs).map(([pcr, value]) => [pcr, [value]]));
+}
+
+/** What the chain of a guest states of its layers; the last holds the manifest, which no build knows. */
+function diceLayers({ commandLine, rootHash, agent }: ImageContents) {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  const code = createHash('sha512').update(agent).digest();
+  const known = [
+    { name: 'eos', version: VERSION, code: rootHash, commandLine },
+    { name: 'agent', version: VERSION, code },
+  ].map((layer) => layerInputs(layer).inputs);
+  return [
+    ...known.map(({ code, configuration }) => ({
+      codeHashes: [hex(code)],
+      configurations: [hex(configuration)],
+    })),
+    { configurations: [hex(layerInputs(computationLayer(null)).inputs.configuration)] },
+  ];
+}
+
+function digests(files: ImageContents['files']): Record<string, string> {
+  const names = Object.keys(files).sort();
+  return Object.fromEntries(names.map((name) => [name, sha256(files[name] ?? '')]));
 }
 
 /** The contents of `SHA256SUMS`, in the form that `sha256sum -c` reads. */
-export function checksums(outputs: Readonly<Record<string, Uint8Array | string>>): string {
-  const names = Object.keys(outputs).sort();
-  return names.map((name) => `${sha256(outputs[name] ?? '')}  ${name}\n`).join('');
+export function checksums(files: ImageContents['files']): string {
+  return Object.entries(digests(files))
+    .map(([name, digest]) => `${digest}  ${name}\n`)
+    .join('');
 }

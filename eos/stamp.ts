@@ -3,12 +3,17 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentBundle } from './agent-bundle.ts';
 import { ROOT } from './options.ts';
+import type { SecureBootKeys } from './uefi/keys.ts';
 import type { PinnedPackage } from './unpack.ts';
 
 const NAME = '.inputs-sha256';
 
 /** SHA-256 over everything that decides the bytes of the image. */
-export function hashInputs(packages: readonly PinnedPackage[], agent: AgentBundle): string {
+export function hashInputs(
+  packages: readonly PinnedPackage[],
+  agent: AgentBundle,
+  keys: SecureBootKeys | null,
+): string {
   const hash = createHash('sha256');
   const add = (name: string, bytes: Uint8Array | string): void => {
     const digest = createHash('sha256').update(bytes).digest('hex');
@@ -16,12 +21,16 @@ export function hashInputs(packages: readonly PinnedPackage[], agent: AgentBundl
   };
   for (const entry of packages) add(entry.wish, entry.sha256);
   const sources = readdirSync(join(ROOT, 'eos'), { recursive: true, encoding: 'utf8' });
-  for (const path of sources.filter((p) => /\.(ts|sh|json)$/.test(p)).sort()) {
+  for (const path of sources.filter((p) => /\.(ts|sh|cjs|json)$/.test(p)).sort()) {
     add(path, readFileSync(join(ROOT, 'eos', path)));
   }
   for (const path of ['package-lock.json', 'package.json']) add(path, readFileSync(join(ROOT, path)));
   add('agent', agent.script);
   add('addon', agent.addon);
+  for (const [index, bytes] of (keys === null ? [] : [keys.pk, keys.kek, keys.db]).entries()) {
+    add(`key ${index}`, bytes);
+  }
+  add('owner of the keys', keys?.owner ?? '');
   return hash.digest('hex');
 }
 

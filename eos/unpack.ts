@@ -10,6 +10,8 @@ export interface PinnedPackage {
   readonly version: string;
   readonly sha256: string;
   readonly use: string;
+  /** Named in eos/packages.json, where the package itself holds no copyright file. */
+  readonly licences?: readonly string[];
   /** The .deb file, its SHA-256 checked. */
   readonly path: string;
 }

@@ -1,18 +1,36 @@
 #!/bin/sh
-# First program of the guest: opens the root file system whose hash stands on the measured command line.
-# Nothing read from the host is used before dm-verity stands between it and the guest.
+# First program of the guest: opens the root file system whose hash stands on the measured command line, and the
+# scratch disk where there is one. Nothing read from the host is used before dm-verity or dm-crypt stands between it
+# and the guest. Every step is told on the console; a step that fails is named and ends the guest.
 
 export PATH=/usr/bin:/usr/sbin
+export DM_DISABLE_UDEV=1
+
+step() {
+  current=$1
+  echo "COCOS-BOOT $1"
+}
 
 fail() {
-  echo "COCOS-INIT-FAILED: $1"
+  echo "COCOS-INIT-FAILED: $current: $1"
   poweroff -f
   sleep 60
+}
+
+# $1 is a block device that the host may give: waits for it until the tries in $2 are over.
+await_disk() {
+  tries=0
+  while [ ! -b "$1" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt "$2" ] || return 1
+    sleep 0.1
+  done
 }
 
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o nosuid,mode=0755 devtmpfs /dev
+step start
 
 roothash=
 rootblocks=
@@ -30,23 +48,46 @@ for word in $line; do
 done
 [ -n "$roothash" ] && [ -n "$rootblocks" ] || fail "no root hash on the command line"
 
+step modules
 while read -r file need; do
   insmod "/modules/$file" 2>/dev/null || [ "$need" = optional ] || fail "module $file"
 done </modules/list
 
-tries=0
-while [ ! -b /dev/vda ]; do
-  tries=$((tries + 1))
-  [ $tries -lt 100 ] || fail "no root disk"
-  sleep 0.1
-done
+# The kernel's generator waits for the CPU's random numbers by itself. Those of the TPM are mixed in before any key is
+# made: TPM2_GetRandom of 32 bytes, its answer with its header. The host's virtio-rng has no driver here.
+step entropy
+if [ -c /dev/tpmrm0 ]; then
+  exec 3<>/dev/tpmrm0
+  printf '\200\001\000\000\000\014\000\000\001\173\000\040' >&3 || fail "the TPM takes no command"
+  dd bs=4096 count=1 <&3 >/dev/urandom 2>/dev/null || fail "the TPM gives no random bytes"
+  exec 3<&-
+fi
+head -c 1 /dev/random >/dev/null || fail "no random bytes"
+
+step root-disk
+await_disk /dev/vda 100 || fail "no root disk"
 
 # The tree begins where the data ends. A corrupt block stops the guest at once: an enclave whose disk is
 # being changed must not run on with the parts it has in memory.
+step root-verity
 sectors=$((rootblocks * 8))
 table="0 $sectors verity 1 /dev/vda /dev/vda 4096 4096 $rootblocks $rootblocks sha256 $roothash - 1 panic_on_corruption"
-DM_DISABLE_UDEV=1 dmsetup create root --readonly --table "$table" >/dev/null || fail "dm-verity"
+dmsetup create root --readonly --table "$table" >/dev/null || fail "dm-verity"
 mount -t erofs -o ro,nosuid,nodev /dev/dm-0 /newroot || fail "root file system"
 
+# The key exists in this shell and in the kernel alone; at power-off the disk is noise.
+if [ -b /dev/vdb ]; then
+  step scratch
+  key=$(hexdump -v -n 64 -e '64/1 "%02x"' /dev/random)
+  [ ${#key} -eq 128 ] || fail "no key for the scratch disk"
+  size=$(blockdev --getsz /dev/vdb) || fail "size of the scratch disk"
+  echo "0 $size crypt aes-xts-plain64 $key 0 /dev/vdb 0" | dmsetup create scratch >/dev/null || fail "dm-crypt"
+  key=
+  mke2fs -m 0 /dev/dm-1 >/dev/null 2>&1 || fail "file system of the scratch disk"
+  mount -t ext2 -o nosuid,nodev,noatime /dev/dm-1 /newroot/cocos || fail "mount of the scratch disk"
+  rmdir /newroot/cocos/lost+found
+fi
+
+step switch-root
 for folder in proc sys dev; do mount -o move /$folder /newroot/$folder; done
 exec switch_root /newroot /usr/sbin/init

@@ -3,36 +3,63 @@
 # when it ends. There is no other service, no login and no network.
 
 busybox() { /usr/sbin/busybox "$@"; }
-mnt() { busybox mount "$@" 2>/dev/null; }
 
-# Writable space is memory, bounded, and gone with the guest.
-mnt -t tmpfs -o nosuid,nodev,size=32m,nr_inodes=4k,mode=1777 tmpfs /tmp
-mnt -t tmpfs -o nosuid,nodev,size=16m,nr_inodes=4k,mode=0755 tmpfs /run
-mnt -t tmpfs -o nosuid,nodev,size=70%,nr_inodes=64k,mode=0755 tmpfs /cocos
+step() {
+  current=$1
+  echo "COCOS-BOOT $1"
+}
+
+fail() {
+  echo "COCOS-INIT-FAILED: $current: $1"
+  busybox poweroff -f
+  busybox sleep 60
+}
+
+mnt() { busybox mount "$@" || fail "mount $*"; }
+set_to() { echo "$2" >"/proc/sys/$1" || fail "setting $1"; }
+
+# Writable space is memory, or the scratch disk that is mounted already; bounded, and gone with the guest.
+step mounts
+mnt -t tmpfs -o nosuid,nodev,noexec,size=32m,nr_inodes=4k,mode=1777 tmpfs /tmp
+mnt -t tmpfs -o nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755 tmpfs /run
+case $(busybox cat /proc/mounts) in
+  *" /cocos "*) ;;
+  *) mnt -t tmpfs -o nosuid,nodev,size=70%,nr_inodes=64k,mode=0755 tmpfs /cocos ;;
+esac
 busybox mkdir -p /dev/shm /dev/pts
 mnt -t tmpfs -o nosuid,nodev,noexec,size=16m,mode=1777 tmpfs /dev/shm
-mnt -t devpts -o nosuid,noexec,mode=0600,ptmxmode=0666 devpts /dev/pts
-mnt -t configfs configfs /sys/kernel/config
-mnt -t securityfs securityfs /sys/kernel/security
+mnt -t devpts -o nosuid,noexec,mode=0600,ptmxmode=666 devpts /dev/pts
+mnt -t configfs -o nosuid,nodev,noexec configfs /sys/kernel/config
+mnt -t securityfs -o nosuid,nodev,noexec securityfs /sys/kernel/security
 
 # Controllers reach only cgroups whose parent holds no process: the agent lives in a leaf of its own and
 # the algorithms below /sys/fs/cgroup/cocos.
+step cgroups
 cgroup=/sys/fs/cgroup
 mnt -t cgroup2 -o nosuid,nodev,noexec cgroup2 $cgroup
 busybox mkdir $cgroup/agent $cgroup/cocos
-echo "+memory +pids +cpu" >$cgroup/cgroup.subtree_control
-echo "+memory +pids +cpu" >$cgroup/cocos/cgroup.subtree_control
+echo "+memory +pids +cpu" >$cgroup/cgroup.subtree_control || fail "controllers"
+echo "+memory +pids +cpu" >$cgroup/cocos/cgroup.subtree_control || fail "controllers"
 
+# Nothing more may enter the kernel; no core dump, no swap, and addresses and other processes stay hidden.
+step settings
 busybox hostname eos
-echo 1 >/proc/sys/kernel/modules_disabled
-echo 1 >/proc/sys/kernel/kexec_load_disabled
-echo 0 >/proc/sys/kernel/sysrq
+set_to kernel/modules_disabled 1
+set_to kernel/kexec_load_disabled 1
+set_to kernel/sysrq 0
+set_to kernel/core_pattern ""
+set_to kernel/kptr_restrict 2
+set_to kernel/dmesg_restrict 1
+set_to kernel/yama/ptrace_scope 2
+set_to fs/suid_dumpable 0
+set_to vm/swappiness 0
 ulimit -c 0
 
+step agent
 (
   echo 0 >$cgroup/agent/cgroup.procs
   exec /usr/sbin/busybox env -i PATH=/usr/bin:/usr/sbin HOME=/run TMPDIR=/tmp LANG=C.UTF-8 COCOS_MODE=guest \
-    /usr/bin/node /usr/lib/cocos/agent.mjs </dev/null
+    /usr/bin/node /usr/lib/cocos/start.cjs </dev/null
 ) &
 wait $!
 echo "COCOS-AGENT-EXIT $?"

@@ -86,7 +86,7 @@ function fetch(apt, entry) {
  * and remembered, so that later runs are offline again; the image then differs from the locked one.
  *
  * @param {{log?: (line: string) => void, uses?: string[]}} [options] `uses`: only these of kernel, firmware, guest, tool, host
- * @returns {{packages: {name: string, wish: string, version: string, sha256: string, use: string, path: string}[], fetched: number, substituted: number}}
+ * @returns {{packages: {name: string, wish: string, version: string, sha256: string, use: string, licences: string[], path: string}[], fetched: number, substituted: number}}
  * @throws {SetupError} when a package cannot be had or does not match its SHA-256
  */
 export function ensurePinnedPackages({ log = console.log, uses } = {}) {
@@ -105,6 +105,7 @@ export function ensurePinnedPackages({ log = console.log, uses } = {}) {
       const done = (entry) => ({
         ...entry,
         use: wish.use,
+        licences: wish.licences ?? [],
         path: debPath(entry),
         substituted: entry !== pinned,
       });

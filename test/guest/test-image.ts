@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ImageFiles } from '../../src/manager/launch-plan.ts';
 
@@ -17,12 +17,13 @@ export function whyNoGuests(): string | null {
  * Builds the EOS image with another entry script in place of the agent; quick when it is there already.
  *
  * @param agent path relative to the repository
+ * @param options more arguments of the builder
  */
-export function buildTestImage(agent: string, name: string): ImageFiles {
+export function buildTestImage(agent: string, name: string, options: readonly string[] = []): ImageFiles {
   const folder = join(ROOT, 'build', name);
   const build = spawnSync(
     process.execPath,
-    ['--import', 'tsx', 'eos/build.ts', '--agent', agent, '--out', folder],
+    ['--import', 'tsx', 'eos/build.ts', '--agent', agent, '--out', folder, ...options],
     {
       cwd: ROOT,
       encoding: 'utf8',
@@ -35,5 +36,15 @@ export function buildTestImage(agent: string, name: string): ImageFiles {
     initrd: join(folder, 'initrd.img'),
     rootImage: join(folder, 'root.img'),
     commandLine: readFileSync(join(folder, 'cmdline'), 'utf8'),
+  };
+}
+
+/** The same image for a UEFI boot. */
+export function uefiFiles(image: ImageFiles): NonNullable<ImageFiles['uefi']> {
+  const folder = dirname(image.kernel);
+  return {
+    firmware: join(folder, 'ovmf-code.fd'),
+    variables: join(folder, 'ovmf-vars.fd'),
+    kernel: join(folder, 'eos.efi'),
   };
 }

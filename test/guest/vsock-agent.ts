@@ -114,5 +114,9 @@ async function listenTwice(): Promise<string[]> {
   return told;
 }
 
-const hello = await connectVsock(CID_HOST, HOST_PORTS.ready, { timeoutMs: 10_000 });
-hello.write(`ready ${process.env['COCOS_MODE'] ?? ''}\n`);
+async function greet(): Promise<void> {
+  const hello = await connectVsock(CID_HOST, HOST_PORTS.ready, { timeoutMs: 10_000 });
+  hello.write(`ready ${process.env['COCOS_MODE'] ?? ''}\n`);
+}
+
+void greet();

@@ -1,0 +1,137 @@
+import { spawnSync } from 'node:child_process';
+import { createHash, createPublicKey } from 'node:crypto';
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseReferenceValues } from '../../src/attestation/reference.ts';
+import type { ImageFiles } from '../../src/manager/launch-plan.ts';
+import { bootForReport } from '../guest/report.ts';
+import { buildTestImage, uefiFiles, whyNoGuests } from '../guest/test-image.ts';
+import { whyNoTpm } from '../unit/tpm/swtpm.ts';
+
+const reason = whyNoGuests() ?? whyNoTpm();
+if (reason !== null) console.warn(`measured boot tests are skipped: ${reason}`);
+
+const KEYS = fileURLToPath(new URL('../../build/test-secure-boot-keys', import.meta.url));
+const QUALIFYING_DATA = '42'.repeat(32);
+const FIXTURES = fileURLToPath(new URL('.', import.meta.url));
+
+describe.skipIf(reason !== null)('a measured boot', () => {
+  let scratch: string;
+  let image: ImageFiles;
+
+  beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), 'cocos-m-'));
+    image = buildTestImage('test/guest/report-agent.ts', 'eos-report-test', ['--secure-boot', KEYS]);
+  }, 120_000);
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  /** The image in a folder of its own, with a file changed. */
+  function altered(name: string, change: (bytes: Buffer) => Buffer): ImageFiles {
+    const folder = mkdtempSync(join(scratch, 'i-'));
+    cpSync(dirname(image.kernel), folder, { recursive: true });
+    writeFileSync(join(folder, name), change(readFileSync(join(folder, name))));
+    const at = (file: string): string => join(folder, file);
+    const files = { firmware: at('bios.bin'), kernel: at('vmlinuz'), initrd: at('initrd.img') };
+    return { ...image, ...files, rootImage: at('root.img') };
+  }
+
+  it('under UEFI with Secure Boot quotes every PCR that was predicted', async () => {
+    const report = await bootForReport({ ...image, uefi: uefiFiles(image) }, scratch);
+    const values = readFileSync(join(dirname(image.kernel), 'reference-values-uefi.json'), 'utf8');
+    const predicted = parseReferenceValues(JSON.parse(values)).vtpm?.pcrs ?? {};
+    const { pcrs, attest, signature, publicArea } = report.quote();
+    expect(Object.keys(predicted)).toEqual(['2', '3', '4', '5', '6', '7', '9', '11']);
+    const quoted = Object.fromEntries(Object.keys(predicted).map((pcr) => [pcr, [pcrs[pcr]]]));
+    expect(quoted).toEqual(predicted);
+
+    // PCR 15 holds the agent's program alone, since there was no manifest.
+    const agent = createHash('sha256').update(readFileSync(join(dirname(image.kernel), 'agent.js')));
+    const extended = createHash('sha256').update(Buffer.alloc(32)).update(agent.digest()).digest('hex');
+    expect(pcrs['15']).toBe(extended);
+
+    // The point of a P-256 key is at the end of its public area: two sized numbers of 32 bytes.
+    const area = Buffer.from(publicArea, 'hex');
+    const [x, y] = [area.subarray(-66, -34), area.subarray(-32)].map((part) => part.toString('base64url'));
+    const jwk = { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' };
+    const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' });
+    writeFileSync(join(scratch, 'ak.pem'), pem);
+    writeFileSync(join(scratch, 'quote'), Buffer.from(attest, 'hex'));
+    writeFileSync(join(scratch, 'signature'), Buffer.from(signature, 'hex'));
+    const files = ['-u', 'ak.pem', '-m', 'quote', '-s', 'signature', '-g', 'sha256', '-q', QUALIFYING_DATA];
+    const check = spawnSync('tpm2_checkquote', files, { cwd: scratch, encoding: 'utf8' });
+    expect(check.status, check.stderr).toBe(0);
+  }, 120_000);
+
+  it('does not start an unsigned kernel image, nor one that was changed after it was signed', async () => {
+    const sign = join(scratch, 'unsigned.efi');
+    copyFileSync(uefiFiles(image).kernel, sign);
+    const removed = spawnSync('sbattach', ['--remove', sign], { encoding: 'utf8' });
+    expect(removed.status, removed.stderr).toBe(0);
+    const changed = join(scratch, 'changed.efi');
+    const bytes = readFileSync(uefiFiles(image).kernel);
+    const line = bytes.indexOf('console=ttyS0 quiet');
+    bytes.write('console=ttyS0 debug', line);
+    writeFileSync(changed, bytes);
+    for (const kernel of [sign, changed]) {
+      const report = await bootForReport({ ...image, uefi: { ...uefiFiles(image), kernel } }, scratch, {
+        limitMs: 25_000,
+      });
+      expect(report.console).not.toContain('COCOS-BOOT');
+      expect(report.console).toContain('Secure boot image verification failed');
+    }
+  }, 120_000);
+
+  it('shows in PCR 7 that the variables of the firmware were changed', async () => {
+    const uefi = uefiFiles(altered('ovmf-vars.fd', switchOff));
+    const report = await bootForReport({ ...image, uefi }, scratch);
+    const values = readFileSync(join(dirname(image.kernel), 'reference-values-uefi.json'), 'utf8');
+    const predicted = parseReferenceValues(JSON.parse(values)).vtpm?.pcrs ?? {};
+    expect(report.quote().pcrs['11']).toBe(predicted['11']?.[0]);
+    expect(report.quote().pcrs['7']).not.toBe(predicted['7']?.[0]);
+  }, 120_000);
+
+  it('ends in a panic when a block that is read late was changed', async () => {
+    // In a library of Python, which nothing reads at boot; its first texts stand in the image as they are.
+    const files = altered('root.img', (bytes) => {
+      const at = bytes.indexOf('SQLITE_');
+      expect(at).toBeGreaterThan(0);
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      return bytes;
+    });
+    const report = await bootForReport(files, scratch);
+    expect(report.said('end')).toBe(true);
+    expect(report.said('read')).toBeUndefined();
+    expect(report.console).toMatch(/Kernel panic - not syncing[^\n]*dm-verity/);
+  }, 120_000);
+
+  it('runs what the golden list names, and nothing else', async () => {
+    const report = await bootForReport(image, scratch, { scratchMiB: 32 });
+    const names = ['processes', 'mounts', 'modules', 'sockets', 'unix', 'interfaces', 'capabilities'];
+    const more = ['writable', 'settings', 'lockdown', 'swaps'];
+    const seen = Object.fromEntries([...names, ...more].map((name) => [name, report.said(name)]));
+    // Sizes of memory file systems follow the size of the guest.
+    const text = `${JSON.stringify(seen, null, 1)}\n`.replace(/(size|nr_inodes)=\d+k?/g, '$1=N');
+    await expect(text).toMatchFileSnapshot(join(FIXTURES, 'golden-guest.txt'));
+
+    // The scratch disk holds neither the canary that the guest wrote nor a file system that the host could read.
+    expect(report.said('scratch')).toBe('written');
+    const disk = readFileSync(join(report.folder, 'scratch.img'));
+    expect(disk.includes('COCOS-SCRATCH-CANARY')).toBe(false);
+    expect(disk.readUInt16LE(1024 + 56)).not.toBe(0xef53);
+    expect(new Set(disk.subarray(0, 4096)).size).toBeGreaterThan(200);
+  }, 120_000);
+});
+
+/** Clears the state of the record that switches Secure Boot on: the firmware then takes it as deleted. */
+function switchOff(bytes: Buffer): Buffer {
+  const name = Buffer.from('SecureBootEnable\0', 'utf16le');
+  const header = bytes.indexOf(name) - 60;
+  bytes[header + 2] = 0x3c;
+  const data = header + 60 + name.length;
+  bytes[data] = 0;
+  bytes[header + 2] = 0x3f;
+  return bytes;
+}

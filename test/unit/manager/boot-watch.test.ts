@@ -1,0 +1,74 @@
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
+import { watchBoot } from '../../../src/manager/boot-watch.ts';
+
+describe('watchBoot', () => {
+  let folder: string;
+  let file: string;
+  let events: EnclaveEvent[];
+  const send = (event: EnclaveEvent) => void events.push(event);
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cocos-boot-'));
+    file = join(folder, 'console.log');
+    events = [];
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('tells steps as they come, also when a line is written in two parts', async () => {
+    writeFileSync(file, 'COCOS-BOOT start\r\nsomething else\nCOCOS-BOOT mod');
+    const watch = watchBoot(file, send);
+    await vi.waitFor(() => expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]));
+    appendFileSync(file, 'ules\n');
+    await vi.waitFor(() => expect(events).toHaveLength(2));
+    expect(events[1]).toEqual({ type: 'boot.progressed', step: 'modules' });
+    expect(await watch.end()).toBe(false);
+  });
+
+  it.each([
+    [
+      'COCOS-INIT-FAILED: root-verity: dm-verity',
+      { type: 'boot.failed', step: 'root-verity', reason: 'dm-verity' },
+    ],
+    [
+      '[    1.2] Kernel panic - not syncing: dm-verity device corrupted',
+      { type: 'vm.panicked', line: 'Kernel panic - not syncing: dm-verity device corrupted' },
+    ],
+    [
+      "OVMF: Secure boot image verification failed.  Consider using the '-shim'",
+      {
+        type: 'boot.failed',
+        step: 'firmware',
+        reason: 'the kernel image was refused: Secure boot image verification failed',
+      },
+    ],
+    [
+      'BdsDxe: failed to load Boot0003 "x" from Pci(0x1): Access Denied',
+      { type: 'boot.failed', step: 'firmware', reason: 'the kernel image was refused: Access Denied' },
+    ],
+  ] as const)('tells once of "%s"', async (line, event) => {
+    writeFileSync(file, `${line}\n${line}\n`);
+    expect(await watchBoot(file, send).end()).toBe(true);
+    expect(events).toEqual([event]);
+  });
+
+  it('takes the last line although nothing ends it', async () => {
+    writeFileSync(file, 'COCOS-INIT-FAILED: modules: module x.ko');
+    expect(await watchBoot(file, send).end()).toBe(true);
+  });
+
+  it('is not moved by a guest that writes without end', async () => {
+    writeFileSync(file, `COCOS-BOOT ${'a'.repeat(100_000)}\n${'COCOS-BOOT again\n'.repeat(1_000)}`);
+    expect(await watchBoot(file, send).end()).toBe(false);
+    expect(events).toHaveLength(64);
+  });
+
+  it('waits for a console that is not there yet', async () => {
+    const watch = watchBoot(file, send);
+    writeFileSync(file, 'COCOS-BOOT start\n');
+    await watch.end();
+    expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]);
+  });
+});
