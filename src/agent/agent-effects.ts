@@ -1,7 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type EventObject, fromCallback } from 'xstate';
-import { encodeClaims } from '../attestation/claims.ts';
 import { sha256Text } from '../crypto/digest.ts';
 import { signReceipt } from '../crypto/receipt.ts';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
@@ -11,7 +10,6 @@ import { computationMachine, type RunInput } from '../machines/computation.machi
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
 import type { Agent } from './agent.ts';
 import { collectEvidence } from './evidence.ts';
-import { claimsOf } from './identity.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 
 /** The effects of the agent's machine and of its children. */
@@ -43,7 +41,7 @@ function collectEffect(agent: Agent) {
       const address = `attestation/${sessionId}`;
       const { manifestDigest } = agent.computation.context;
       const bytes = Buffer.from(nonce, 'hex');
-      const evidence = await collectEvidence(agent.identity, agent.reportProvider, manifestDigest, bytes);
+      const evidence = await collectEvidence(agent, manifestDigest, bytes);
       agent.collected.set(address, evidence);
       agent.send(address, { type: 'evidence.collected', evidenceDigest: evidence.digest, atMs: now() });
     },
@@ -124,7 +122,7 @@ function sealEffect(agent: Agent) {
       const resultsDir = path.join(agent.workDir, 'results');
       const { digest, size } = await agent.results.seal(resultsDir, manifest.id, manifestDigest);
       await rm(resultsDir, { recursive: true, force: true });
-      const claims = encodeClaims(claimsOf(agent.identity, agent.reportProvider.platform, manifestDigest));
+      const claims = agent.claims(manifestDigest);
       agent.signedReceipt = signReceipt(
         {
           version: 1,

@@ -25,12 +25,12 @@ export function agentLink(agent: Agent, transport: Transport): Link {
     open: () => transport.connect(PORTS.link),
     now,
     snapshot: () => agent.snapshotRecords(),
-    onCommand: async (name, input) => runCommand(agent, name, input),
+    onCommand: (name, input) => runCommand(agent, name, input),
     onState: (state) => agent.request({ type: state === 'live' ? 'link.live' : 'link.lost' }),
   });
 }
 
-function runCommand(agent: Agent, name: string, input: unknown): unknown {
+async function runCommand(agent: Agent, name: string, input: unknown): Promise<unknown> {
   const parsed = Command.safeParse({ name, input });
   if (!parsed.success) throw new CocosError('INPUT_INVALID', `The command ${name} is unknown or malformed.`);
   const command = parsed.data;
@@ -42,6 +42,7 @@ function runCommand(agent: Agent, name: string, input: unknown): unknown {
       const digest = canonicalDigest(manifest);
       // A manager that comes back delivers again; the same manifest is no news.
       if (agent.computation.context.manifestDigest === digest) return { digest };
+      await agent.measureManifest(manifest, digest);
       agent.sendLegal('computation', { type: 'manifest.accepted', manifest, digest, atMs: now() });
       return { digest };
     }

@@ -1,6 +1,8 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Actor, type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from 'xstate';
+import { encodeClaims } from '../attestation/claims.ts';
+import { canonicalJson, digestFromText } from '../crypto/digest.ts';
 import type { SignedReceipt } from '../crypto/receipt.ts';
 import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
@@ -12,6 +14,7 @@ import type { AttestationEvent, attestationMachine } from '../machines/attestati
 import type { ComputationEvent } from '../machines/computation.events.ts';
 import type { computationMachine } from '../machines/computation.machine.ts';
 import { refusalOf } from '../machines/legal.ts';
+import type { Manifest } from '../machines/manifest.ts';
 import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
@@ -19,14 +22,22 @@ import { agentEffects } from './agent-effects.ts';
 import { agentLink } from './agent-link.ts';
 import type { AgentConfig } from './config.ts';
 import { Desk } from './desk.ts';
+import { type GuestChain, openGuestChain } from './dice/guest-chain.ts';
 import type { CollectedEvidence } from './evidence.ts';
-import { type AgentIdentity, createIdentity } from './identity.ts';
+import { type AgentIdentity, claimsOf, createIdentity } from './identity.ts';
 import { LogBuffer } from './log-buffer.ts';
 import { openParticipantServer } from './participant-server.ts';
 import { findReportProvider, type ReportProvider } from './report-provider.ts';
 import { ResultStore } from './result-store.ts';
 import type { Session } from './sessions.ts';
+import type { Vtpm } from './tpm/vtpm.ts';
 import { InputStore, type Upload } from './transfers.ts';
+
+/** When what the first participant needs is made ready, if none has come before. */
+const AFTER_READY_MS = 1_000;
+
+/** This program in the guest. */
+export const GUEST_PROGRAM = '/usr/lib/cocos/agent.js';
 
 export type ChildEvent = ComputationEvent | AttestationEvent | TransferEvent;
 
@@ -37,16 +48,26 @@ export class Agent {
   readonly results: ResultStore;
   readonly logs = new LogBuffer();
   readonly workDir: string;
+  /** Null where there is no TPM: in process mode, and where the host gives none. */
+  readonly vtpm: Vtpm | null;
   readonly collected = new Map<string, CollectedEvidence>();
+  /** Addresses, by input. */
+  private readonly latestTransfer = new Map<string, string>();
   signedReceipt: SignedReceipt | null = null;
   private readonly transport: Transport;
   private readonly authority: Authority;
   private readonly link: Link;
   private readonly root: Actor<typeof agentMachine>;
   private provider: ReportProvider | null = null;
+  private chain: GuestChain | null = null;
+  private chainOpened: Promise<void> | null = null;
+  private readonly mode: AgentConfig['mode'];
   private closers: Listener[] = [];
+  private isManifestMeasured = false;
 
-  constructor(config: AgentConfig, transport: Transport, end: () => void) {
+  constructor(config: AgentConfig, transport: Transport, vtpm: Vtpm | null, end: () => void) {
+    this.vtpm = vtpm;
+    this.mode = config.mode;
     this.workDir = config.workDir;
     this.transport = transport;
     this.inputs = new InputStore(config.workDir);
@@ -162,9 +183,14 @@ export class Agent {
         { cause },
       );
     }
+    const address = `transfer/${upload.id}`;
+    // An input that is expected again has an earlier transfer that is over: kept, they would add up without end.
+    const earlier = this.latestTransfer.get(input);
+    if (earlier !== undefined) this.retire(earlier);
+    this.latestTransfer.set(input, address);
     this.root.send({
       type: 'transfer.requested',
-      address: `transfer/${upload.id}`,
+      address,
       input: { transferId: upload.id, input, participant: session.participant, size, digest, atMs: now() },
     });
     return upload;
@@ -226,8 +252,52 @@ export class Agent {
 
   /** Opens the participants' service. */
   async listen(): Promise<void> {
-    this.closers.push(await openParticipantServer(new Desk(this), this.transport, PORTS.participants));
+    const server = await openParticipantServer(new Desk(this), this.transport, PORTS.participants);
+    this.closers.push(server);
     this.root.send({ type: 'agent.listening' });
+    setTimeout(() => {
+      this.openChain()
+        .then(server.load)
+        .then(
+          () => this.identity.kems,
+          (thrown: unknown) =>
+            this.root.send({ type: 'agent.broken', cause: CocosError.from(thrown).toJSON() }),
+        );
+    }, AFTER_READY_MS).unref();
+  }
+
+  /** Measures the manifest that is about to be accepted: nothing of it is used before. */
+  async measureManifest(manifest: Manifest, digest: string): Promise<void> {
+    if (!this.computation.matches('awaitingManifest') || this.isManifestMeasured) return;
+    this.isManifestMeasured = true;
+    await this.openChain();
+    await this.vtpm?.measure('cocosai:manifest', Buffer.from(canonicalJson(manifest), 'utf8'));
+    this.chain?.enterComputation(digestFromText(digest));
+  }
+
+  get dice(): GuestChain | null {
+    return this.chain;
+  }
+
+  /** Takes the platform's secret into a chain of layers, once; in process mode there is none. */
+  openChain(): Promise<void> {
+    this.chainOpened ??= this.makeChain();
+    return this.chainOpened;
+  }
+
+  private async makeChain(): Promise<void> {
+    if (this.mode !== 'guest') return;
+    this.chain = await openGuestChain(await this.reportProvider.secret(), GUEST_PROGRAM);
+  }
+
+  /** The claims as they are hashed. */
+  claims(manifestDigest: string | null): Uint8Array {
+    const tpmAk = this.vtpm?.publicArea;
+    const others = {
+      ...(tpmAk === undefined ? {} : { tpmAk }),
+      ...(this.chain === null ? {} : { diceLeaf: this.chain.leafDigest, diceRoot: this.chain.rootDigest }),
+    };
+    return encodeClaims(claimsOf(this.identity, this.reportProvider.platform, manifestDigest, others));
   }
 
   startLink(): () => void {

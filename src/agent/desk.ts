@@ -28,6 +28,9 @@ const USE_NOTE_MS = 60_000;
 /** Where participants are served: it knows sessions and tickets; the machines decide what is allowed. */
 export class Desk {
   private readonly agent: Agent;
+  /** Addresses of all attestations, also of those whose evidence is still being collected. */
+  private readonly attestations = new Set<string>();
+  /** Address of the attestation by the digest of its evidence. */
   private readonly evidenceOf = new Map<string, string>();
   private readonly sessions = new Map<string, Session & { usedMs: number }>();
   private readonly tickets = new Map<string, string>();
@@ -48,9 +51,15 @@ export class Desk {
       address,
       input: { sessionId, nonce: Buffer.from(nonce).toString('hex'), atMs: now() },
     });
-    const { evidence, digest } = await this.agent.collect(address);
-    this.evidenceOf.set(digest, address);
-    return evidence;
+    this.attestations.add(address);
+    try {
+      const { evidence, digest } = await this.agent.collect(address);
+      this.evidenceOf.set(digest, address);
+      return evidence;
+    } catch (thrown) {
+      this.retire(address);
+      throw thrown;
+    }
   }
 
   /** Opens a session on evidence that was given and not used yet; the answer proves the agent's key. */
@@ -168,23 +177,24 @@ export class Desk {
 
   /** Makes room by forgetting attestations that are over; a flood of challenges meets the limit. */
   private retireEnded(): void {
-    if (this.evidenceOf.size < ATTESTATION_LIMIT) return;
-    for (const [digest, address] of this.evidenceOf) {
-      const attestation = this.agent.attestation(address);
-      if (
-        attestation === null ||
-        ['closed', 'expired', 'failed'].some((state) => attestation.value === state)
-      ) {
-        this.evidenceOf.delete(digest);
-        for (const [id, session] of this.sessions) if (session.attestation === address) this.forget(id);
-        this.agent.retire(address);
-      }
+    if (this.attestations.size < ATTESTATION_LIMIT) return;
+    for (const address of this.attestations) {
+      const state = this.agent.attestation(address)?.value;
+      if (state === undefined || state === 'closed' || state === 'expired' || state === 'failed')
+        this.retire(address);
     }
-    if (this.evidenceOf.size >= ATTESTATION_LIMIT) {
+    if (this.attestations.size >= ATTESTATION_LIMIT) {
       throw new CocosError(
         'LIMIT_EXCEEDED',
         `The agent keeps at most ${ATTESTATION_LIMIT} attestations at once.`,
       );
     }
+  }
+
+  private retire(address: string): void {
+    this.attestations.delete(address);
+    for (const [digest, of] of this.evidenceOf) if (of === address) this.evidenceOf.delete(digest);
+    for (const [id, session] of this.sessions) if (session.attestation === address) this.forget(id);
+    this.agent.retire(address);
   }
 }

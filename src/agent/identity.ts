@@ -10,24 +10,35 @@ import { VERSION } from '../version.ts';
 export interface AgentIdentity {
   readonly bootId: Uint8Array;
   readonly signing: SigningKeyPair;
+  /** Made at first use, which must come after the random generators are ready: that is, never before `openGuestTpm`. */
   readonly kems: { readonly 'x-wing': KemKeyPair; readonly x25519: KemKeyPair };
 }
 
 const BOOT_ID_BYTES = 16;
 
 export function createIdentity(): AgentIdentity {
+  // Making them takes an emulated guest half a second, and the first challenge is what needs them.
+  let kems: AgentIdentity['kems'] | null = null;
   return {
     bootId: randomBytes(BOOT_ID_BYTES),
     signing: generateSigningKeyPair(),
-    kems: { 'x-wing': generateKemKeyPair('x-wing'), x25519: generateKemKeyPair('x25519') },
+    get kems() {
+      kems ??= { 'x-wing': generateKemKeyPair('x-wing'), x25519: generateKemKeyPair('x25519') };
+      return kems;
+    },
   };
 }
 
-/** What the evidence binds. The manifest digest is null until a manifest was accepted. */
+/**
+ * What the evidence binds. The manifest digest is null until a manifest was accepted.
+ *
+ * @param others what further proofs state, where the guest has them
+ */
 export function claimsOf(
   identity: AgentIdentity,
   platform: Claims['platform'],
   manifestDigest: string | null,
+  others: Pick<Claims, 'tpmAk' | 'diceLeaf' | 'diceRoot'>,
 ): Claims {
   return {
     version: 1,
@@ -40,5 +51,6 @@ export function claimsOf(
     ],
     manifestDigest: manifestDigest === null ? null : digestFromText(manifestDigest),
     eosVersion: VERSION,
+    ...others,
   };
 }

@@ -2,13 +2,22 @@
 import { callbackAgent } from '../link/callback.ts';
 import { unixTransport } from '../link/unix.ts';
 import { CID_HOST, vsockTransport } from '../link/vsock.ts';
-import { Agent } from './agent.ts';
+import { Agent, GUEST_PROGRAM } from './agent.ts';
 import { readAgentConfig } from './config.ts';
+import { openGuestTpm } from './tpm/guest-tpm.ts';
 
 /** `cocos-agent`: the one service of the guest; started by its init, or by the manager in process mode. */
-const config = readAgentConfig(process.env);
-const transport =
-  config.mode === 'guest' ? await callbackAgent(vsockTransport(CID_HOST)) : unixTransport(config.socketDir);
-const agent = new Agent(config, transport, () => process.exit(0));
-process.once('SIGTERM', () => agent.request({ type: 'agent.shutDown' }));
-agent.start();
+async function main(): Promise<void> {
+  const config = readAgentConfig(process.env);
+  const transport =
+    config.mode === 'guest' ? await callbackAgent(vsockTransport(CID_HOST)) : unixTransport(config.socketDir);
+  const vtpm = config.mode === 'guest' ? await openGuestTpm(GUEST_PROGRAM) : null;
+  const agent = new Agent(config, transport, vtpm, () => process.exit(0));
+  process.once('SIGTERM', () => agent.request({ type: 'agent.shutDown' }));
+  agent.start();
+}
+
+main().catch((thrown: unknown) => {
+  console.error(thrown);
+  process.exitCode = 1;
+});

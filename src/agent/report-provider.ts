@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Claims } from '../attestation/claims.ts';
 import { parseCertificateTable } from '../attestation/snp/certificate-table.ts';
 import { CocosError } from '../errors.ts';
-import { requestReport } from '../link/report-protocol.ts';
+import { requestDerivedKey, requestReport } from '../link/report-protocol.ts';
 import { PORTS, type Transport } from '../link/transport.ts';
 
 export interface Report {
@@ -20,8 +20,11 @@ export interface ReportProvider {
   readonly platform: Claims['platform'];
   /** @throws CocosError EVIDENCE_UNAVAILABLE */
   report(reportData: Uint8Array): Promise<Report>;
+  /** 32 bytes for the first DICE layer; the caller clears them. @throws CocosError EVIDENCE_UNAVAILABLE */
+  secret(): Promise<Uint8Array>;
 }
 
+const SECRET_BYTES = 32;
 const TSM_REPORTS = '/sys/kernel/config/tsm/report';
 
 /** The hardware's provider where the kernel offers one, else the emulated one. */
@@ -32,6 +35,7 @@ export async function findReportProvider(transport: Transport): Promise<ReportPr
 function emulatedProvider(transport: Transport): ReportProvider {
   return {
     platform: 'emulated',
+    secret: async () => requestDerivedKey(await transport.connect(PORTS.report)),
     report: async (reportData) => {
       const answer = await requestReport(await transport.connect(PORTS.report), reportData);
       if (answer.report === null) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host gave no report.');
@@ -44,6 +48,9 @@ function emulatedProvider(transport: Transport): ReportProvider {
 function snpProvider(transport: Transport): ReportProvider {
   return {
     platform: 'snp',
+    // The kernel offers derived keys by an ioctl alone, which this runtime cannot make. A random secret is as
+    // good for the chain of one boot: the report binds the leaf.
+    secret: async () => new Uint8Array(randomBytes(SECRET_BYTES)),
     report: async (reportData) => {
       const { report, certificates } = await readTsmReport(reportData);
       const { launchLog } = await requestReport(await transport.connect(PORTS.report), null);

@@ -23,7 +23,7 @@ const STOPPABLE = new Set(['receiving', 'ready', 'running', 'sealingResults', 'r
 /** Types of the events that a client may send to this actor in its present state. */
 export function legalEvents(directory: Directory, view: ActorView): string[] {
   if (view.machine === 'enclave') {
-    const accepted: readonly string[] = eventDescriptors(directory.snapshot(view.address));
+    const accepted: readonly string[] = eventDescriptors(directory.actor(view.address).getSnapshot());
     return ENCLAVE_PUBLIC_EVENTS.filter((type) => accepted.includes(type));
   }
   if (view.machine === 'computation') {

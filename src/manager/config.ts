@@ -21,6 +21,12 @@ export interface ManagerConfig {
   readonly agentProgram: string;
   /** `unix` puts each relay on a unix socket, `tcp` on a free port of this host's loopback address. */
   readonly relay: 'unix' | 'tcp';
+  /** How virtual machines start: kernel and initrd given by the host, or a unified kernel image under UEFI. */
+  readonly boot: 'direct' | 'uefi';
+  /** Size of the encrypted scratch disk of a virtual machine; 0 keeps inputs and results in its memory. */
+  readonly diskMiB: number;
+  /** Whether virtual machines get a software TPM. */
+  readonly vtpm: 'swtpm' | 'off';
   readonly accelerator: 'auto' | 'kvm' | 'tcg';
   /** Whether guests go on when the manager stops, to be taken over by the next one. */
   readonly onStop: 'keep' | 'stop';
@@ -42,6 +48,9 @@ const Environment = z.object({
   COCOSAI_EOS_DIR: z.string().optional(),
   COCOSAI_AGENT: z.string().optional(),
   COCOSAI_RELAY: z.enum(['unix', 'tcp']).default('unix'),
+  COCOSAI_BOOT: z.enum(['direct', 'uefi']).default('direct'),
+  COCOSAI_DISK_MIB: z.coerce.number().int().min(0).max(1_048_576).default(0),
+  COCOSAI_VTPM: z.enum(['swtpm', 'off']).default('swtpm'),
   COCOSAI_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   COCOSAI_ON_STOP: z.enum(['keep', 'stop']).default('keep'),
   COCOSAI_ON_STRAY: z.enum(['end', 'report']).default('end'),
@@ -75,6 +84,9 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
     relay: env.COCOSAI_RELAY,
+    boot: env.COCOSAI_BOOT,
+    diskMiB: env.COCOSAI_DISK_MIB,
+    vtpm: env.COCOSAI_VTPM,
     accelerator: env.COCOSAI_ACCEL,
     onStop: env.COCOSAI_ON_STOP,
     onStray: env.COCOSAI_ON_STRAY,

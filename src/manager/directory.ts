@@ -1,5 +1,6 @@
 import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { CocosError } from '../errors.ts';
+import type { MachineState } from '../link/compiled-machine.ts';
 import { MirrorSet } from '../link/mirror.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
@@ -28,11 +29,7 @@ export type DirectoryItem =
   | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
 /** Stores what an actor has come to; `actor` is null for a mirror. Resolves when it is on the disk. */
-export type Persist = (
-  address: string,
-  snapshot: AnyMachineSnapshot,
-  actor: AnyActor | null,
-) => Promise<void>;
+export type Persist = (address: string, state: MachineState, actor: AnyActor | null) => Promise<void>;
 
 type Watcher = (item: DirectoryItem) => void;
 
@@ -46,7 +43,7 @@ export class Directory {
   /** As they are now. */
   private readonly live = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
   /** As they were stored last: what is told, so that nobody sees a state that a restart would take back. */
-  private readonly told = new Map<string, AnyMachineSnapshot>();
+  private readonly told = new Map<string, MachineState>();
   private readonly mirrors = new Map<string, MirrorSet>();
   private readonly watchers = new Set<Watcher>();
   private sequence: number;
@@ -85,16 +82,15 @@ export class Directory {
     const known = this.mirrors.get(enclave);
     if (known !== undefined) return known;
     const mirrors = new MirrorSet(({ address, event, before, after }) => {
-      const full = `${enclave}/${address}`;
-      const stored = this.persist(full, after, null);
+      const stored = this.persist(address, after, null);
       this.next(
         () => stored,
         () => {
-          this.told.set(full, after);
-          this.report(full, event, before, after);
+          this.told.set(address, after);
+          this.report(address, event, before, after);
         },
       );
-    });
+    }, `${enclave}/`);
     this.mirrors.set(enclave, mirrors);
     return mirrors;
   }
@@ -124,7 +120,7 @@ export class Directory {
   }
 
   /** @throws CocosError ACTOR_NOT_FOUND */
-  snapshot(address: string): AnyMachineSnapshot {
+  snapshot(address: string): MachineState {
     const snapshot = this.find(address);
     if (snapshot === null) throw new CocosError('ACTOR_NOT_FOUND', `There is no actor ${address}.`);
     return snapshot;
@@ -182,7 +178,7 @@ export class Directory {
     return () => this.watchers.delete(filtered);
   }
 
-  private find(address: string): AnyMachineSnapshot | null {
+  private find(address: string): MachineState | null {
     return this.told.get(address) ?? null;
   }
 
@@ -196,12 +192,7 @@ export class Directory {
     this.tail = this.tail.then(wait).then(then, then);
   }
 
-  private report(
-    address: string,
-    event: string,
-    before: AnyMachineSnapshot | null,
-    after: AnyMachineSnapshot,
-  ): void {
+  private report(address: string, event: string, before: MachineState | null, after: MachineState): void {
     const to = viewOf(address, after);
     this.tell((sequence) => ({
       kind: 'transition',
@@ -238,8 +229,18 @@ function matches(address: string, prefix: string): boolean {
   );
 }
 
-function viewOf(address: string, snapshot: AnyMachineSnapshot): ActorView {
-  // The manifest is long and its digest says the same.
-  const { manifest: _, ...context } = snapshot.context as Record<string, unknown>;
-  return { address, machine: snapshot.machine.id, state: stateName(snapshot.value), context };
+function viewOf(address: string, state: MachineState): ActorView {
+  return {
+    address,
+    machine: state.machine.id,
+    state: stateName(state.value),
+    context: publicContext(state.context),
+  };
+}
+
+/** The manifest is long and its digest says the same. */
+function publicContext(context: MachineState['context']): MachineState['context'] {
+  if (!('manifest' in context)) return context;
+  const { manifest: _, ...others } = context;
+  return others;
 }

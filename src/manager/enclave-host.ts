@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, statfs } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { SecurityProcessor } from '../attestation/emulated/processor.ts';
@@ -11,6 +11,7 @@ import { type Listener, PORTS } from '../link/transport.ts';
 import { Waiting } from '../link/waiting.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
+import { watchBoot } from './boot-watch.ts';
 import type { ManagerConfig } from './config.ts';
 import type { EnclaveRecords } from './enclave-records.ts';
 import type { Guest } from './guest.ts';
@@ -20,12 +21,14 @@ import { openRelay, type Relay, relayPlace } from './relay.ts';
 import { reportServer } from './report-server.ts';
 import { Signal } from './signal.ts';
 import { attachGuest, endStrayGuest, startGuest } from './start-guest.ts';
+import { findQemu } from './vm/find-program.ts';
+import { SCRATCH } from './vm/vm-guest.ts';
+import type { VtpmStock } from './vtpm-stock.ts';
 
 /** How long the agent has to take a command. */
 const COMMAND_TIMEOUT_MS = 15_000;
 const SHUT_DOWN_COMMAND_MS = 3_000;
 const POWER_OFF_MS = 8_000;
-const PANIC = /Kernel panic - not syncing[^\n]*/;
 
 interface EnclaveHostOptions {
   readonly id: string;
@@ -35,6 +38,7 @@ interface EnclaveHostOptions {
   /** Told of every journal record after it was applied, since one may have ended its mirror. */
   readonly noteRetired: (record: unknown) => void;
   readonly forgetMirrors: () => void;
+  readonly vtpms: VtpmStock;
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
@@ -69,10 +73,12 @@ export class EnclaveHost {
 
   async prepare(enclave: EnclaveContext): Promise<void> {
     const { config } = this.options;
+    if (enclave.mode === 'vm') findQemu();
     await this.checkDisk();
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
-    this.plan = await planLaunch(config, enclave);
+    const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
+    this.plan = plan;
     await writeLaunch(this.launchFile, this.plan);
     this.relay = await this.openRelay(null);
     this.options.send({
@@ -101,10 +107,9 @@ export class EnclaveHost {
       measurement: Buffer.from(this.plan.measurement).toString('hex'),
       atMs: now(),
     });
+    const boot = enclave.mode === 'vm' ? watchBoot(this.logFile, this.options.send) : null;
     const exit = await guest.exited;
-    const panic = PANIC.exec(await readFile(this.logFile, 'utf8').catch(() => ''));
-    if (panic !== null) this.options.send({ type: 'vm.panicked', line: panic[0].slice(0, 500) });
-    else this.options.send({ type: 'vm.exited', ...exit });
+    if ((await boot?.end()) !== true) this.options.send({ type: 'vm.exited', ...exit });
   }
 
   /** Null when the guest was started before and has ended while nobody looked. */
@@ -116,6 +121,7 @@ export class EnclaveHost {
       enclave,
       plan,
       socketDir: this.socketDir,
+      vtpmFolder: this.hasVtpm(enclave) ? this.vtpmFolder : null,
       logFile: this.logFile,
       notice: (message) => this.options.log(message),
     });
@@ -219,6 +225,8 @@ export class EnclaveHost {
     await Promise.all(this.listeners.map((listener) => listener.close()));
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });
+    await rm(this.vtpmFolder, { recursive: true, force: true });
+    await rm(path.join(this.directory, SCRATCH), { force: true });
     this.options.send({ type: 'enclave.cleaned' });
   }
 
@@ -234,6 +242,19 @@ export class EnclaveHost {
 
   private get launchFile(): string {
     return path.join(this.directory, 'launch.json');
+  }
+
+  private get vtpmFolder(): string {
+    return path.join(this.directory, 'vtpm');
+  }
+
+  private hasVtpm(enclave: EnclaveContext): boolean {
+    return enclave.mode === 'vm' && this.options.config.vtpm === 'swtpm';
+  }
+
+  private async makeVtpm(enclave: EnclaveContext): Promise<void> {
+    if (!this.hasVtpm(enclave)) return;
+    await this.options.vtpms.take(this.vtpmFolder, path.join(this.directory, 'vtpm.log'));
   }
 
   private async connectAgent(): Promise<Duplex> {

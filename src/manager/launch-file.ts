@@ -15,6 +15,7 @@ const LaunchFile = z.strictObject({
       initrd: z.string(),
       rootImage: z.string(),
       commandLine: z.string(),
+      uefi: z.strictObject({ firmware: z.string(), variables: z.string(), kernel: z.string() }).optional(),
     })
     .nullable(),
 });

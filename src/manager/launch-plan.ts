@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { LaunchLog } from '../attestation/launch-log.ts';
 import { measureLaunch } from '../attestation/measure/launch.ts';
+import { peSection } from '../attestation/measure/pe.ts';
 import { firmwareState } from '../attestation/measure/snp.ts';
 import { attestationCrypto } from '../crypto/attestation-crypto.ts';
 import { CocosError } from '../errors.ts';
@@ -20,6 +21,17 @@ export interface ImageFiles {
   readonly initrd: string;
   readonly rootImage: string;
   readonly commandLine: string;
+  /** What takes the place of firmware, kernel, initrd and command line in a UEFI boot; left out for a direct one. */
+  readonly uefi?: UefiFiles | undefined;
+}
+
+export interface UefiFiles {
+  /** Code of the firmware. */
+  readonly firmware: string;
+  /** Variable store that each guest gets a copy of. */
+  readonly variables: string;
+  /** Unified kernel image. */
+  readonly kernel: string;
 }
 
 /** What will be started and its measurement, computed from the very files that are given to QEMU. */
@@ -32,10 +44,15 @@ export interface LaunchPlan {
 
 /** @throws CocosError HOST_IMAGE_MISSING when a file of the image or the agent program is not there. */
 export async function planLaunch(config: ManagerConfig, enclave: EnclaveContext): Promise<LaunchPlan> {
-  return enclave.mode === 'vm' ? planVm(enclave.imageDir ?? config.eosDir, enclave) : planProcess(config);
+  if (enclave.mode === 'process') return planProcess(config);
+  return planVm(enclave.imageDir ?? config.eosDir, enclave, config.boot);
 }
 
-async function planVm(imageDir: string, enclave: EnclaveContext): Promise<LaunchPlan> {
+async function planVm(
+  imageDir: string,
+  enclave: EnclaveContext,
+  boot: ManagerConfig['boot'],
+): Promise<LaunchPlan> {
   const fileOf = (name: string) => path.join(imageDir, name);
   const commandLine = (await readImage(fileOf('cmdline'))).toString('utf8').trim();
   const image: ImageFiles = {
@@ -44,7 +61,17 @@ async function planVm(imageDir: string, enclave: EnclaveContext): Promise<Launch
     initrd: fileOf('initrd.img'),
     rootImage: fileOf('root.img'),
     commandLine,
+    ...(boot === 'uefi'
+      ? {
+          uefi: {
+            firmware: fileOf('ovmf-code.fd'),
+            variables: fileOf('ovmf-vars.fd'),
+            kernel: fileOf('eos.efi'),
+          },
+        }
+      : {}),
   };
+  if (image.uefi !== undefined) return planUefi(image, image.uefi, enclave);
   const firmware = firmwareState(await readImage(image.firmware), attestationCrypto);
   const launchLog: LaunchLog = {
     kind: 'vm',
@@ -56,6 +83,29 @@ async function planVm(imageDir: string, enclave: EnclaveContext): Promise<Launch
     kernel: sha256Hex(await readImage(image.kernel)),
     initrd: sha256Hex(await readImage(image.initrd)),
     commandLine,
+    vcpus: enclave.vcpus,
+    vcpuType: VCPU_TYPE,
+    guestFeatures: GUEST_FEATURES,
+  };
+  return { launchLog, measurement: measureLaunch(launchLog, attestationCrypto), image };
+}
+
+/**
+ * A UEFI boot: the kernel is the unified image, and its command line and initrd are what lies in it. The firmware has
+ * no table of kernel hashes, so the emulated measurement takes the form of plain firmware; what was booted is proven
+ * by the vTPM.
+ */
+async function planUefi(image: ImageFiles, uefi: UefiFiles, enclave: EnclaveContext): Promise<LaunchPlan> {
+  const uki = await readImage(uefi.kernel);
+  await readImage(uefi.variables);
+  const section = (name: string): Uint8Array => peSection(uki, name) ?? new Uint8Array();
+  const { state } = firmwareState(await readImage(uefi.firmware), attestationCrypto);
+  const launchLog: LaunchLog = {
+    kind: 'vm',
+    firmware: { name: path.basename(uefi.firmware), digest: state },
+    kernel: sha256Hex(uki),
+    initrd: sha256Hex(section('.initrd')),
+    commandLine: Buffer.from(section('.cmdline')).toString('utf8'),
     vcpus: enclave.vcpus,
     vcpuType: VCPU_TYPE,
     guestFeatures: GUEST_FEATURES,

@@ -1,15 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import {
-  type Actor,
-  type AnyActor,
-  type AnyMachineSnapshot,
-  createActor,
-  type Snapshot,
-  waitFor,
-} from 'xstate';
+import { type Actor, type AnyActor, createActor, type Snapshot, waitFor } from 'xstate';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
+import type { MachineState } from '../link/compiled-machine.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
 import { managerMachine } from '../machines/manager.machine.ts';
 import { MirrorRecord } from '../machines/mirrored.ts';
@@ -36,6 +30,7 @@ import {
 } from './recovery.ts';
 import { lockState } from './state-lock.ts';
 import { Store } from './store.ts';
+import { VtpmStock } from './vtpm-stock.ts';
 
 /** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
 const SETTLE_LIMIT_MS = 45_000;
@@ -49,6 +44,7 @@ export class Manager {
   private readonly bootId = randomUUID();
   private readonly hosts = new Map<string, EnclaveHost>();
   private readonly platform: Platform;
+  private readonly vtpms: VtpmStock;
   private readonly root: Actor<typeof managerMachine>;
   private bound: Bound | null = null;
 
@@ -75,6 +71,7 @@ export class Manager {
     this.store = store;
     this.unlock = unlock;
     this.platform = new Platform(config.stateDir);
+    this.vtpms = new VtpmStock(config.stateDir);
     this.directory = new Directory(firstSequence, (address, snapshot, actor) =>
       this.persist(address, snapshot, actor),
     );
@@ -104,6 +101,7 @@ export class Manager {
     }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
     if (context.cause !== null) throw new CocosError(context.cause.code, context.cause.message);
+    if (this.config.mode === 'vm' && this.config.vtpm === 'swtpm') this.vtpms.prepare();
   }
 
   /** Begins to stop: first the enclaves, where they are not to go on, and then the service. */
@@ -115,6 +113,7 @@ export class Manager {
   async ended(): Promise<void> {
     await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
     this.root.stop();
+    await this.vtpms.close();
     await this.directory.settled();
     await this.store.close();
     await this.unlock();
@@ -199,6 +198,7 @@ export class Manager {
       forgetMirrors: () => this.recordsOf(address).forgetMirrors(),
       records: this.recordsOf(address),
       processor: () => this.platform.processor(),
+      vtpms: this.vtpms,
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
       log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),
@@ -209,11 +209,7 @@ export class Manager {
     return enclaveRecords(this.store, address);
   }
 
-  private async persist(
-    address: string,
-    snapshot: AnyMachineSnapshot,
-    actor: AnyActor | null,
-  ): Promise<void> {
+  private async persist(address: string, snapshot: MachineState, actor: AnyActor | null): Promise<void> {
     const [kind, id, ...own] = address.split('/');
     if (kind !== 'enclave') return;
     try {

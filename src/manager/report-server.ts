@@ -36,8 +36,13 @@ async function answer(stream: Duplex, options: ReportServerOptions): Promise<voi
   writeMessage(stream, reply);
 }
 
-function makeReport({ reportData }: ReportRequest, options: ReportServerOptions): ReportAnswer {
+function makeReport(request: ReportRequest, options: ReportServerOptions): ReportAnswer {
   const { launchLog, measurement, hostData, processor } = options;
+  if ('derivedKey' in request) {
+    if (processor === null) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The hardware derives the key.');
+    return { ok: true, derivedKey: processor.derivedKey({ measurement, hostData }) };
+  }
+  const { reportData } = request;
   if (reportData === null) return { ok: true, report: null, certificates: [], launchLog };
   if (processor === null)
     throw new CocosError('EVIDENCE_UNAVAILABLE', 'This host emulates no security processor.');

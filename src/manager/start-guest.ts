@@ -13,13 +13,15 @@ interface StartOptions {
   readonly enclave: EnclaveContext;
   readonly plan: LaunchPlan;
   readonly socketDir: string;
+  /** Folder of the vTPM's state; null for a guest without. */
+  readonly vtpmFolder: string | null;
   readonly logFile: string;
   readonly notice: (message: string) => void;
 }
 
 /** Starts the guest of an enclave in its mode. */
 export async function startGuest(options: StartOptions): Promise<Guest> {
-  const { config, enclave, plan, socketDir, logFile, notice } = options;
+  const { config, enclave, plan, socketDir, vtpmFolder, logFile, notice } = options;
   if (enclave.mode === 'process') {
     return launchProcessGuest({
       program: config.agentProgram,
@@ -37,6 +39,8 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
     memoryMiB: enclave.memoryMiB,
     accelerator: config.accelerator,
     socketDir,
+    vtpmFolder,
+    scratchMiB: config.diskMiB,
     logFile,
     notice,
   });

@@ -26,6 +26,20 @@ export function findVsockDaemon(imageFolder: string): string {
   return found;
 }
 
+/**
+ * Paths of the software TPM, of the program that makes its state and of its certificate authority.
+ *
+ * @throws CocosError HOST_TPM_MISSING
+ */
+export function findSwtpm(): { swtpm: string; setup: string; localCa: string } {
+  const find = (name: string): string => {
+    const found = onPath(name);
+    if (found === null) throw new CocosError('HOST_TPM_MISSING', `There is no ${name} on PATH.`);
+    return found;
+  };
+  return { swtpm: find('swtpm'), setup: find('swtpm_setup'), localCa: find('swtpm_localca') };
+}
+
 function onPath(name: string): string | null {
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
   for (const folder of folders) {

@@ -6,6 +6,7 @@ import type { GuestExit } from '../guest.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { QmpClient } from './qmp.ts';
+import { startVtpm } from './swtpm.ts';
 import type { VmConfig } from './vm-config.ts';
 import { openVsockDevice, type VsockBackend } from './vsock-device.ts';
 
@@ -25,28 +26,32 @@ export interface LaunchConfig {
   /** Takes what QEMU and the daemon print. */
   readonly hostLog: string;
   /** All of the machine but its sockets. */
-  readonly vm: Omit<VmConfig, 'qmpPath' | 'vsock'>;
+  readonly vm: Omit<VmConfig, 'qmpPath' | 'vsock' | 'tpmPath'>;
+  /** Folder of the guest's vTPM; null for a guest without. */
+  readonly vtpmFolder: string | null;
 }
 
 export interface RunningVm {
   readonly qemu: HostProcess;
   readonly vsock: VsockBackend;
+  readonly vtpm: HostProcess | null;
   readonly qmp: QmpClient;
   readonly transport: Transport;
   /** QEMU's end, whoever brought it about. What served it is ended by then or soon after. */
   readonly exited: Promise<GuestExit>;
   /** Ends the guest by QMP, without its help, and then by signals. */
   quit(): Promise<void>;
-  /** Ends QEMU and the daemon by signals. Resolves when both are gone. */
+  /** Ends QEMU and what serves it by signals. Resolves when all are gone. */
   kill(): Promise<void>;
 }
 
 /** Sockets of a guest in its folder. */
-export function socketPaths(socketDir: string): { qmp: string; device: string; vsock: string } {
+export function socketPaths(socketDir: string): { qmp: string; device: string; vsock: string; vtpm: string } {
   const paths = {
     qmp: `${socketDir}/qmp.sock`,
     device: `${socketDir}/vhost.sock`,
     vsock: `${socketDir}/v.sock`,
+    vtpm: `${socketDir}/tpm.sock`,
   };
   // The longest is the one of a guest's connections to the highest port.
   if (Buffer.byteLength(`${paths.vsock}_4294967295`) > SOCKET_PATH_LIMIT) {
@@ -56,7 +61,7 @@ export function socketPaths(socketDir: string): { qmp: string; device: string; v
 }
 
 /**
- * Starts a virtual machine: its vsock daemon, QEMU, and a QMP connection. Whatever was started is ended
+ * Starts a virtual machine: its vsock daemon, its vTPM, QEMU, and a QMP connection. Whatever was started is ended
  * again when a later step fails.
  *
  * @throws CocosError VM_LAUNCH_FAILED with the end of the log, CONFIG_INVALID for values out of range
@@ -65,13 +70,18 @@ export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
   const paths = socketPaths(config.socketDir);
   const vsock = await openVsockDevice(paths, config.imageFolder, config.hostLog);
   let qemu: HostProcess | null = null;
+  let vtpm: HostProcess | null = null;
   try {
-    const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device };
+    const { vtpmFolder: folder, hostLog: logPath } = config;
+    if (folder !== null) vtpm = await startVtpm({ folder, logPath }, paths.vtpm);
+    const tpmPath = vtpm === null ? null : paths.vtpm;
+    const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device, tpmPath };
     qemu = await startHostProcess(config.qemu, qemuArgs(vm), config.hostLog);
     const qmp = await connectQmp(qemu, paths.qmp, config.hostLog);
-    return runningVm({ qemu, vsock, qmp });
+    return runningVm({ qemu, vsock, vtpm, qmp });
   } catch (error) {
     await qemu?.end();
+    await vtpm?.end();
     await vsock.daemon?.end();
     throw error;
   }
@@ -80,13 +90,15 @@ export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
 interface VmParts {
   readonly qemu: HostProcess;
   readonly vsock: VsockBackend;
+  readonly vtpm: HostProcess | null;
   readonly qmp: QmpClient;
 }
 
 /** The handle of a machine whose parts run. */
-export function runningVm({ qemu, vsock, qmp }: VmParts): RunningVm {
+export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
   const exited = qemu.exited.then(async (exit) => {
     qmp.close();
+    await vtpm?.end();
     await vsock.daemon?.end();
     return exit;
   });
@@ -97,6 +109,7 @@ export function runningVm({ qemu, vsock, qmp }: VmParts): RunningVm {
   return {
     qemu,
     vsock,
+    vtpm,
     qmp,
     exited,
     transport: vsock.transport,

@@ -4,6 +4,7 @@ import type { Protection, VmConfig } from './vm-config.ts';
 /** Most vCPUs that the reference values of an image cover. */
 const MAX_VCPUS = 8;
 const MIN_MEMORY_MIB = 256;
+const UEFI_MACHINE = 'q35,smm=on,memory-backend=mem,pflash0=code,pflash1=vars';
 const MAX_MEMORY_MIB = 1_048_576;
 
 /**
@@ -18,13 +19,12 @@ export function qemuArgs(config: VmConfig): string[] {
   const args = [
     ...['-name', config.name, '-nodefaults', '-no-user-config', '-no-reboot'],
     ...['-display', 'none', '-monitor', 'none', '-nic', 'none'],
-    ...['-machine', machineOption(config.protection), '-accel', accelOption(config)],
+    ...['-machine', machineOption(config), '-accel', accelOption(config)],
     ...['-cpu', config.vcpuType, '-smp', String(config.vcpus), '-m', memory],
     // Shared, since the vsock daemon reads and writes the guest's queues in it.
     ...['-object', `memory-backend-memfd,id=mem,size=${memory},share=on`],
     ...protectionObjects(config.protection),
-    ...['-bios', config.image.firmware],
-    ...['-kernel', config.image.kernel, '-initrd', config.image.initrd, '-append', config.image.commandLine],
+    ...bootOptions(config),
     ...[
       '-blockdev',
       `driver=raw,node-name=root,read-only=on,file.driver=file,file.filename=${doubled(config.image.root)}`,
@@ -33,6 +33,15 @@ export function qemuArgs(config: VmConfig): string[] {
     ...['-chardev', `file,id=console,path=${doubled(config.consolePath)}`, '-serial', 'chardev:console'],
     ...['-qmp', `unix:${doubled(config.qmpPath)},server=on,wait=off`],
   ];
+  if (config.scratchPath !== null) {
+    const file = `file.driver=file,file.filename=${doubled(config.scratchPath)}`;
+    args.push('-blockdev', `driver=raw,node-name=scratch,discard=unmap,${file}`);
+    args.push('-device', 'virtio-blk-pci,drive=scratch');
+  }
+  if (config.tpmPath !== null) {
+    args.push('-chardev', `socket,id=tpm,path=${doubled(config.tpmPath)}`);
+    args.push('-tpmdev', 'emulator,id=tpm0,chardev=tpm', '-device', 'tpm-crb,tpmdev=tpm0');
+  }
   if (config.vsock?.kind === 'daemon') {
     args.push('-chardev', `socket,id=vsock,path=${doubled(config.vsock.socketPath)}`);
     args.push('-device', 'vhost-user-vsock-pci,chardev=vsock');
@@ -61,8 +70,28 @@ function accelOption(config: VmConfig): string {
   return config.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi';
 }
 
-function machineOption(protection: Protection): string {
-  const base = 'q35,memory-backend=mem';
+/** What the machine starts from. */
+function bootOptions({ image }: VmConfig): string[] {
+  const { uefi } = image;
+  if (uefi === undefined) {
+    const kernel = ['-kernel', image.kernel, '-initrd', image.initrd, '-append', image.commandLine];
+    return ['-bios', image.firmware, ...kernel];
+  }
+  const flash = (name: string, file: string, isReadOnly: boolean): string[] => [
+    '-blockdev',
+    `driver=raw,node-name=${name},read-only=${isReadOnly ? 'on' : 'off'},file.driver=file,file.filename=${doubled(file)}`,
+  ];
+  return [
+    ...flash('code', uefi.firmware, true),
+    ...flash('vars', uefi.variables, false),
+    // Only the firmware's system management mode may write the variables, as Secure Boot needs.
+    ...['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'],
+    ...['-kernel', uefi.kernel],
+  ];
+}
+
+function machineOption({ protection, image }: VmConfig): string {
+  const base = image.uefi === undefined ? 'q35,memory-backend=mem' : UEFI_MACHINE;
   if (protection.kind === 'none') return base;
   return `${base},confidential-guest-support=tee,kernel-irqchip=split`;
 }

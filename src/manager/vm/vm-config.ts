@@ -38,8 +38,16 @@ export interface VmConfig {
     readonly initrd: string;
     readonly root: string;
     readonly commandLine: string;
+    /** Files of a UEFI boot, in place of the four above; the variables are this guest's own copy. */
+    readonly uefi?:
+      | { readonly firmware: string; readonly variables: string; readonly kernel: string }
+      | undefined;
   };
   readonly vsock: VsockDevice | null;
+  /** Empty disk for the guest's encrypted scratch space; null for none. */
+  readonly scratchPath: string | null;
+  /** Control socket of the software TPM; null for a guest without TPM. */
+  readonly tpmPath: string | null;
   readonly qmpPath: string;
   /** File that takes the guest's console. */
   readonly consolePath: string;

@@ -1,5 +1,5 @@
 import { accessSync, constants } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
@@ -14,9 +14,13 @@ import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts'
 
 /** In the guest's socket folder: what a later run of the manager needs to find its processes again. */
 const RECORD = 'vm.json';
+/** Beside the guest's log. */
+export const SCRATCH = 'scratch.img';
+const MIB = 1024 * 1024;
 const Record = z.strictObject({
   accelerator: z.enum(['kvm', 'tcg']),
   qemu: ProcessIdentity,
+  vtpm: ProcessIdentity.nullable(),
   vsock: z.union([z.object({ daemon: ProcessIdentity }), z.object({ cid: z.int() })]),
 });
 
@@ -27,6 +31,10 @@ interface VmGuestOptions {
   readonly memoryMiB: number;
   readonly accelerator: AcceleratorChoice;
   readonly socketDir: string;
+  /** Folder of the state that `manufactureVtpm` made; null or left out for a guest without TPM. */
+  readonly vtpmFolder?: string | null;
+  /** Size of the guest's encrypted scratch disk, which lies beside the log; 0 or left out for none. */
+  readonly scratchMiB?: number;
   /** Takes the guest's console; what QEMU prints goes to `host.log` beside it. */
   readonly logFile: string;
   readonly notice: (message: string) => void;
@@ -43,7 +51,10 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const imageFolder = dirname(image.kernel);
   // Named before anything is started.
   if (!hasKernelVsock()) findVsockDaemon(imageFolder);
-  for (const file of [image.firmware, image.kernel, image.initrd, image.rootImage]) checkImage(file);
+  const { uefi } = image;
+  const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
+  const files = [image.firmware, image.kernel, image.initrd, image.rootImage, ...uefiFiles];
+  for (const file of files) checkImage(file);
   await endStrayVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
@@ -55,11 +66,16 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
     vcpuType: options.vcpuType,
     notice: options.notice,
   });
+  // The firmware writes its variables: each guest has a copy of its own.
+  const variables = join(dirname(options.logFile), 'variables.fd');
+  if (image.uefi !== undefined) await copyVariables(image.uefi.variables, variables);
+  const scratchPath = await makeScratch(join(dirname(options.logFile), SCRATCH), options.scratchMiB ?? 0);
   const vm = await launchVm({
     qemu,
     imageFolder,
     socketDir,
     hostLog: join(dirname(options.logFile), 'host.log'),
+    vtpmFolder: options.vtpmFolder ?? null,
     vm: {
       name: basename(socketDir),
       accelerator,
@@ -68,18 +84,20 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
       memoryMiB: options.memoryMiB,
       protection: { kind: 'none' },
       consolePath: options.logFile,
+      scratchPath,
       image: {
         firmware: image.firmware,
         kernel: image.kernel,
         initrd: image.initrd,
         root: image.rootImage,
         commandLine: image.commandLine,
+        uefi: image.uefi === undefined ? undefined : { ...image.uefi, variables },
       },
     },
   });
   const { device, daemon } = vm.vsock;
   const vsock = device.kind === 'kernel' ? { cid: device.cid } : { daemon: daemon?.identity };
-  const record = { accelerator, qemu: vm.qemu.identity, vsock };
+  const record = { accelerator, qemu: vm.qemu.identity, vtpm: vm.vtpm?.identity ?? null, vsock };
   try {
     await writeFile(join(socketDir, RECORD), JSON.stringify(record), { mode: 0o600 });
   } catch (cause) {
@@ -99,9 +117,11 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const paths = socketPaths(socketDir);
   const qemu = adoptHostProcess(record.qemu);
   const vsock = adoptVsock(record, paths);
-  const qmp = qemu && vsock ? await QmpClient.connect(paths.qmp).catch(() => null) : null;
+  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
+  const isWhole = vtpm !== null || record.vtpm === null;
+  const qmp = qemu && vsock && isWhole ? await QmpClient.connect(paths.qmp).catch(() => null) : null;
   if (qemu !== null && vsock !== null && qmp !== null) {
-    return guestOf(runningVm({ qemu, vsock, qmp }), record.accelerator);
+    return guestOf(runningVm({ qemu, vsock, vtpm, qmp }), record.accelerator);
   }
   await endStrayVm(socketDir);
   return null;
@@ -112,6 +132,7 @@ export async function endStrayVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record === null) return;
   await adoptHostProcess(record.qemu)?.end();
+  if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
   if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
@@ -129,6 +150,18 @@ async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | n
   } catch {
     return null;
   }
+}
+
+/** An empty sparse file; the guest makes key and file system itself. */
+async function makeScratch(file: string, sizeMiB: number): Promise<string | null> {
+  if (sizeMiB === 0) return null;
+  await writeFile(file, '', { mode: 0o600 });
+  await truncate(file, sizeMiB * MIB);
+  return file;
+}
+
+async function copyVariables(from: string, to: string): Promise<void> {
+  await writeFile(to, await readFile(from), { mode: 0o600 });
 }
 
 function checkImage(file: string): void {

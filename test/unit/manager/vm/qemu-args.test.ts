@@ -11,6 +11,8 @@ const CONFIG: VmConfig = {
   protection: { kind: 'none' },
   image: { firmware: '/i/bios', kernel: '/i/k', initrd: '/i/r', root: '/i/root', commandLine: 'a=1 b' },
   vsock: { kind: 'daemon', socketPath: '/s/vhost.sock' },
+  scratchPath: null,
+  tpmPath: null,
   qmpPath: '/s/qmp.sock',
   consolePath: '/s/console',
 };
