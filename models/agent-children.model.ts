@@ -46,6 +46,7 @@ export const attestationModel: Model = {
     if (['evidenced', 'inSession'].includes(state) && context['evidenceDigest'] === null)
       return 'no evidence';
     if (state === 'inSession' && context['participant'] === null) return 'nobody in session';
+    if ((context['cause'] !== null) !== (state === 'failed')) return 'a cause without a failure';
     return null;
   },
 };

@@ -23,6 +23,8 @@ export const enclaveModel: Model = {
     { type: 'vm.started', pid: 7, accelerator: 'tcg', measurement: 'm', atMs: 3 },
     { type: 'vm.exited', code: null, signal: 'SIGKILL' },
     { type: 'vm.panicked', line: 'Kernel panic' },
+    { type: 'boot.progressed', step: 'modules' },
+    { type: 'boot.failed', step: 'root-verity', reason: 'dm-verity' },
     { type: 'link.live', bootId: 'one' },
     { type: 'link.live', bootId: 'two' },
     { type: 'link.lost', atMs: 4 },
@@ -58,8 +60,12 @@ export const linkModel: Model = {
     { type: 'link.close' },
     ...['open', 'serve', 'replay', 'wait'].map(effectError),
   ],
-  invariant: (state, context) =>
-    state === 'attached.live' && context['peerBootId'] === null ? 'live without a peer' : null,
+  distinguish: ({ lostReason, peerBootId }) => [lostReason, peerBootId],
+  invariant: (state, { peerBootId, lostReason, attempts }) => {
+    if (state === 'attached.live' && peerBootId === null) return 'live without a peer';
+    if (state === 'attached.live' && (lostReason !== null || attempts !== 0)) return 'live with an old loss';
+    return null;
+  },
 };
 
 export const verifierModel: Model = {
@@ -73,6 +79,16 @@ export const verifierModel: Model = {
     { type: 'deadline.reached' },
     ...['challenge', 'appraise', 'clock'].map(effectError),
   ],
-  invariant: (state, context) =>
-    state === 'trusted' && context['evidenceDigest'] === null ? 'trusted without evidence' : null,
+  distinguish: ({ cause: why, failures }) => [why, failures],
+  invariant: (state, { evidenceDigest, failures, cause: why, deadlineMs }) => {
+    const failed = (failures as string[]).length > 0;
+    if (state === 'trusted' && (evidenceDigest === null || failed))
+      return 'trusted without an accepted verdict';
+    if (state === 'rejected' && !failed && why === null) return 'rejected without a reason';
+    if (why !== null && !['rejected', 'unanswered'].includes(state)) return 'a cause without a failure';
+    if (failed && state !== 'rejected') return 'failures of an older verdict';
+    if (deadlineMs !== null && ['idle', 'challenging', 'appraising'].includes(state))
+      return 'an old deadline';
+    return null;
+  },
 };

@@ -27,6 +27,8 @@ export const agentModel: Model = {
     { type: 'agent.shutDown' },
     ...['measure', 'listen', 'link', 'shutDown', 'transfer'].map(effectError),
   ],
+  invariant: (state, context) =>
+    context['cause'] !== null && state !== 'shuttingDown' ? 'a cause that ended nothing' : null,
 };
 
 export const managerModel: Model = {
@@ -44,4 +46,6 @@ export const managerModel: Model = {
     { type: 'manager.closed' },
     ...['open', 'empty', 'close', 'enclave'].map(effectError),
   ],
+  invariant: (state, context) =>
+    context['cause'] !== null && !state.startsWith('stopped') ? 'a cause that ended nothing' : null,
 };

@@ -10,6 +10,7 @@ import { EnclaveEvent } from '../src/machines/enclave.events.ts';
 import { enclaveMachine } from '../src/machines/enclave.machine.ts';
 import { LinkEvent, linkMachine } from '../src/machines/link.machine.ts';
 import { ManagerEvent, managerMachine } from '../src/machines/manager.machine.ts';
+import { ServiceEvent, serviceMachine } from '../src/machines/service.machine.ts';
 import { TransferEvent, transferMachine } from '../src/machines/transfer.machine.ts';
 import { VerifierEvent, verifierMachine } from '../src/machines/verifier.machine.ts';
 import { type MachinePage, machinePage } from './machine-page.ts';
@@ -75,6 +76,11 @@ const MACHINES: Readonly<Record<string, MachinePage>> = {
     machine: managerMachine,
     about: 'The manager process: root of its actor system and parent of every enclave.',
     events: ManagerEvent,
+  },
+  service: {
+    machine: serviceMachine,
+    about: 'The stream of a manager to the computation management service.',
+    events: ServiceEvent,
   },
   agent: {
     machine: agentMachine,

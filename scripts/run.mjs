@@ -18,6 +18,7 @@ const TASKS = {
   test: { host: () => 'test', steps: ['build', 'eos', 'tsx scripts/test.ts ...'] },
   'test:quick': { host: () => 'process', steps: ['build', 'tsx scripts/test.ts --quick ...'] },
   'test:models': { steps: ['tsx scripts/models.ts'] },
+  chaos: { steps: ['tsx scripts/chaos.ts ...'] },
   'chaos:manager': {
     host: (args) => (args.includes('--vm') ? 'demo' : 'process'),
     steps: ['build', 'eos', 'tsx scripts/chaos-manager.ts ...'],

@@ -103,11 +103,18 @@ export const ERRORS = {
     EXIT.unavailable,
     'Neither the kernel nor vhost-device-vsock offers a vsock device.',
   ),
+  HOST_TPM_MISSING: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'No swtpm was found on the host; install it, or set COCOSAI_VTPM=off.',
+  ),
   HOST_DISK_FULL: row(8, 'fix', EXIT.cannotCreate, 'The host has too little disk space for the enclave.'),
   HOST_PORT_TAKEN: row(6, 'fix', EXIT.unavailable, 'The address to listen on is taken by another process.'),
   VM_LAUNCH_FAILED: row(13, 'retry', EXIT.failed, 'The virtual machine could not be started.'),
   VM_EXITED: row(14, 'retry', EXIT.failed, 'The virtual machine ended although nobody asked it to.'),
   VM_PANIC: row(14, 'stop', EXIT.failed, 'The guest kernel panicked.'),
+  VM_BOOT_FAILED: row(14, 'stop', EXIT.failed, 'A step of the boot failed in the guest; it is named.'),
   // Manager, relay, link
   MANAGER_UNAVAILABLE: row(14, 'retry', EXIT.unavailable, 'The manager does not answer at its address.'),
   AGENT_UNAVAILABLE: row(14, 'retry', EXIT.unavailable, 'The agent cannot be reached through the relay.'),
@@ -115,6 +122,22 @@ export const ERRORS = {
   LINK_PROTOCOL: row(15, 'stop', EXIT.failed, 'The peer of a link broke the protocol.'),
   FRAME_INVALID: row(15, 'stop', EXIT.failed, 'A frame is too large, malformed or of an unknown kind.'),
   VSOCK_CONNECT: row(14, 'retry', EXIT.unavailable, 'A vsock connection could not be made.'),
+  // Management service
+  SERVICE_UNAVAILABLE: row(14, 'retry', EXIT.unavailable, 'The management service does not answer.'),
+  SERVICE_PROTOCOL: row(15, 'stop', EXIT.failed, 'The management service broke the protocol.'),
+  RUN_CONFLICT: row(
+    6,
+    'fix',
+    EXIT.failed,
+    'The computation was asked for before on other terms; a new one needs a new id.',
+  ),
+  OUTBOX_FULL: row(
+    8,
+    'retry',
+    EXIT.temporary,
+    'The outbox holds as many events as it may; it empties when the management service is back.',
+  ),
+  OUTBOX_FAILED: row(13, 'retry', EXIT.io, 'The outbox cannot be written; look at the disk of the store.'),
   // Manifest and keys
   MANIFEST_INVALID: row(3, 'fix', EXIT.data, 'The manifest is not valid JSON of the documented form.'),
   MANIFEST_DIGEST_MISMATCH: row(
@@ -192,6 +215,13 @@ export const ERRORS = {
   // Attestation
   EVIDENCE_INVALID: row(3, 'stop', EXIT.io, 'Evidence cannot be parsed.'),
   EVIDENCE_UNAVAILABLE: row(14, 'retry', EXIT.temporary, 'The platform did not give a report.'),
+  TPM_FAILED: row(14, 'retry', EXIT.temporary, 'The TPM does not answer, or refused a command.'),
+  COLLATERAL_UNAVAILABLE: row(
+    14,
+    'retry',
+    EXIT.unavailable,
+    'A service gave no collateral; try again, or import its answers from files.',
+  ),
   ATTEST_REJECTED: row(
     7,
     'stop',

@@ -3,11 +3,14 @@ import { VERSION } from '../version.ts';
 import { actorCommands } from './commands/actors.ts';
 import { attestationCommands } from './commands/attestation.ts';
 import { enclaveCommands } from './commands/enclave.ts';
+import { eosCommands } from './commands/eos.ts';
 import { inputCommands } from './commands/input.ts';
 import { keyCommands } from './commands/keys.ts';
 import { manifestCommands } from './commands/manifest.ts';
+import { measureCommands } from './commands/measure.ts';
 import { resultCommands } from './commands/result.ts';
 import { runCommand } from './commands/run.ts';
+import { stopCommand } from './commands/stop.ts';
 import { controlClient, type GlobalOptions } from './context.ts';
 import type { ControlClient } from './control-client.ts';
 import type { Output } from './output.ts';
@@ -15,6 +18,7 @@ import type { Output } from './output.ts';
 /** What commands are given. */
 export interface CommandContext {
   readonly output: Output;
+  readonly environment: NodeJS.ProcessEnv;
   /** A client of the manager, closed by `withManager`. */
   withManager<T>(command: Command, run: (client: ControlClient) => Promise<T>): Promise<T>;
   /** Sets the exit code of a command that did its work but has a negative answer. */
@@ -28,6 +32,7 @@ export function createProgram(
 ): Command {
   const context: CommandContext = {
     output,
+    environment,
     exit,
     withManager: async (command, run) => {
       const client = controlClient(command.optsWithGlobals<GlobalOptions>(), environment);
@@ -52,8 +57,11 @@ export function createProgram(
     manifestCommands(context),
     enclaveCommands(context),
     attestationCommands(context),
+    measureCommands(context),
+    eosCommands(context),
     ...inputCommands(context),
     runCommand(context),
+    stopCommand(context),
     resultCommands(context),
     actorCommands(context),
   ]) {

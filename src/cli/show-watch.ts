@@ -30,7 +30,7 @@ export async function showWatch(
       const moved = fromState === toState ? toState : `${fromState || '·'} → ${toState}`;
       const at = new Date(atMs).toISOString().slice(11, 23);
       output.line(
-        `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event})${because(item.context)}`,
+        `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event}${stepIn(event, item.context)})${because(item.context)}`,
         {
           transition: { ...item.transition, context: item.context },
         },
@@ -48,4 +48,10 @@ function because(context: Readonly<Record<string, unknown>>): string {
 
 function ended(state: string): boolean {
   return state === 'failed.settled' || state === 'stopped.settled';
+}
+
+/** Which step a boot came to. */
+function stepIn(event: string, context: unknown): string {
+  if (event !== 'boot.progressed' || typeof context !== 'object' || context === null) return '';
+  return 'bootStep' in context ? `: ${String(context.bootStep)}` : '';
 }

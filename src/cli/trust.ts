@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createActor, waitFor } from 'xstate';
 import { appraise } from '../attestation/appraise.ts';
+import { looksLikeCorim } from '../attestation/corim/comid.ts';
+import { referenceFromCorim } from '../attestation/corim/reference-corim.ts';
 import { evidenceDigest } from '../attestation/evidence.ts';
 import { type AppraisalPolicy, parsePolicy } from '../attestation/policy.ts';
 import { parseReferenceValues, type ReferenceValues } from '../attestation/reference.ts';
+import { isPolicyEnvelope, openPolicy } from '../attestation/signed-policy.ts';
 import type { Verdict } from '../attestation/verdict.ts';
 import { attestationCrypto } from '../crypto/attestation-crypto.ts';
 import { canonicalDigest } from '../crypto/digest.ts';
@@ -15,19 +18,60 @@ import { CocosError } from '../errors.ts';
 import type { Manifest } from '../machines/manifest.ts';
 import { type VerifierContext, verifierMachine } from '../machines/verifier.machine.ts';
 import type { AgentClient, AgentSession } from './agent-client.ts';
-import { readJson } from './files.ts';
+import { readInput, readJson } from './files.ts';
 
 /** What a party relies on when it judges an enclave. */
 export interface TrustInputs {
   readonly policy: AppraisalPolicy;
+  /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
+  readonly policyDigest: string;
   readonly reference: ReferenceValues;
 }
 
-export async function readTrust(policyFile: string, referenceFile: string): Promise<TrustInputs> {
-  return {
-    policy: parsePolicy(await readJson(policyFile)),
-    reference: parseReferenceValues(await readJson(referenceFile)),
-  };
+/**
+ * Reads a policy, plain or signed.
+ *
+ * @param key `ed25519:…` of who must have signed it; when given, a plain policy is refused.
+ * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
+ */
+export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
+  return parsePolicy(await readPolicyJson(file, key));
+}
+
+async function readPolicyJson(file: string, key: string | undefined): Promise<unknown> {
+  const json = await readJson(file);
+  if (!isPolicyEnvelope(json)) {
+    if (key !== undefined) throw new CocosError('POLICY_INVALID', `The policy ${file} is not signed.`);
+    return json;
+  }
+  const { policy } = openPolicy(json, key, attestationCrypto);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(policy));
+  } catch (cause) {
+    throw new CocosError('POLICY_INVALID', `The signed policy in ${file} is not JSON.`, { cause });
+  }
+}
+
+/** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
+async function readReference(file: string): Promise<ReferenceValues> {
+  const bytes = await readInput(file);
+  return looksLikeCorim(bytes) ? referenceFromCorim(bytes) : parseReferenceValues(await readJson(file));
+}
+
+export async function readTrust(
+  policyFile: string,
+  referenceFile: string,
+  policyKey?: string,
+): Promise<TrustInputs> {
+  const json = await readPolicyJson(policyFile, policyKey);
+  const policy = parsePolicy(json);
+  return { policy, policyDigest: canonicalDigest(json), reference: await readReference(referenceFile) };
+}
+
+/** What the verifier compares when a manifest pins its policy. */
+export function pinnedPolicy(manifest: Manifest | undefined, trust: TrustInputs) {
+  if (manifest?.policyDigest === undefined) return undefined;
+  return { expected: manifest.policyDigest, found: trust.policyDigest };
 }
 
 /** An enclave that was proven to run what the party relies on. */
@@ -45,8 +89,9 @@ export interface TrustedEnclave {
 export async function verifyEnclave(
   agent: AgentClient,
   trust: TrustInputs,
-  manifestDigest: string | undefined,
+  manifest: Manifest | undefined,
 ): Promise<TrustedEnclave> {
+  const manifestDigest = manifest === undefined ? undefined : canonicalDigest(manifest);
   const nonce = randomBytes(32);
   let evidence: Uint8Array = new Uint8Array(0);
   let verdict: Verdict | null = null;
@@ -69,7 +114,9 @@ export async function verifyEnclave(
             verdict = appraise({
               evidence,
               nonce,
-              ...trust,
+              policy: trust.policy,
+              reference: trust.reference,
+              policyDigest: pinnedPolicy(manifest, trust),
               at: atMs,
               ...(manifestDigest === undefined ? {} : { expectedManifestDigest: manifestDigest }),
               crypto: attestationCrypto,
@@ -113,7 +160,7 @@ export async function openTrustedSession(
   role: SessionRole,
 ): Promise<TrustedEnclave & { readonly session: AgentSession }> {
   const manifestDigest = canonicalDigest(manifest);
-  const trusted = await verifyEnclave(agent, trust, manifestDigest);
+  const trusted = await verifyEnclave(agent, trust, manifest);
   const agentKem = trusted.verdict.claims?.kemKeys.find(({ kem }) => kem === DEFAULT_SUITE.kem);
   if (agentKem === undefined) throw new CocosError('ATTEST_REJECTED', 'The evidence proves no usable key.');
   const { opening, signature, channel } = openSession({

@@ -20,6 +20,9 @@ export const EnclaveInput = z.strictObject({
 });
 export type EnclaveInput = z.infer<typeof EnclaveInput>;
 
+/** Name of a step of the guest's boot. */
+export const BootStep = z.string().regex(/^[a-z][a-z-]{0,31}$/);
+
 /** What happens to an enclave. The manager is the authority. */
 export const EnclaveEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enclave.prepare'), atMs: Milliseconds }),
@@ -39,6 +42,9 @@ export const EnclaveEvent = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('vm.exited'), code: z.int().nullable(), signal: z.string().nullable() }),
   z.strictObject({ type: z.literal('vm.panicked'), line: z.string() }),
+  /** The guest's init came to a step. The host only reads it from the console: it proves nothing. */
+  z.strictObject({ type: z.literal('boot.progressed'), step: BootStep }),
+  z.strictObject({ type: z.literal('boot.failed'), step: BootStep, reason: z.string().max(300) }),
   z.strictObject({ type: z.literal('link.live'), bootId: z.string() }),
   z.strictObject({ type: z.literal('link.lost'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('agent.ready'), version: z.string() }),

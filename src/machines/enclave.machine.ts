@@ -15,6 +15,8 @@ export interface EnclaveContext extends EnclaveInput {
   readonly accelerator: string | null;
   /** Hex of the launch measurement of what was started. */
   readonly measurement: string | null;
+  /** The last step that the guest's init told of. */
+  readonly bootStep: string | null;
   readonly bootId: string | null;
   readonly agentVersion: string | null;
   readonly deadlineMs: number | null;
@@ -72,6 +74,21 @@ export const enclaveMachine = setup({
             accelerator: event.accelerator,
             measurement: event.measurement,
             deadlineMs: event.atMs + BOOT_LIMIT_MS,
+          }
+        : context,
+    ),
+    takeStep: assign(({ context, event }) =>
+      event.type === 'boot.progressed' ? { bootStep: event.step } : context,
+    ),
+    noteBootFailure: assign(({ context, event }) =>
+      event.type === 'boot.failed'
+        ? {
+            bootStep: event.step,
+            cause: {
+              code: 'VM_BOOT_FAILED' as const,
+              message: `The boot failed at the step ${event.step}: ${event.reason}`,
+              details: { step: event.step, reason: event.reason },
+            },
           }
         : context,
     ),
@@ -147,6 +164,7 @@ export const enclaveMachine = setup({
     pid: null,
     accelerator: null,
     measurement: null,
+    bootStep: null,
     bootId: null,
     agentVersion: null,
     deadlineMs: null,
@@ -194,6 +212,8 @@ export const enclaveMachine = setup({
       ],
       on: {
         'vm.panicked': { target: 'failed', actions: 'notePanic' },
+        'boot.failed': { target: 'failed', actions: 'noteBootFailure' },
+        'boot.progressed': { actions: 'takeStep' },
         'enclave.broken': { target: 'failed', actions: 'takeCause' },
       },
       states: {
@@ -263,6 +283,7 @@ export const enclaveMachine = setup({
           on: {
             'vm.exited': '#enclave.stopped',
             'vm.panicked': '#enclave.stopped',
+            'boot.failed': '#enclave.stopped',
             'enclave.broken': '#enclave.stopped',
             'deadline.reached': '#enclave.stopped',
           },

@@ -11,8 +11,11 @@ export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
 /** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
 export const KemKeyText = z.string().regex(/^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/);
-/** A file or input name: no separators, no leading dot. */
-export const InputName = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+/** A file or input name: no separators, no leading dot, and not the one key that no plain record can hold. */
+export const InputName = z.string().regex(/^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+
+/** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
+export const ALGORITHM_INPUT = 'algorithm';
 
 export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 
@@ -29,7 +32,12 @@ export const Manifest = z.strictObject({
   datasets: z
     .array(z.strictObject({ name: InputName, digest: Digest, provider: SigningKeyText }))
     .max(64)
-    .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ'),
+    .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ')
+    // Else one upload would count for two inputs, and the receipt would name a dataset that never came.
+    .refine(
+      (list) => list.every((d) => d.name !== ALGORITHM_INPUT),
+      `a dataset cannot be called ${ALGORITHM_INPUT}`,
+    ),
   consumers: z
     .array(z.strictObject({ signing: SigningKeyText, kem: KemKeyText }))
     .min(1)
@@ -52,6 +60,3 @@ export const Manifest = z.strictObject({
 });
 
 export type Manifest = z.infer<typeof Manifest>;
-
-/** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
-export const ALGORITHM_INPUT = 'algorithm';

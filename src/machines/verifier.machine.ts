@@ -41,6 +41,8 @@ export const verifierMachine = setup({
     isAccepted: ({ event }) => event.type === 'verdict.reached' && event.accepted,
   },
   actions: {
+    /** A new challenge owes nothing to what came of an earlier one. */
+    forget: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
     takeEvidence: assign(({ context, event }) =>
       event.type === 'evidence.received' ? { evidenceDigest: event.evidenceDigest } : context,
     ),
@@ -61,7 +63,7 @@ export const verifierMachine = setup({
   initial: 'idle',
   context: { evidenceDigest: null, failures: [], cause: null, deadlineMs: null },
   states: {
-    idle: { on: { 'verifier.challenge': 'challenging' } },
+    idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
     challenging: {
       invoke: {
         src: 'challenge',
@@ -92,8 +94,8 @@ export const verifierMachine = setup({
       invoke: clock,
       on: { 'deadline.reached': 'stale' },
     },
-    stale: { on: { 'verifier.challenge': 'challenging' } },
+    stale: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
     rejected: {},
-    unanswered: { on: { 'verifier.challenge': 'challenging' } },
+    unanswered: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
   },
 });

@@ -97,7 +97,13 @@ describe('an enclave in a virtual machine', () => {
     succeeded(await system.cli('enclave', 'stop', 'main'));
     watch.kill('SIGTERM');
     const Transition = z.object({
-      transition: z.looseObject({ sequence: z.number(), address: z.string(), toState: z.string() }),
+      transition: z.looseObject({
+        sequence: z.number(),
+        address: z.string(),
+        event: z.string(),
+        toState: z.string(),
+        context: z.looseObject({ bootStep: z.string().nullish() }),
+      }),
     });
     const transitions = (await watched).json.flatMap((line) => {
       const parsed = Transition.safeParse(line);
@@ -106,8 +112,15 @@ describe('an enclave in a virtual machine', () => {
     const sequences = transitions.map((transition) => transition.sequence);
     expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
     const states = transitions
-      .filter((transition) => transition.address === address)
+      .filter((transition) => transition.address === address && transition.event !== 'boot.progressed')
       .map(({ toState }) => toState);
+    const steps = transitions
+      .filter((transition) => transition.address === address && transition.event === 'boot.progressed')
+      .map(({ context }) => context.bootStep);
+    expect(steps).toEqual([
+      ...['start', 'modules', 'entropy', 'root-disk', 'root-verity', 'switch-root'],
+      ...['mounts', 'cgroups', 'settings', 'agent'],
+    ]);
     expect(states).toEqual([
       ...['requested', 'preparing', 'alive.launching', 'alive.booting', 'alive.connected', 'alive.ready'],
       ...['alive.stopping', 'stopped.cleaning', 'stopped.settled'],
@@ -120,13 +133,8 @@ describe('an enclave in a virtual machine', () => {
       const victim = await create(asleep.system, asleep.parties, 'victim');
       const other = await create(asleep.system, asleep.parties, 'other');
       await upload(asleep.system, asleep.parties, 'victim');
-      const following = asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer'));
-      const run = collect(following);
-      const watching = asleep.system.spawnCli('enclave', 'watch', 'victim');
-      const watch = collect(watching);
-      // Both speak first once they stand: the one of its session, the other of the enclave's state.
-      const streams = [following.stderr, watching.stdout].filter((stream) => stream !== null);
-      await Promise.all(streams.map((stream) => once(stream, 'data')));
+      const run = collect(asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer')));
+      const watch = collect(asleep.system.spawnCli('enclave', 'watch', 'victim'));
       await expect
         .poll(
           async () => (await asleep.system.cli('actors', 'show', `${victim.address}/computation`)).stdout,

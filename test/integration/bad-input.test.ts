@@ -218,7 +218,7 @@ describe('bad input', () => {
     bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1);
     writeFileSync(altered, bytes);
     expect((await verify(altered, nonce)).code).toBe(2);
-    expectError(await verify(system.file('none'), nonce), 'FILE_NOT_FOUND', 66);
+    expectError(await verify(system.file('none'), nonce), 'FILE_UNREADABLE', 74);
     expectError(await verify(evidence, nonce, system.file('one')), 'POLICY_INVALID', 74);
     const other = { ...JSON.parse(readFileSync(parties.manifest, 'utf8')), name: 'another' };
     writeFileSync(system.file('other.json'), JSON.stringify(other));

@@ -57,8 +57,8 @@ describe('secrets', () => {
   it('are found by the same search when nothing is sealed', async () => {
     const agent = path.join(folder, 'plain-agent.mjs');
     const cli = path.join(folder, 'plain-cli.mjs');
-    writeFileSync(agent, (await bundleAgent('src/agent/main.ts', [withoutSealing])).script);
-    writeFileSync(cli, (await bundleAgent('src/cli/main.ts', [withoutSealing])).script);
+    writeFileSync(agent, (await bundleAgent('src/agent/main.ts', { plugins: [withoutSealing] })).script);
+    writeFileSync(cli, (await bundleAgent('src/cli/main.ts', { plugins: [withoutSealing] })).script);
     const { captured } = await search('plain', agent, cli);
     const names = new Set(captured.map((find) => find.split(': ')[1]));
     expect([...names].sort()).toEqual(['algorithm', 'dataset', 'log', 'result']);

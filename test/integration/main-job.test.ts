@@ -150,11 +150,22 @@ describe('the main job in process mode', () => {
       expect(await computation()).toBe('ready');
       const run = collect(other.spawnCli('run', 'held', ...as('consumer')));
       await expect.poll(computation, { timeout: 10_000 }).toBe('running');
-      const address =
-        succeeded(await other.cli('actors', 'list')).stdout.match(/enclave\/\w+\/computation/)?.[0] ?? '';
-      succeeded(await other.cli('actors', 'send', address, 'computation.stop'));
+      const mayNotStop = await other.cli('stop', 'held', ...as('consumer'));
+      expect(mayNotStop).toMatchObject({ code: 77, stderr: expect.stringMatching(/^KEY_NOT_IN_MANIFEST/m) });
+      const isNobody = await other.cli('stop', 'held', ...controlled.trust('consumer'));
+      expect(isNobody).toMatchObject({ code: 77, stderr: expect.stringMatching(/^KEY_NOT_IN_MANIFEST/m) });
+      expect(await computation()).toBe('running');
+      succeeded(await other.cli('stop', 'held', ...as('provider')));
       expect(await run).toMatchObject({ code: 1, stderr: expect.stringMatching(/^CANCELLED/m) });
       expect(await computation()).toBe('stopped');
+
+      // The host may stop a computation as well: that is availability, which it has in its hands anyway.
+      succeeded(await other.cli('enclave', 'remove', 'held'));
+      succeeded(await other.cli('enclave', 'create', 'held', '--manifest', controlled.manifest));
+      const [address = ''] =
+        /enclave\/\w+\/computation/.exec(succeeded(await other.cli('actors', 'list')).stdout) ?? [];
+      succeeded(await other.cli('actors', 'send', address, 'computation.stop'));
+      await expect.poll(computation).toBe('stopped');
     } finally {
       expect(await other.stop()).toBe(0);
     }

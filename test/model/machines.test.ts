@@ -4,6 +4,7 @@ import { computationModel } from '../../models/computation.model.ts';
 import { explore, type Model } from '../../models/explore.ts';
 import { enclaveModel, linkModel, verifierModel } from '../../models/host.model.ts';
 import { agentModel, managerModel } from '../../models/root.model.ts';
+import { serviceModel } from '../../models/service.model.ts';
 
 /** Every state and transition of every machine, followed from its own model. */
 
@@ -16,6 +17,7 @@ const MODELS: Readonly<Record<string, readonly Model[]>> = {
   verifier: [verifierModel],
   agent: [agentModel],
   manager: [managerModel],
+  service: [serviceModel],
 };
 
 describe.each(Object.entries(MODELS))('the %s machine', (_name, models) => {

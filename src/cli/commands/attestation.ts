@@ -1,29 +1,69 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { Command } from 'commander';
 import { appraise } from '../../attestation/appraise.ts';
-import { formatVerdict, verdictToJson } from '../../attestation/format-verdict.ts';
 import { parsePolicy } from '../../attestation/policy.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
+import { toBase64Url } from '../../crypto/bytes.ts';
 import { canonicalDigest } from '../../crypto/digest.ts';
-import { CocosError, EXIT } from '../../errors.ts';
+import { CocosError } from '../../errors.ts';
+import type { Manifest } from '../../machines/manifest.ts';
 import { AgentClient } from '../agent-client.ts';
+import { parseNonce, parseTime } from '../attestation-options.ts';
+import { collateralOf } from '../collateral.ts';
 import { readManifest } from '../context.ts';
+import { readEvidence } from '../evidence-files.ts';
 import { readInput, writeNew } from '../files.ts';
 import type { CommandContext } from '../program.ts';
 import { relayOf } from '../relay-address.ts';
-import { readTrust } from '../trust.ts';
+import { pinnedPolicy, readTrust } from '../trust.ts';
+import { collateralCommands } from './attestation-collateral.ts';
+import { addInspectCommands } from './attestation-inspect.ts';
+import { addSignCommands, writeEar } from './attestation-sign.ts';
+import { addVerifyCommands, showVerdict } from './attestation-verify.ts';
 
 interface VerifyOptions {
   readonly policy: string;
   readonly reference: string;
-  readonly nonce: string;
+  readonly collateral?: string;
+  readonly nonce?: string;
   readonly at?: string;
   readonly manifest?: string;
+  readonly policyKey?: string;
+  readonly ear?: string;
+  readonly earKey?: string;
+  readonly passphraseFile?: string;
 }
 
-export function attestationCommands(context: CommandContext): Command {
-  const { output, withManager } = context;
-  const attestation = new Command('attestation').description('evidence of enclaves and its appraisal');
+async function verify(file: string, options: VerifyOptions, context: CommandContext): Promise<void> {
+  const nonce = options.nonce === undefined ? undefined : parseNonce(options.nonce);
+  const at = parseTime(options.at);
+  if ((options.ear === undefined) !== (options.earKey === undefined)) {
+    throw new CocosError('USAGE', '--ear and --ear-key go together.');
+  }
+  const evidence = await readEvidence(file);
+  const trust = await readTrust(options.policy, options.reference, options.policyKey);
+  const manifest: Manifest | undefined =
+    options.manifest === undefined ? undefined : await readManifest(options.manifest);
+  const verdict = appraise({
+    evidence,
+    nonce,
+    policy: trust.policy,
+    reference: trust.reference,
+    collateral: await collateralOf(options.collateral, context.environment),
+    at,
+    expectedManifestDigest: manifest === undefined ? undefined : canonicalDigest(manifest),
+    policyDigest: pinnedPolicy(manifest, trust),
+    crypto: attestationCrypto,
+  });
+  const { ear, earKey, passphraseFile } = options;
+  if (ear !== undefined && earKey !== undefined) {
+    const challenge = nonce === undefined ? undefined : toBase64Url(nonce);
+    await writeEar(verdict, trust.policyDigest, challenge, { file: ear, key: earKey, passphraseFile });
+  }
+  showVerdict(context, verdict);
+}
+
+function addGet(attestation: Command, { output, withManager }: CommandContext): void {
   attestation
     .command('get')
     .description('challenge an enclave and keep its evidence')
@@ -45,30 +85,27 @@ export function attestationCommands(context: CommandContext): Command {
         }
       }),
     );
+}
+
+function addVerify(attestation: Command, context: CommandContext): void {
   attestation
     .command('verify')
     .description('appraise evidence offline: exit 0 accepted, 2 rejected')
     .argument('<file>')
-    .requiredOption('--policy <file>', 'appraisal policy, JSON')
-    .requiredOption('--reference <file>', 'reference values of the image, JSON')
-    .requiredOption('--nonce <hex>', 'the nonce of the challenge')
+    .requiredOption('--policy <file>', 'appraisal policy, JSON, plain or signed')
+    .requiredOption('--reference <file>', 'reference values of the image, JSON or CoRIM')
+    .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
+    .option('--nonce <hex>', 'the nonce of your challenge; without it nothing says how old the evidence is')
     .option('--at <time>', 'judge as of this time, ISO 8601; now when left out')
     .option('--manifest <file>', 'the manifest that the enclave must hold')
-    .action(async (file: string, options: VerifyOptions) => {
-      const trust = await readTrust(options.policy, options.reference);
-      const verdict = appraise({
-        evidence: await readInput(file),
-        nonce: parseNonce(options.nonce),
-        ...trust,
-        at: parseTime(options.at),
-        ...(options.manifest === undefined
-          ? {}
-          : { expectedManifestDigest: canonicalDigest(await readManifest(options.manifest)) }),
-        crypto: attestationCrypto,
-      });
-      output.result(formatVerdict(verdict), verdictToJson(verdict));
-      if (verdict.outcome !== 'accepted') context.exit(EXIT.rejected);
-    });
+    .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')
+    .option('--ear <file>', 'where an attestation result for other systems (EAR, a signed token) goes')
+    .option('--ear-key <file>', 'private key that signs it')
+    .option('--passphrase-file <file>', 'opens a sealed private key')
+    .action((file: string, options: VerifyOptions) => verify(file, options, context));
+}
+
+function addPolicy(attestation: Command, { output, withManager }: CommandContext): void {
   attestation
     .command('policy')
     .description('write a policy that accepts the emulated platform of one host, and nothing else')
@@ -88,25 +125,21 @@ export function attestationCommands(context: CommandContext): Command {
       const digest = canonicalDigest(policy);
       output.result(
         `EMULATED platforms under ${policy.emulatedRoot} will be accepted\nwrote ${options.out}`,
-        {
-          file: options.out,
-          digest,
-          policy,
-        },
+        { file: options.out, digest, policy },
       );
     });
+}
+
+export function attestationCommands(context: CommandContext): Command {
+  const attestation = new Command('attestation').description('evidence of enclaves and its appraisal');
+  addGet(attestation, context);
+  addVerify(attestation, context);
+  addVerifyCommands(attestation, context);
+  addInspectCommands(attestation, context);
+  addPolicy(attestation, context);
+  addSignCommands(attestation, context);
+  attestation.addCommand(collateralCommands(context));
   return attestation;
-}
-
-export function parseNonce(text: string): Uint8Array {
-  if (!/^[0-9a-fA-F]{64}$/.test(text)) throw new CocosError('USAGE', 'A nonce is 64 hex digits.');
-  return Buffer.from(text, 'hex');
-}
-
-function parseTime(text: string | undefined): number {
-  const ms = text === undefined ? Date.now() : Date.parse(text);
-  if (Number.isNaN(ms)) throw new CocosError('USAGE', `${text} is no time.`);
-  return ms;
 }
 
 function rootDigest(pem: string): string {

@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import type { AnyStateNode } from 'xstate';
+import { type AnyMachineSnapshot, createActor } from 'xstate';
+import { getAdjacencyMap } from 'xstate/graph';
+import type { z } from 'zod';
+import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
+import { computationModel } from '../../../models/computation.model.ts';
+import type { Model } from '../../../models/explore.ts';
+import { enclaveModel, linkModel, verifierModel } from '../../../models/host.model.ts';
+import { agentModel, managerModel } from '../../../models/root.model.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { AgentEvent } from '../../../src/machines/agent.machine.ts';
+import { AttestationEvent } from '../../../src/machines/attestation.machine.ts';
+import { ComputationEvent } from '../../../src/machines/computation.events.ts';
+import { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
+import { LinkEvent } from '../../../src/machines/link.machine.ts';
+import { ManagerEvent } from '../../../src/machines/manager.machine.ts';
+import { readSnapshot, SNAPSHOT_KINDS } from '../../../src/machines/snapshot.ts';
+import { TransferEvent } from '../../../src/machines/transfer.machine.ts';
+import { VerifierEvent } from '../../../src/machines/verifier.machine.ts';
+
+/** What holds for the chart of every machine, whatever it is for. */
+
+interface EventUnion {
+  readonly options: readonly { readonly shape: { readonly type: { readonly value: string } } }[];
+  safeParse(event: unknown): { readonly success: boolean };
+}
+
+const CHARTS: Readonly<Record<string, { readonly model: Model; readonly event: EventUnion & z.ZodType }>> = {
+  computation: { model: computationModel('controlled'), event: ComputationEvent },
+  transfer: { model: transferModel, event: TransferEvent },
+  attestation: { model: attestationModel, event: AttestationEvent },
+  enclave: { model: enclaveModel, event: EnclaveEvent },
+  link: { model: linkModel, event: LinkEvent },
+  verifier: { model: verifierModel, event: VerifierEvent },
+  agent: { model: agentModel, event: AgentEvent },
+  manager: { model: managerModel, event: ManagerEvent },
+};
+
+function nodesOf(node: AnyStateNode): AnyStateNode[] {
+  return [node, ...Object.values(node.states).flatMap((child) => nodesOf(child as AnyStateNode))];
+}
+
+/** Every snapshot that the events of a model lead to. */
+function snapshotsOf({ machine, input, events, distinguish }: Model): AnyMachineSnapshot[] {
+  const key = ({ value, context }: AnyMachineSnapshot) =>
+    JSON.stringify([value, distinguish?.(context) ?? null]);
+  const map: Record<string, { readonly state: unknown }> = {
+    ...getAdjacencyMap(machine, {
+      events,
+      input,
+      serializeState: (snapshot) => key(snapshot as AnyMachineSnapshot),
+      limit: 100_000,
+    }),
+  };
+  return Object.values(map).map(({ state }) => state as AnyMachineSnapshot);
+}
+
+const throughMsgpack = (value: unknown) => decodeMsgpack(encodeMsgpack(value));
+
+describe.each(Object.entries(CHARTS))('the chart of the %s machine', (_name, { model, event }) => {
+  const nodes = nodesOf(model.machine.root);
+  const taken = new Set(
+    nodes.flatMap((node) => [...node.transitions.keys()]).filter((type) => !type.startsWith('xstate.')),
+  );
+
+  it('says for every effect what happens when it throws', () => {
+    const unguarded = nodes.flatMap((node) =>
+      node.invoke.filter(({ id }) => !node.transitions.has(`xstate.error.actor.${id}`)).map(({ id }) => id),
+    );
+    expect(nodes.flatMap((node) => node.invoke).length).toBeGreaterThan(0);
+    expect(unguarded).toEqual([]);
+  });
+
+  it('has no delayed transition', () => {
+    expect(nodes.filter((node) => node.after.length > 0).map((node) => node.id)).toEqual([]);
+  });
+
+  it('takes every event of its schema somewhere, and no other', () => {
+    expect([...taken].sort()).toEqual(event.options.map(({ shape }) => shape.type.value).sort());
+  });
+
+  it('is tried by its model with events that its schema allows', () => {
+    const own = model.events.filter(({ type }) => taken.has(type) && !/\.requested$/.test(type));
+    const refused = own.filter((each) => !event.safeParse(each).success);
+    expect(refused.map(({ type }) => type)).toEqual([]);
+  });
+
+  it('has in every state a context that msgpack carries unchanged', () => {
+    const snapshots = snapshotsOf(model);
+    expect(snapshots.length).toBeGreaterThan(3);
+    for (const { context } of snapshots) expect(throughMsgpack(context)).toStrictEqual(context);
+  });
+});
+
+describe('readSnapshot', () => {
+  const refused = expect.objectContaining({ code: 'SNAPSHOT_INVALID' });
+  const version = SNAPSHOT_KINDS['enclave']?.version ?? 0;
+  const stored = snapshotsOf(enclaveModel).map((snapshot) => {
+    const persisted = enclaveModel.machine.getPersistedSnapshot(snapshot);
+    return { snapshot, persisted: throughMsgpack(JSON.parse(JSON.stringify(persisted))) };
+  });
+
+  it('brings an enclave back in every state that it can be stored in', () => {
+    expect(stored.length).toBeGreaterThan(10);
+    for (const { snapshot, persisted } of stored) {
+      const actor = createActor(enclaveModel.machine, {
+        snapshot: readSnapshot('enclave', version, persisted),
+        input: enclaveModel.input,
+      }).start();
+      expect(actor.getSnapshot().status).toBe(snapshot.status);
+      expect(actor.getSnapshot().value).toEqual(snapshot.value);
+      expect(actor.getSnapshot().context).toEqual(snapshot.context);
+      actor.stop();
+    }
+  });
+
+  const some = stored[0]?.persisted as Record<string, unknown>;
+  it.each<[string, string, number, unknown]>([
+    ['an unknown machine', 'toaster', version, some],
+    ['a version of the future', 'enclave', version + 1, some],
+    ['a version without a way to the present one', 'enclave', 0, some],
+    ['a value that is no snapshot', 'enclave', version, 'hello'],
+    ['an unknown state', 'enclave', version, { ...some, value: 'nowhere' }],
+    ['an unknown inner state', 'enclave', version, { ...some, value: { alive: 'nowhere' } }],
+    ['a state of the prototype', 'enclave', version, { ...some, value: 'constructor' }],
+    ['an inner state of the prototype', 'enclave', version, { ...some, value: { constructor: {} } }],
+    ['a state without its inner one', 'enclave', version, { ...some, value: 'alive' }],
+    ['two states at once', 'enclave', version, { ...some, value: { failed: 'settled', stopped: 'settled' } }],
+    ['no state at all', 'enclave', version, { ...some, value: {} }],
+  ])('refuses %s', (_what, machine, at, snapshot) => {
+    expect(() => readSnapshot(machine, at, snapshot)).toThrow(refused);
+  });
+});
