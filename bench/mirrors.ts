@@ -107,8 +107,8 @@ async function measureStored(count: number): Promise<Measured> {
     const recordsOf = (address: string) => enclaveRecords(store, address.split('/').slice(0, 2).join('/'));
     return await measure(count, {
       name: 'stored',
-      persist: (address, state) =>
-        recordsOf(address).saveMirror(address.split('/').slice(2).join('/'), state),
+      persist: ({ address, after }) =>
+        recordsOf(address).saveMirror(address.split('/').slice(2).join('/'), after),
       commit: (address, received) => void recordsOf(address).savePosition({ peerBootId: 'bench', received }),
       events: 40_000,
       pacePerMs: 5,

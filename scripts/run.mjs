@@ -23,6 +23,10 @@ const TASKS = {
     host: (args) => (args.includes('--vm') ? 'demo' : 'process'),
     steps: ['build', 'eos', 'tsx scripts/chaos-manager.ts ...'],
   },
+  'chaos:service': {
+    host: () => 'process',
+    steps: ['build', 'tsx scripts/chaos-service.ts ...'],
+  },
   check: { steps: ['tsx scripts/check.ts ...'] },
   build: { steps: ['build'] },
   eos: { steps: ['tsx eos/build.ts ...'], pinned: true },

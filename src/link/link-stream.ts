@@ -14,6 +14,8 @@ const WRITE_BUFFER_LIMIT = 16 * 1024 * 1024;
 interface LinkStreamHandlers {
   readonly hello: Hello;
   readonly now: () => number;
+  /** Null while more may be taken in; otherwise resolves when it may. */
+  readonly room: () => Promise<void> | null;
   readonly ack: () => number;
   /** Whether the link is still in its greeting. */
   readonly awaitsHello: () => boolean;
@@ -82,10 +84,22 @@ export class LinkStream {
         if (this.ended) return;
         this.take(decodeFrame(message));
       }
+      this.waitForRoom();
     } catch (thrown) {
       const error = CocosError.from(thrown, 'LINK_PROTOCOL');
       this.end(() => this.handlers.onViolation(error));
     }
+  }
+
+  private waitForRoom(): void {
+    const room = this.handlers.room();
+    if (room === null || this.ended) return;
+    this.duplex.pause();
+    void room.then(() => {
+      // Nobody listened meanwhile, so the silence is not the peer's.
+      this.heardMs = this.handlers.now();
+      this.duplex.resume();
+    });
   }
 
   private take(frame: Frame): void {
@@ -140,7 +154,8 @@ export class LinkStream {
 
   private beat(): void {
     const now = this.handlers.now();
-    if (now - this.heardMs > SILENCE_LIMIT_MS) return this.end(() => this.handlers.onSilent());
+    if (!this.duplex.isPaused() && now - this.heardMs > SILENCE_LIMIT_MS)
+      return this.end(() => this.handlers.onSilent());
     if (now - this.sentMs >= HEARTBEAT_MS)
       this.write({ kind: 'ping', seq: 0, ack: this.handlers.ack(), body: null });
   }

@@ -28,6 +28,8 @@ export interface LinkOptions {
   readonly resume?: LinkPosition | null;
   /** Stores how far the peer's journal was taken in; nothing is acknowledged before this has resolved. */
   readonly commit?: (position: LinkPosition) => Promise<void>;
+  /** Back-pressure: null while more frames may be taken in; otherwise the stream is not read until it resolves. */
+  readonly room?: () => Promise<void> | null;
   readonly onHello?: (hello: Hello) => void;
   readonly onEvent?: (body: unknown) => void;
   /** Full state instead of events: `first` clears what was mirrored before. */
@@ -186,6 +188,7 @@ class LinkEnd implements Link {
         received: this.received,
       },
       now: this.options.now,
+      room: this.options.room ?? (() => null),
       ack: () => this.durable,
       awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'greeting' }),
       onHello: (hello) => this.greet(hello),

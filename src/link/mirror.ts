@@ -21,6 +21,9 @@ const PersistedSnapshot = z.object({
   context: z.record(z.string(), z.unknown()),
 });
 
+/** Stands for the event of an actor that is taken up as it was stored. */
+export const RECALLED = 'recalled';
+
 export interface MirrorMove {
   readonly address: string;
   readonly event: string;
@@ -77,12 +80,21 @@ export class MirrorSet {
       case 'started':
         return this.start(record.address, record.input);
       case 'state':
-        return this.restore(record.address, record.snapshot);
+        return this.restore(record.address, record.snapshot, 'restored');
       case 'event':
         return this.move(record.address, record.event);
       case 'retired':
         this.mirrors.delete(record.address);
     }
+  }
+
+  /**
+   * Takes up a mirror as it was stored.
+   *
+   * @throws CocosError LINK_PROTOCOL when it does not fit its statechart.
+   */
+  recall(address: string, value: unknown, context: unknown): void {
+    this.restore(address, { status: 'active', value, context }, RECALLED);
   }
 
   clear(): void {
@@ -104,14 +116,14 @@ export class MirrorSet {
     this.adopt(address, kind, COMPILED[kind].machine.start(input.data), 'started');
   }
 
-  private restore(address: string, snapshot: unknown): void {
+  private restore(address: string, snapshot: unknown, event: string): void {
     const kind = kindOf(address);
     const parsed = PersistedSnapshot.safeParse(snapshot);
     if (!parsed.success) throw new CocosError('LINK_PROTOCOL', `The snapshot of ${address} is malformed.`);
     const state = COMPILED[kind].machine.restore(parsed.data.value, parsed.data.context);
     if (state === null)
       throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
-    this.adopt(address, kind, state, 'restored');
+    this.adopt(address, kind, state, event);
   }
 
   private adopt(address: string, kind: MirroredKind, state: MachineState, event: string): void {

@@ -5,6 +5,14 @@ import { CocosError } from '../errors.ts';
 import { EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 
+/** Where the computation management service is, and how much is kept for it while it is away. */
+export interface ServiceConfig {
+  readonly address: Address;
+  readonly tls: TlsFiles;
+  /** Events in the outbox from which on agents are held back. */
+  readonly outboxLimit: number;
+}
+
 /** Settings of the manager. Every one has an environment variable and a default. */
 export interface ManagerConfig {
   /** Where the control service listens. */
@@ -32,6 +40,8 @@ export interface ManagerConfig {
   readonly onStop: 'keep' | 'stop';
   /** What happens to a guest under the run folder that no record knows. */
   readonly onStray: 'end' | 'report';
+  /** The computation management service that this manager serves; null for none. */
+  readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
   /** Free space that the state folder's disk must have before an enclave is made. */
   readonly minimumFreeMiB: number;
@@ -54,6 +64,11 @@ const Environment = z.object({
   COCOSAI_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   COCOSAI_ON_STOP: z.enum(['keep', 'stop']).default('keep'),
   COCOSAI_ON_STRAY: z.enum(['end', 'report']).default('end'),
+  COCOSAI_SERVICE: z.string().optional(),
+  COCOSAI_SERVICE_TLS_CERT: z.string().optional(),
+  COCOSAI_SERVICE_TLS_KEY: z.string().optional(),
+  COCOSAI_SERVICE_TLS_CA: z.string().optional(),
+  COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
 });
@@ -90,6 +105,18 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     accelerator: env.COCOSAI_ACCEL,
     onStop: env.COCOSAI_ON_STOP,
     onStray: env.COCOSAI_ON_STRAY,
+    service:
+      env.COCOSAI_SERVICE === undefined
+        ? null
+        : {
+            address: parseAddress(env.COCOSAI_SERVICE),
+            tls: {
+              certificate: env.COCOSAI_SERVICE_TLS_CERT,
+              key: env.COCOSAI_SERVICE_TLS_KEY,
+              authority: env.COCOSAI_SERVICE_TLS_CA,
+            },
+            outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
+          },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
   };

@@ -1,7 +1,7 @@
 import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { CocosError } from '../errors.ts';
 import type { MachineState } from '../link/compiled-machine.ts';
-import { MirrorSet } from '../link/mirror.ts';
+import { MirrorSet, RECALLED } from '../link/mirror.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import { stateName } from '../machines/state-name.ts';
@@ -28,15 +28,25 @@ export type DirectoryItem =
   | { readonly kind: 'transition'; readonly sequence: number; readonly transition: TransitionView }
   | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
-/** Stores what an actor has come to; `actor` is null for a mirror. Resolves when it is on the disk. */
-export type Persist = (address: string, state: MachineState, actor: AnyActor | null) => Promise<void>;
+/** One step of an actor, as it is to be stored. */
+export interface Step {
+  readonly address: string;
+  /** Null for a mirror. */
+  readonly actor: AnyActor | null;
+  readonly event: string;
+  readonly before: MachineState | null;
+  readonly after: MachineState;
+}
+
+/** Stores what an actor has come to; resolves when it is on the disk. */
+export type Persist = (step: Step) => Promise<void>;
 
 type Watcher = (item: DirectoryItem) => void;
 
 /** Items kept for watchers that come back. */
 const HISTORY_LIMIT = 10_000;
 
-const OWN_ADDRESS = /^(manager|enclave\/[a-z0-9]+)$/;
+const OWN_ADDRESS = /^(manager|service|enclave\/[a-z0-9]+)$/;
 
 /** Every actor of the manager, its own and the mirrored ones, by address, with what happens to each of them. */
 export class Directory {
@@ -50,11 +60,16 @@ export class Directory {
   private history: DirectoryItem[] = [];
   private tail: Promise<void> = Promise.resolve();
   private readonly persist: Persist;
+  private readonly recalled: ReadonlySet<string>;
 
-  /** `firstSequence` lies above every sequence number that was told before. */
-  constructor(firstSequence: number, persist: Persist) {
+  /**
+   * @param firstSequence lies above every sequence number that was told before.
+   * @param recalled addresses of actors that begin as they were stored.
+   */
+  constructor(firstSequence: number, persist: Persist, recalled: readonly string[] = []) {
     this.sequence = firstSequence;
     this.persist = persist;
+    this.recalled = new Set(recalled);
   }
 
   /** To be passed to `createActor` of the root as `inspect`. */
@@ -67,32 +82,34 @@ export class Directory {
     const before = this.live.get(actor.id);
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
-    const stored = this.persist(actor.id, after, actor);
-    this.next(
-      () => stored,
-      () => {
-        this.told.set(actor.id, after);
-        this.report(actor.id, type, before?.actor === actor ? before.snapshot : null, after);
-      },
-    );
+    this.take({
+      address: actor.id,
+      actor,
+      event: before === undefined && this.recalled.has(actor.id) ? RECALLED : type,
+      before: before?.actor === actor ? before.snapshot : null,
+      after,
+    });
   };
 
   /** The mirrors of an enclave's agent, made on first use. */
   mirrorsOf(enclave: string): MirrorSet {
     const known = this.mirrors.get(enclave);
     if (known !== undefined) return known;
-    const mirrors = new MirrorSet(({ address, event, before, after }) => {
-      const stored = this.persist(address, after, null);
-      this.next(
-        () => stored,
-        () => {
-          this.told.set(address, after);
-          this.report(address, event, before, after);
-        },
-      );
-    }, `${enclave}/`);
+    const mirrors = new MirrorSet((move) => this.take({ ...move, actor: null }), `${enclave}/`);
     this.mirrors.set(enclave, mirrors);
     return mirrors;
+  }
+
+  private take(step: Step): void {
+    const { address, event, before, after } = step;
+    const stored = event === RECALLED ? Promise.resolve() : this.persist(step);
+    this.next(
+      () => stored,
+      () => {
+        this.told.set(address, after);
+        this.report(address, event, before, after);
+      },
+    );
   }
 
   remove(enclave: string): void {
@@ -238,8 +255,8 @@ function viewOf(address: string, state: MachineState): ActorView {
   };
 }
 
-/** The manifest is long and its digest says the same. */
-function publicContext(context: MachineState['context']): MachineState['context'] {
+/** What is told of a context: the manifest is long and its digest says the same. */
+export function publicContext(context: MachineState['context']): MachineState['context'] {
   if (!('manifest' in context)) return context;
   const { manifest: _, ...others } = context;
   return others;

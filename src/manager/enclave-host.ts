@@ -43,6 +43,8 @@ interface EnclaveHostOptions {
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
   readonly records: EnclaveRecords;
+  /** Null while more of the agent's journal may be taken in. */
+  readonly room: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
   readonly log: (message: string, fields?: Record<string, unknown>) => void;
 }
@@ -146,8 +148,9 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, records, send, log } = this.options;
+    const { id, bootId, mirrors, records, room, send, log } = this.options;
     const link = createLink({
+      room,
       resume: records.position(),
       commit: (position) => records.savePosition(position),
       role: 'manager',

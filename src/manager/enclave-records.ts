@@ -45,7 +45,7 @@ export function enclaveRecords(store: Store, address: string): EnclaveRecords {
           if ('error' in loaded) throw loaded.error;
           const { value, context } = Mirror.parse(loaded.value);
           const own = loaded.key.slice(mirrorPrefix.length);
-          mirrors.apply({ kind: 'state', address: own, snapshot: { status: 'active', value, context } });
+          mirrors.recall(own, value, context);
         } catch {
           refused.push(loaded.key);
         }

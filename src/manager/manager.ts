@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import { type Actor, type AnyActor, createActor, type Snapshot, waitFor } from 'xstate';
+import { type Actor, createActor, type Snapshot, waitFor } from 'xstate';
+import { z } from 'zod';
 import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
-import type { MachineState } from '../link/compiled-machine.ts';
+import { COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
 import { managerMachine } from '../machines/manager.machine.ts';
 import { MirrorRecord } from '../machines/mirrored.ts';
@@ -13,7 +14,7 @@ import { VERSION } from '../version.ts';
 import { sendPublicEvent } from './commands.ts';
 import type { ManagerConfig } from './config.ts';
 import { controlService } from './control-service.ts';
-import { Directory } from './directory.ts';
+import { Directory, type Step } from './directory.ts';
 import { enclaveEffects } from './enclave-effects.ts';
 import { EnclaveHost } from './enclave-host.ts';
 import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
@@ -28,9 +29,13 @@ import {
   type StoredEnclave,
   storeEnclave,
 } from './recovery.ts';
+import type { RunHandlers } from './service/run-requests.ts';
+import { ServiceFeed } from './service/service-feed.ts';
 import { lockState } from './state-lock.ts';
 import { Store } from './store.ts';
 import { VtpmStock } from './vtpm-stock.ts';
+
+const ManifestId = z.looseObject({ id: z.string() });
 
 /** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
 const SETTLE_LIMIT_MS = 45_000;
@@ -53,16 +58,19 @@ export class Manager {
     const unlock = await lockState(config.stateDir);
     const store = new Store(path.join(config.stateDir, 'store'));
     const stored = await loadEnclaves(store, log);
-    return new Manager(config, log, store, unlock, stored, await nextSequences(store));
+    const feed = config.service === null ? null : await ServiceFeed.open(config.service, store, log);
+    return new Manager(config, log, store, unlock, feed, stored, await nextSequences(store));
   }
 
   private readonly unlock: () => Promise<void>;
+  private readonly feed: ServiceFeed | null;
 
   private constructor(
     config: ManagerConfig,
     log: Log,
     store: Store,
     unlock: () => Promise<void>,
+    feed: ServiceFeed | null,
     stored: readonly StoredEnclave[],
     firstSequence: number,
   ) {
@@ -70,10 +78,13 @@ export class Manager {
     this.log = log;
     this.store = store;
     this.unlock = unlock;
+    this.feed = feed;
     this.platform = new Platform(config.stateDir);
     this.vtpms = new VtpmStock(config.stateDir);
-    this.directory = new Directory(firstSequence, (address, snapshot, actor) =>
-      this.persist(address, snapshot, actor),
+    this.directory = new Directory(
+      firstSequence,
+      (step) => this.persist(step),
+      stored.map(({ address }) => address),
     );
     for (const { address } of stored) this.hosts.set(address, this.createHost(address));
     const logic = this.provide();
@@ -114,6 +125,7 @@ export class Manager {
     await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
     this.root.stop();
     await this.vtpms.close();
+    await this.feed?.stop();
     await this.directory.settled();
     await this.store.close();
     await this.unlock();
@@ -131,7 +143,7 @@ export class Manager {
 
   /** Address of an actor by its address, or by the name or id of an enclave. @throws CocosError ENCLAVE_NOT_FOUND */
   resolve(text: string): string {
-    if (text === 'manager' || text.startsWith('enclave/')) return text;
+    if (text === 'manager' || text === 'service' || text.startsWith('enclave/')) return text;
     for (const [address] of this.hosts) {
       if (address === `enclave/${text}` || this.enclaveName(address) === text) return address;
     }
@@ -197,6 +209,7 @@ export class Manager {
       noteRetired: (record) => this.noteRetired(address, record),
       forgetMirrors: () => this.recordsOf(address).forgetMirrors(),
       records: this.recordsOf(address),
+      room: () => this.feed?.room() ?? null,
       processor: () => this.platform.processor(),
       vtpms: this.vtpms,
       current: () => this.directory.enclave(address),
@@ -209,16 +222,48 @@ export class Manager {
     return enclaveRecords(this.store, address);
   }
 
-  private async persist(address: string, snapshot: MachineState, actor: AnyActor | null): Promise<void> {
+  /** Stores a step and, in the same transaction, what the management service is to be told of it. */
+  private async persist(step: Step): Promise<void> {
+    const { address, actor, after } = step;
     const [kind, id, ...own] = address.split('/');
     if (kind !== 'enclave') return;
+    const enclave = `enclave/${id}`;
     try {
-      if (actor !== null) await storeEnclave(this.store, address, actor.getPersistedSnapshot());
-      else await this.recordsOf(`enclave/${id}`).saveMirror(own.join('/'), snapshot);
+      const stored =
+        actor !== null
+          ? storeEnclave(this.store, address, actor.getPersistedSnapshot())
+          : this.recordsOf(enclave).saveMirror(own.join('/'), after);
+      const computationId = this.feed === null ? null : this.computationOf(enclave);
+      await Promise.all([stored, computationId === null ? null : this.feed?.record(computationId, step)]);
     } catch (thrown) {
       const reason = CocosError.from(thrown).message;
       this.log('error', 'a transition could not be stored', { address, reason });
     }
+  }
+
+  /** Id of the computation of an enclave, from the manifest that it was made with or was given later. */
+  private computationOf(enclave: string): string | null {
+    const mirrored = this.directory.mirrorsOf(enclave).get(COMPUTATION_ADDRESS)?.context['manifest'];
+    const manifest = this.directory.enclave(enclave).manifest ?? mirrored;
+    return ManifestId.safeParse(manifest).data?.id ?? null;
+  }
+
+  /** What the management service asks for. */
+  private runHandlers(): RunHandlers {
+    const find = (computationId: string) =>
+      [...this.hosts.keys()].find((address) => this.computationOf(address) === computationId);
+    return {
+      onRun: async (manifest, { name, mode, vcpus, memoryMib }) => {
+        const manifestJson = JSON.stringify(manifest);
+        const address = await this.createEnclave({ name, mode, vcpus, memoryMiB: memoryMib, manifestJson });
+        return address.slice('enclave/'.length);
+      },
+      findRun: (computationId) => find(computationId)?.slice('enclave/'.length) ?? null,
+      onStop: async (computationId) => {
+        const address = find(computationId);
+        if (address !== undefined) this.directory.send(address, { type: 'enclave.stop', atMs: now() });
+      },
+    };
   }
 
   /** A journal record may have ended its mirror. */
@@ -258,6 +303,7 @@ export class Manager {
       services: [{ definition: ControlServiceService, handlers: controlService(this) }],
     });
     this.log('info', 'the control service is open', { address: this.bound.address });
+    this.feed?.start(this.runHandlers(), this.directory.inspect);
     this.root.send({ type: 'manager.opened' });
   }
 

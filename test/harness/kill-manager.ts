@@ -102,7 +102,7 @@ async function job(system: System, parties: Parties, name: string): Promise<void
 }
 
 /** Runs a command again while it fails for reasons that pass. */
-async function insist(system: System, args: readonly string[]): Promise<CliResult> {
+export async function insist(system: System, args: readonly string[]): Promise<CliResult> {
   let last: CliResult | null = null;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     last = await system.cli(...args);

@@ -36,7 +36,7 @@ export class Outbox {
   /**
    * Opens the outbox in databases of its own beside what else `root` holds.
    *
-   * @param limit number of events that it may hold (`COCOSAI_OUTBOX_LIMIT`).
+   * @param limit number of events from which on whoever makes them waits (`COCOSAI_OUTBOX_LIMIT`).
    */
   static async open(root: RootDatabase<Buffer, string>, limit: number): Promise<Outbox> {
     const store = new OutboxStore(root);
@@ -61,6 +61,11 @@ export class Outbox {
     return this.position;
   }
 
+  /** Whether whoever makes events should wait for room. An event that was made is taken in all the same. */
+  get isFull(): boolean {
+    return this.held >= this.limit;
+  }
+
   get isNearlyFull(): boolean {
     return this.held >= this.limit * NEARLY_FULL;
   }
@@ -70,16 +75,10 @@ export class Outbox {
    * the same turn of the event loop share its transaction.
    *
    * @returns the event's number within the computation, from 1 on, once it is on the disk.
-   * @throws CocosError OUTBOX_FULL at the limit, LIMIT_EXCEEDED for an event beyond 1 MiB, OUTBOX_FAILED when it
-   * could not be written.
+   * @throws CocosError LIMIT_EXCEEDED for an event beyond 1 MiB, OUTBOX_FAILED when it could not be written.
    */
   async append(computationId: string, event: OutboxEvent): Promise<number> {
     if (this.failed) await this.recovered();
-    if (this.held >= this.limit) {
-      throw new CocosError('OUTBOX_FULL', `The outbox holds its limit of ${this.limit} events.`, {
-        details: { limit: this.limit },
-      });
-    }
     const place = { computationId, sequence: this.countersOf(computationId).last + 1 };
     const record = encodeOutboxRecord(place, event);
     await this.write(computationId, async (counters) => {
@@ -144,7 +143,7 @@ export class Outbox {
 
   /** Back-pressure: resolves when there is room for an event. @throws CocosError CANCELLED when the signal aborts. */
   async room(signal: AbortSignal): Promise<void> {
-    while (this.held >= this.limit) await this.changed(signal);
+    while (this.isFull) await this.changed(signal);
   }
 
   private countersOf(computationId: string): Active {

@@ -1,4 +1,4 @@
-import { type Actor, createActor, waitFor } from 'xstate';
+import { type Actor, type ActorOptions, createActor, waitFor } from 'xstate';
 import { asyncEffect, now } from '../../effects.ts';
 import { CocosError } from '../../errors.ts';
 import type { WaitInput } from '../../machines/link.machine.ts';
@@ -26,8 +26,8 @@ export interface ServiceClientOptions extends RunHandlers {
   readonly managerVersion: string;
   readonly outbox: Outbox;
   readonly ledger: RunLedger;
-  /** Told of every transition of the stream. */
-  readonly onState?: (state: string, context: ServiceContext) => void;
+  /** Sees every transition of the stream's machine, whose address is `service`. */
+  readonly inspect?: ActorOptions<typeof serviceMachine>['inspect'];
   /** Milliseconds between heartbeats when nothing else is sent; 5,000 when left out. */
   readonly heartbeatMs?: number;
   /** What becomes of a back-off in milliseconds; when left out, a random part of up to a half is taken off. */
@@ -47,8 +47,11 @@ export class ServiceClient {
     this.options = options;
     this.requests = new RunRequests(options);
     this.heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
-    this.actor = createActor(this.provide());
-    this.actor.subscribe(({ value, context }) => options.onState?.(stateName(value), context));
+    const { inspect } = options;
+    this.actor = createActor(this.provide(), {
+      id: 'service',
+      ...(inspect === undefined ? {} : { inspect }),
+    });
     this.actor.start();
   }
 

@@ -1,0 +1,190 @@
+import { readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { Entry } from '../../examples/service/journal.ts';
+import { ReferenceService } from '../../examples/service/reference-service.ts';
+import { parseAddress } from '../../src/rpc/address.ts';
+import { insist, seeded } from './kill-manager.ts';
+import { makeParties, type Parties, PROCESS_REFERENCE, restartManager, type System } from './system.ts';
+
+/**
+ * Computations that a management service defines, carried to their end while the service and the manager are
+ * restarted at moments that a seed decides.
+ */
+
+const ALGORITHM = `
+import os
+with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w") as f:
+    f.write(open(os.path.join(os.environ["COCOS_DATASETS"], "one")).read() * 2)
+`;
+const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
+const LIMIT_MS = 120_000;
+
+type EventEntry = Extract<Entry, { kind: 'event' }>;
+
+export interface ServedReport {
+  readonly computations: number;
+  readonly events: number;
+  readonly restarts: { readonly service: number; readonly manager: number };
+}
+
+/** A reference service that can be restarted at its address, with what it has taken in. */
+export class RestartableService {
+  readonly file: string;
+  private service: ReferenceService;
+
+  private constructor(file: string, service: ReferenceService) {
+    this.file = file;
+    this.service = service;
+  }
+
+  static async open(file: string): Promise<RestartableService> {
+    return new RestartableService(file, await listen(file, 'tcp:127.0.0.1:0'));
+  }
+
+  get address(): string {
+    return this.service.address;
+  }
+
+  get current(): ReferenceService {
+    return this.service;
+  }
+
+  async restart(): Promise<void> {
+    const { address } = this.service;
+    await this.service.close();
+    this.service = await listen(this.file, address);
+  }
+
+  async events(): Promise<EventEntry[]> {
+    // The last line may be half written.
+    const lines = (await readFile(this.file, 'utf8')).split('\n').slice(0, -1);
+    const entries = lines.map((line) => Entry.parse(JSON.parse(line)));
+    return entries.filter((entry): entry is EventEntry => entry.kind === 'event');
+  }
+}
+
+function listen(file: string, address: string): Promise<ReferenceService> {
+  return ReferenceService.open({ address: parseAddress(address), tls: NO_TLS, file, serviceId: 'reference' });
+}
+
+/** Throws at the first thing that is not as it should be. */
+export async function serveComputations(
+  system: System,
+  service: RestartableService,
+  count: number,
+  seed: number,
+  report: (line: string) => void = () => undefined,
+): Promise<ServedReport> {
+  const random = seeded(seed);
+  const parties = await makeParties(system, {
+    algorithm: ALGORITHM,
+    datasets: { one: 'twice ' },
+    reference: PROCESS_REFERENCE,
+  });
+  const restarts = { service: 0, manager: 0 };
+  const over = new AbortController();
+  const restarter = (async () => {
+    while (!over.signal.aborted) {
+      await new Promise((resolve) => setTimeout(resolve, 500 + random() * 2_500));
+      if (over.signal.aborted) return;
+      if (random() < 0.5) {
+        await service.restart();
+        restarts.service += 1;
+      } else {
+        await restartManager(system);
+        restarts.manager += 1;
+      }
+    }
+  })();
+  try {
+    const queue = Array.from({ length: count }, (_, index) => `served-${index + 1}`);
+    const work = async () => {
+      for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+        await carry(system, service, parties, id);
+        report(
+          `${id}: ended, after ${restarts.service} restarts of the service, ${restarts.manager} of the manager`,
+        );
+      }
+    };
+    await Promise.all([work(), work()]);
+  } finally {
+    over.abort();
+    await restarter;
+  }
+  const ids = Array.from({ length: count }, (_, index) => `served-${index + 1}`);
+  await until('every enclave to have stopped', async () => {
+    const stopped = (await service.events()).filter(({ toState }) => toState === 'stopped.settled');
+    return stopped.length >= count;
+  });
+  const events = await service.events();
+  for (const id of ids)
+    judge(
+      id,
+      events.filter(({ computationId }) => computationId === id),
+    );
+  return { computations: count, events: events.length, restarts };
+}
+
+async function carry(
+  system: System,
+  service: RestartableService,
+  parties: Parties,
+  id: string,
+): Promise<void> {
+  const manifest = { ...z.looseObject({}).parse(JSON.parse(await readFile(parties.manifest, 'utf8'))), id };
+  const file = system.file(`${id}.json`);
+  await writeFile(file, JSON.stringify(manifest));
+  await service.current.define(manifest);
+  await until(`${id} to be answered`, async () => service.current.computations.get(id)?.isAnswered === true);
+  const { enclaveId, refusal } = service.current.computations.get(id) ?? {};
+  if (typeof enclaveId !== 'string') throw new Error(`${id} was refused: ${refusal}`);
+  await until(`${id} to be ready`, async () =>
+    (await service.events()).some((each) => each.computationId === id && each.toState === 'alive.ready'),
+  );
+  const trust = (party: string) =>
+    parties.trust(party).map((word) => (word === parties.manifest ? file : word));
+  for (const upload of [
+    ['algo', enclaveId, system.file('algorithm')],
+    ['data', enclaveId, 'one', system.file('one')],
+  ]) {
+    await insist(system, [...upload, ...trust('provider')]).catch((error: Error) => {
+      if (!error.message.includes('INPUT_NOT_EXPECTED')) throw error;
+    });
+  }
+  await insist(system, ['run', enclaveId, ...trust('consumer')]);
+  const [sealed, opened] = [system.file(`${id}.cocos`), system.file(`${id}-opened`)];
+  await insist(system, ['result', 'get', enclaveId, '--out', sealed, ...trust('consumer')]);
+  await insist(system, ['result', 'open', sealed, '--key', system.file('consumer.key'), '--out', opened]);
+  if (readFileSync(`${opened}/out`, 'utf8') !== 'twice twice ')
+    throw new Error(`the result of ${id} is wrong`);
+  await until(`${id} to have ended`, async () =>
+    (await service.events()).some((each) => each.computationId === id && each.toState === 'delivered'),
+  );
+  await service.current.stop(id);
+}
+
+/** Numbered without gap or repetition; each actor's steps join; the computation ended once. */
+function judge(id: string, events: readonly EventEntry[]): void {
+  const at = new Map<string, string>();
+  events.forEach(({ sequence, address, fromState, toState }, index) => {
+    if (sequence !== index + 1) throw new Error(`${id}: event ${sequence} came as number ${index + 1}`);
+    const before = at.get(address) ?? '';
+    if (fromState !== before) {
+      throw new Error(`${id}: ${address} went from ${fromState} although it was in ${before}`);
+    }
+    at.set(address, toState);
+  });
+  const ends = events.filter(
+    ({ fromState, toState }) => toState === 'delivered' && fromState !== 'delivered',
+  );
+  if (ends.length !== 1) throw new Error(`${id} ended ${ends.length} times`);
+}
+
+async function until(what: string, check: () => Promise<boolean>): Promise<void> {
+  const limit = Date.now() + LIMIT_MS;
+  while (!(await check())) {
+    if (Date.now() > limit) throw new Error(`waited too long for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
