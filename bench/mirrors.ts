@@ -3,11 +3,11 @@ import os from 'node:os';
 import path from 'node:path';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import type { Persist } from '../src/manager/directory.ts';
-import { enclaveRecords } from '../src/manager/enclave-records.ts';
+import type { MirrorSet } from '../src/link/mirror.ts';
+import { MirrorJournal } from '../src/manager/mirror-journal.ts';
 import { Store } from '../src/manager/store.ts';
 import { type Figure, median } from './figure.ts';
-import { type Commit, Fleet } from './mirrors/fleet.ts';
+import { Fleet, type Keeping } from './mirrors/fleet.ts';
 import { bareMsgpackr, bareXstate } from './mirrors/floor.ts';
 import { Stream } from './mirrors/stream.ts';
 
@@ -27,17 +27,17 @@ const HEAP_BAR = 20 * 1024;
 /** How a fleet keeps what it takes in, and how much it is given. */
 interface Mode {
   readonly name: string;
-  readonly persist: Persist;
-  readonly commit: Commit;
+  readonly keep: (mirrorsOf: (enclave: string) => MirrorSet) => Keeping;
   readonly events: number;
   /** Events for each millisecond while the time to the watcher is taken. */
   readonly pacePerMs: number;
 }
 
+const NOTHING_TO_STORE = Promise.resolve();
+
 const IN_MEMORY: Mode = {
   name: 'in memory',
-  persist: () => Promise.resolve(),
-  commit: () => undefined,
+  keep: () => ({ persist: () => NOTHING_TO_STORE, commit: () => undefined }),
   events: 200_000,
   pacePerMs: 20,
 };
@@ -79,9 +79,9 @@ function bareFloor(): Floor {
   return { xstate, msgpackr, both: 1 / (1 / xstate + 1 / msgpackr) };
 }
 
-async function measure(count: number, { persist, commit, events, pacePerMs }: Mode): Promise<Measured> {
+async function measure(count: number, { keep, events, pacePerMs }: Mode): Promise<Measured> {
   const before = heapUsed();
-  const fleet = new Fleet(persist, commit);
+  const fleet = new Fleet(keep);
   for (let grown = 0; grown < count; grown += BATCH) {
     fleet.grow(Math.min(BATCH, count - grown));
     await fleet.directory.settled();
@@ -104,14 +104,28 @@ async function measureStored(count: number): Promise<Measured> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'cocosai-bench-'));
   const store = new Store(folder);
   try {
-    const recordsOf = (address: string) => enclaveRecords(store, address.split('/').slice(0, 2).join('/'));
     return await measure(count, {
       name: 'stored',
-      persist: ({ address, after }) =>
-        recordsOf(address).saveMirror(address.split('/').slice(2).join('/'), after),
-      commit: (address, received) => void recordsOf(address).savePosition({ peerBootId: 'bench', received }),
-      events: 40_000,
-      pacePerMs: 5,
+      keep: (mirrorsOf) => {
+        const journal = new MirrorJournal({
+          store,
+          firstNumber: 0,
+          mirrorsOf,
+          onFailure: (error) => {
+            throw error;
+          },
+        });
+        return {
+          persist: ({ address }) => {
+            const end = address.indexOf('/', 'enclave/'.length);
+            return journal.touch(address.slice(0, end), address.slice(end + 1));
+          },
+          commit: (address, received, frame) =>
+            void journal.append(address, { peerBootId: 'bench', received }, frame),
+        };
+      },
+      events: 200_000,
+      pacePerMs: 20,
     });
   } finally {
     await store.close();

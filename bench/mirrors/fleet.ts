@@ -10,7 +10,13 @@ interface Enclave {
 }
 
 /** Takes how far an enclave's journal was taken in, as the manager's store does. */
-export type Commit = (address: string, received: number) => void;
+export type Commit = (address: string, received: number, frame: Uint8Array) => void;
+
+/** How a fleet keeps what it takes in. */
+export interface Keeping {
+  readonly persist: Persist;
+  readonly commit: Commit;
+}
 
 /** The mirrored side of a manager: one directory over many enclaves whose frames come as chunks of bytes. */
 export class Fleet {
@@ -19,7 +25,8 @@ export class Fleet {
   private readonly addresses: string[] = [];
   private readonly commit: Commit;
 
-  constructor(persist: Persist, commit: Commit) {
+  constructor(keep: (mirrorsOf: (enclave: string) => MirrorSet) => Keeping) {
+    const { persist, commit } = keep((enclave) => this.directory.mirrorsOf(enclave));
     this.directory = new Directory(0, persist);
     this.commit = commit;
   }
@@ -49,7 +56,7 @@ export class Fleet {
       if (frame.seq !== enclave.received + 1) throw new Error(`frame ${frame.seq} after ${enclave.received}`);
       enclave.mirrors.apply(frame.body);
       enclave.received = frame.seq;
-      this.commit(address, frame.seq);
+      this.commit(address, frame.seq, message);
     }
   }
 

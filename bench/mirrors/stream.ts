@@ -5,7 +5,7 @@ import { streamFrames } from './world.ts';
 /** Events handed over before the loop is let go on, as a busy socket would. */
 const BATCH = 500;
 /** Batches that may wait for their store. */
-const IN_FLIGHT = 8;
+const IN_FLIGHT = 32;
 
 interface Delivery {
   readonly enclave: number;

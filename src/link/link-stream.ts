@@ -21,7 +21,7 @@ interface LinkStreamHandlers {
   readonly awaitsHello: () => boolean;
   readonly onHello: (hello: Hello) => void;
   readonly onAck: (seq: number) => void;
-  readonly onSequenced: (frame: Frame) => void;
+  readonly onSequenced: (frame: Frame, bytes: Uint8Array) => void;
   readonly onSnapshot: (seq: number, body: z.infer<typeof SnapshotBody>) => void;
   readonly onLog: (body: unknown) => void;
   readonly onClosed: (reason: string) => void;
@@ -82,7 +82,7 @@ export class LinkStream {
     try {
       for (const message of this.reader.push(chunk)) {
         if (this.ended) return;
-        this.take(decodeFrame(message));
+        this.take(decodeFrame(message), message);
       }
       this.waitForRoom();
     } catch (thrown) {
@@ -102,7 +102,7 @@ export class LinkStream {
     });
   }
 
-  private take(frame: Frame): void {
+  private take(frame: Frame, bytes: Uint8Array): void {
     if (this.handlers.awaitsHello()) {
       const hello = Hello.safeParse(frame.body);
       if (frame.kind !== 'hello' || !hello.success)
@@ -119,7 +119,7 @@ export class LinkStream {
       case 'event':
       case 'command':
       case 'reply':
-        this.handlers.onSequenced(frame);
+        this.handlers.onSequenced(frame, bytes);
         return this.scheduleAck();
       case 'snapshot': {
         const body = SnapshotBody.safeParse(frame.body);

@@ -9,7 +9,7 @@ import {
   type WaitInput,
 } from '../machines/link.machine.ts';
 import { Commands } from './commands.ts';
-import { encodeFrame } from './frame.ts';
+import { encodeFrame, type Frame } from './frame.ts';
 import type { Hello } from './hello.ts';
 import { Journal } from './journal.ts';
 import { LinkStream } from './link-stream.ts';
@@ -27,7 +27,7 @@ export interface LinkOptions {
   /** Where an earlier run of this side had got to in the peer's journal. */
   readonly resume?: LinkPosition | null;
   /** Stores how far the peer's journal was taken in; nothing is acknowledged before this has resolved. */
-  readonly commit?: (position: LinkPosition) => Promise<void>;
+  readonly commit?: (position: LinkPosition, taken: Taken) => Promise<void>;
   /** Back-pressure: null while more frames may be taken in; otherwise the stream is not read until it resolves. */
   readonly room?: () => Promise<void> | null;
   readonly onHello?: (hello: Hello) => void;
@@ -41,6 +41,12 @@ export interface LinkOptions {
   /** `lost` also tells of a stream that ended in its greeting, before it was live. */
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
 }
+
+/** What brought the position to where it is: an event's frame, another message, or the end of a full state. */
+export type Taken =
+  | { readonly kind: 'event'; readonly frame: Uint8Array }
+  | { readonly kind: 'message' }
+  | { readonly kind: 'snapshot' };
 
 /** How far one boot of the peer was heard. */
 export interface LinkPosition {
@@ -193,10 +199,10 @@ class LinkEnd implements Link {
       awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'greeting' }),
       onHello: (hello) => this.greet(hello),
       onAck: (seq) => this.journal.acknowledge(seq),
-      onSequenced: (frame) => this.take(frame.kind, frame.seq, frame.body),
+      onSequenced: (frame, bytes) => this.take(frame, bytes),
       onSnapshot: (seq, body) => {
         this.options.onSnapshot?.(body.records, body.first);
-        if (body.last) this.advance(seq);
+        if (body.last) this.advance(seq, { kind: 'snapshot' });
       },
       onLog: (body) => this.options.onLog?.(body),
       onClosed: (reason) => this.send({ type: 'stream.closed', reason, atMs: this.options.now() }),
@@ -261,7 +267,7 @@ class LinkEnd implements Link {
     });
   }
 
-  private take(kind: string, seq: number, body: unknown): void {
+  private take({ kind, seq, body }: Frame, frame: Uint8Array): void {
     if (seq <= this.received) return;
     if (seq !== this.received + 1) {
       throw new CocosError('LINK_PROTOCOL', `Frame ${seq} came after ${this.received}.`);
@@ -269,10 +275,10 @@ class LinkEnd implements Link {
     if (kind === 'event') this.options.onEvent?.(body);
     else if (kind === 'command') this.commands.accept(body);
     else this.commands.settle(body);
-    this.advance(seq);
+    this.advance(seq, kind === 'event' ? { kind, frame } : { kind: 'message' });
   }
 
-  private advance(seq: number): void {
+  private advance(seq: number, taken: Taken): void {
     this.received = seq;
     const { commit } = this.options;
     const { peerBootId } = this;
@@ -280,7 +286,7 @@ class LinkEnd implements Link {
       this.durable = seq;
       return;
     }
-    commit({ peerBootId, received: seq }).then(
+    commit({ peerBootId, received: seq }, taken).then(
       () => {
         if (this.peerBootId === peerBootId) this.durable = Math.max(this.durable, seq);
       },

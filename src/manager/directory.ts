@@ -41,6 +41,14 @@ export interface Step {
 /** Stores what an actor has come to; resolves when it is on the disk. */
 export type Persist = (step: Step) => Promise<void>;
 
+/** Steps that are stored together, and so are told together. */
+interface Group {
+  readonly stored: Promise<void>;
+  readonly steps: Step[];
+}
+
+const NOTHING_TO_STORE = Promise.resolve();
+
 type Watcher = (item: DirectoryItem) => void;
 
 /** Items kept for watchers that come back. */
@@ -59,6 +67,8 @@ export class Directory {
   private sequence: number;
   private history: DirectoryItem[] = [];
   private tail: Promise<void> = Promise.resolve();
+  /** The last of what is to be told, while nothing else has come after it. */
+  private group: Group | null = null;
   private readonly persist: Persist;
   private readonly recalled: ReadonlySet<string>;
 
@@ -101,15 +111,20 @@ export class Directory {
   }
 
   private take(step: Step): void {
-    const { address, event, before, after } = step;
-    const stored = event === RECALLED ? Promise.resolve() : this.persist(step);
+    const stored = step.event === RECALLED ? NOTHING_TO_STORE : this.persist(step);
+    if (this.group?.stored === stored) return void this.group.steps.push(step);
+    const group: Group = { stored, steps: [step] };
     this.next(
       () => stored,
       () => {
-        this.told.set(address, after);
-        this.report(address, event, before, after);
+        if (this.group === group) this.group = null;
+        for (const { address, event, before, after } of group.steps) {
+          this.told.set(address, after);
+          this.report(address, event, before, after);
+        }
       },
     );
+    this.group = group;
   }
 
   remove(enclave: string): void {
@@ -205,6 +220,7 @@ export class Directory {
   }
 
   private next(wait: () => Promise<void>, then: () => void): void {
+    this.group = null;
     // A state that could not be stored is told all the same: the machine has moved.
     this.tail = this.tail.then(wait).then(then, then);
   }

@@ -13,10 +13,10 @@ import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import { watchBoot } from './boot-watch.ts';
 import type { ManagerConfig } from './config.ts';
-import type { EnclaveRecords } from './enclave-records.ts';
 import type { Guest } from './guest.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
+import type { MirrorJournal } from './mirror-journal.ts';
 import { openRelay, type Relay, relayPlace } from './relay.ts';
 import { reportServer } from './report-server.ts';
 import { Signal } from './signal.ts';
@@ -37,12 +37,11 @@ interface EnclaveHostOptions {
   readonly mirrors: MirrorSet;
   /** Told of every journal record after it was applied, since one may have ended its mirror. */
   readonly noteRetired: (record: unknown) => void;
-  readonly forgetMirrors: () => void;
   readonly vtpms: VtpmStock;
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
-  readonly records: EnclaveRecords;
+  readonly journal: MirrorJournal;
   /** Null while more of the agent's journal may be taken in. */
   readonly room: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
@@ -148,11 +147,15 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, records, room, send, log } = this.options;
+    const { id, bootId, mirrors, journal, room, send, log } = this.options;
+    const address = `enclave/${id}`;
     const link = createLink({
       room,
-      resume: records.position(),
-      commit: (position) => records.savePosition(position),
+      resume: journal.position(address),
+      commit: (position, taken) =>
+        taken.kind === 'snapshot'
+          ? journal.settle(address, position)
+          : journal.append(address, position, taken.kind === 'event' ? taken.frame : null),
       role: 'manager',
       bootId,
       enclaveId: id,
@@ -165,7 +168,9 @@ export class EnclaveHost {
       onSnapshot: (snapshots, first) => {
         if (first) {
           mirrors.clear();
-          this.options.forgetMirrors();
+          journal.clear(address, this.agentBootId).catch((thrown: unknown) => {
+            log('the mirrors could not be cleared', { reason: CocosError.from(thrown).message });
+          });
         }
         for (const record of snapshots) {
           mirrors.apply(record);

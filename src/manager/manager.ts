@@ -17,9 +17,9 @@ import { controlService } from './control-service.ts';
 import { Directory, type Step } from './directory.ts';
 import { enclaveEffects } from './enclave-effects.ts';
 import { EnclaveHost } from './enclave-host.ts';
-import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
 import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
 import type { Log } from './log.ts';
+import { MirrorJournal } from './mirror-journal.ts';
 import { Platform } from './platform.ts';
 import {
   actorKey,
@@ -37,6 +37,8 @@ import { VtpmStock } from './vtpm-stock.ts';
 
 const ManifestId = z.looseObject({ id: z.string() });
 
+const NOTHING_TO_STORE = Promise.resolve();
+
 /** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
 const SETTLE_LIMIT_MS = 45_000;
 
@@ -46,6 +48,7 @@ export class Manager {
   private readonly config: ManagerConfig;
   private readonly log: Log;
   private readonly store: Store;
+  private readonly journal: MirrorJournal;
   private readonly bootId = randomUUID();
   private readonly hosts = new Map<string, EnclaveHost>();
   private readonly platform: Platform;
@@ -86,6 +89,13 @@ export class Manager {
       (step) => this.persist(step),
       stored.map(({ address }) => address),
     );
+    this.journal = new MirrorJournal({
+      store,
+      firstNumber: firstSequence,
+      mirrorsOf: (enclave) => this.directory.mirrorsOf(enclave),
+      onFailure: ({ message }) =>
+        log('error', 'what agents journaled could not be stored', { reason: message }),
+    });
     for (const { address } of stored) this.hosts.set(address, this.createHost(address));
     const logic = this.provide();
     this.root = createActor(logic, {
@@ -99,10 +109,9 @@ export class Manager {
   /** Resolves when the control service is open. @throws CocosError HOST_PORT_TAKEN or CONFIG_INVALID. */
   async start(): Promise<void> {
     this.dealWithStrays();
+    const refused = await this.journal.restore([...this.hosts.keys()]);
     this.root.start();
-    const refused: string[] = [];
     for (const [address] of this.hosts) {
-      refused.push(...this.recordsOf(address).restoreMirrors(this.directory.mirrorsOf(address)));
       // A request whose first event was lost with the manager.
       this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
     }
@@ -127,6 +136,9 @@ export class Manager {
     await this.vtpms.close();
     await this.feed?.stop();
     await this.directory.settled();
+    await this.journal.close().catch((thrown: unknown) => {
+      this.log('error', 'the journal could not be closed', { reason: CocosError.from(thrown).message });
+    });
     await this.store.close();
     await this.unlock();
   }
@@ -179,7 +191,7 @@ export class Manager {
     this.root.send({ type: 'enclave.removed', address });
     this.directory.remove(address);
     this.hosts.delete(address);
-    await Promise.all([this.store.remove(actorKey(address)), this.recordsOf(address).remove()]);
+    await Promise.all([this.store.remove(actorKey(address)), this.journal.remove(address)]);
     await this.directory.settled();
     await host.forget();
   }
@@ -207,9 +219,8 @@ export class Manager {
       bootId: this.bootId,
       mirrors: this.directory.mirrorsOf(address),
       noteRetired: (record) => this.noteRetired(address, record),
-      forgetMirrors: () => this.recordsOf(address).forgetMirrors(),
-      records: this.recordsOf(address),
-      room: () => this.feed?.room() ?? null,
+      journal: this.journal,
+      room: () => this.feed?.room() ?? this.journal.room(),
       processor: () => this.platform.processor(),
       vtpms: this.vtpms,
       current: () => this.directory.enclave(address),
@@ -218,27 +229,24 @@ export class Manager {
     });
   }
 
-  private recordsOf(address: string): EnclaveRecords {
-    return enclaveRecords(this.store, address);
-  }
-
   /** Stores a step and, in the same transaction, what the management service is to be told of it. */
-  private async persist(step: Step): Promise<void> {
-    const { address, actor, after } = step;
-    const [kind, id, ...own] = address.split('/');
-    if (kind !== 'enclave') return;
-    const enclave = `enclave/${id}`;
-    try {
-      const stored =
-        actor !== null
-          ? storeEnclave(this.store, address, actor.getPersistedSnapshot())
-          : this.recordsOf(enclave).saveMirror(own.join('/'), after);
-      const computationId = this.feed === null ? null : this.computationOf(enclave);
-      await Promise.all([stored, computationId === null ? null : this.feed?.record(computationId, step)]);
-    } catch (thrown) {
-      const reason = CocosError.from(thrown).message;
-      this.log('error', 'a transition could not be stored', { address, reason });
-    }
+  private persist(step: Step): Promise<void> {
+    const { address, actor } = step;
+    const [enclave, own] = splitAddress(address);
+    if (enclave === null) return NOTHING_TO_STORE;
+    const stored =
+      actor === null
+        ? this.journal.touch(enclave, own)
+        : storeEnclave(this.store, address, actor.getPersistedSnapshot()).catch((thrown: unknown) => {
+            const reason = CocosError.from(thrown).message;
+            this.log('error', 'a transition could not be stored', { address, reason });
+          });
+    const computationId = this.feed === null ? null : this.computationOf(enclave);
+    if (this.feed === null || computationId === null) return stored;
+    const recorded = this.feed.record(computationId, step);
+    // In this turn, when the frame that moved the mirror has been appended.
+    queueMicrotask(() => this.journal.flush());
+    return Promise.all([stored, recorded]).then(() => undefined);
   }
 
   /** Id of the computation of an enclave, from the manifest that it was made with or was given later. */
@@ -270,7 +278,7 @@ export class Manager {
   private noteRetired(address: string, record: unknown): void {
     const retired = MirrorRecord.safeParse(record);
     if (!retired.success || retired.data.kind !== 'retired') return;
-    this.recordsOf(address).removeMirror(retired.data.address);
+    void this.journal.touch(address, retired.data.address).catch(() => undefined);
     this.directory.forget(`${address}/${retired.data.address}`);
   }
 
@@ -336,6 +344,13 @@ export class Manager {
       },
     });
   }
+}
+
+/** `enclave/7f3a/transfer/x` is `transfer/x` of `enclave/7f3a`; other actors are of no enclave. */
+function splitAddress(address: string): readonly [enclave: string | null, own: string] {
+  if (!address.startsWith('enclave/')) return [null, ''];
+  const end = address.indexOf('/', 'enclave/'.length);
+  return end === -1 ? [address, ''] : [address.slice(0, end), address.slice(end + 1)];
 }
 
 /** A root's first snapshot with the enclaves of an earlier run as its children. */

@@ -62,6 +62,12 @@ export class Store {
     await Promise.all(keys.map((key) => this.root.remove(key)));
   }
 
+  /** Removes every record whose key begins with `prefix` and sorts before `end`. */
+  async removeBefore(prefix: string, end: string): Promise<void> {
+    const keys = [...this.root.getKeys({ start: prefix, end })];
+    await Promise.all(keys.map((key) => this.root.remove(key)));
+  }
+
   /** Every record whose key begins with `prefix`; a damaged one is given with its error. */
   *load(prefix: string): Generator<Loaded> {
     for (const key of this.keys(prefix)) {

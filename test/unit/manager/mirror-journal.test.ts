@@ -1,0 +1,148 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { decodeFrame, encodeFrame } from '../../../src/link/frame.ts';
+import { MirrorSet } from '../../../src/link/mirror.ts';
+import { MirrorJournal } from '../../../src/manager/mirror-journal.ts';
+import { Store } from '../../../src/manager/store.ts';
+
+/** What an agent journaled comes back after the manager's process has ended at any point. */
+
+const ENCLAVE = 'enclave/e1';
+const digest = `sha256:${'0'.repeat(64)}`;
+const input = {
+  ...{ transferId: 't', input: 'data', participant: `ed25519:${'B'.repeat(43)}` },
+  ...{ size: 2 ** 30, digest, atMs: 1 },
+};
+const started = { kind: 'started', address: 'transfer/t', input };
+const attached = { kind: 'event', address: 'transfer/t', event: { type: 'transfer.attached' } };
+const progress = (segments: number) => ({
+  kind: 'event',
+  address: 'transfer/t',
+  event: { type: 'transfer.progress', segments, received: segments * 65_536 },
+});
+const retired = { kind: 'retired', address: 'transfer/t' };
+
+let folder: string;
+let store: Store;
+let run: number;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'cocosai-journal-'));
+  store = new Store(folder);
+  run = 0;
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Side {
+  readonly mirrors: MirrorSet;
+  readonly journal: MirrorJournal;
+  readonly failures: string[];
+  refused: string[];
+  /** Takes in records of the agent's journal, from this position on. */
+  take(from: number, records: readonly unknown[], bootId?: string): Promise<void>;
+  readonly received: () => number | undefined;
+  readonly segments: () => unknown;
+}
+
+/** The manager's side after a start; an earlier one is left as a killed process would leave it. */
+async function open(): Promise<Side> {
+  const failures: string[] = [];
+  const journal: MirrorJournal = new MirrorJournal({
+    store,
+    firstNumber: run++ * 1_000,
+    mirrorsOf: () => mirrors,
+    onFailure: ({ message }) => failures.push(message),
+  });
+  const mirrors = new MirrorSet(({ address, event }) => {
+    if (event !== 'recalled') void journal.touch(ENCLAVE, address).catch(() => undefined);
+  });
+  const side: Side = {
+    ...{ mirrors, journal, failures, refused: [] },
+    take: async (from, records, bootId = 'b1') => {
+      const stored = records.map((body, index) => {
+        const seq = from + index;
+        const frame = encodeFrame({ kind: 'event', seq, ack: 0, body }).subarray(4);
+        mirrors.apply(decodeFrame(frame).body);
+        return journal.append(ENCLAVE, { peerBootId: bootId, received: seq }, frame);
+      });
+      await Promise.all(stored);
+    },
+    received: () => journal.position(ENCLAVE)?.received,
+    segments: () => mirrors.get('transfer/t')?.context['segments'],
+  };
+  side.refused = await journal.restore([ENCLAVE]);
+  return side;
+}
+
+describe('a mirror journal', () => {
+  it('brings back what was taken in, over several runs', async () => {
+    await (await open()).take(1, [started, attached, progress(1)]);
+    const second = await open();
+    expect([second.received(), second.segments()]).toEqual([3, 1]);
+    await second.take(4, [progress(2)]);
+    await second.take(5, [progress(3)]);
+    const third = await open();
+    expect([third.received(), third.segments()]).toEqual([5, 3]);
+  });
+
+  it('brings back the mirrors themselves after an orderly end, and nothing twice', async () => {
+    const first = await open();
+    await first.take(1, [started, attached, progress(1)]);
+    await first.journal.close();
+    expect([...store.load('journal/')]).toEqual([]);
+    const second = await open();
+    expect([second.received(), second.segments()]).toEqual([3, 1]);
+  });
+
+  it('does not bring back what the agent has ended', async () => {
+    const first = await open();
+    await first.take(1, [started]);
+    await first.journal.close();
+    const second = await open();
+    await second.take(2, [retired]);
+    const third = await open();
+    expect([third.received(), third.mirrors.addresses()]).toEqual([2, []]);
+    expect([...store.load('mirror/')]).toEqual([]);
+  });
+
+  it('goes back to before a damaged record, so that the agent sends again what followed it', async () => {
+    const first = await open();
+    await first.take(1, [started, attached]);
+    await first.take(3, [progress(1)]);
+    await first.take(4, [progress(2)]);
+    const [, second] = [...store.load('journal/')].map(({ key }) => key);
+    if (second === undefined) throw new Error('there is no second record');
+    await store.database.put(second, Buffer.from('damaged'));
+    const again = await open();
+    expect(again.refused).toEqual([second]);
+    expect([again.received(), again.segments()]).toEqual([2, 0]);
+  });
+
+  it('begins anew with another boot of the agent, and with full states', async () => {
+    const first = await open();
+    await first.take(1, [started, attached, progress(1)]);
+    await first.take(1, [started, attached, progress(7)], 'b2');
+    const second = await open();
+    expect([second.received(), second.segments()]).toEqual([3, 7]);
+    second.mirrors.clear();
+    await second.journal.clear(ENCLAVE, 'b3');
+    const third = await open();
+    expect([third.received(), third.mirrors.addresses()]).toEqual([0, []]);
+  });
+
+  it('keeps what the disk does not take, in order, and writes it with what comes next', async () => {
+    const first = await open();
+    await first.take(1, [started, attached]);
+    const put = vi.spyOn(store, 'put').mockRejectedValueOnce(new Error('no space left'));
+    await expect(first.take(3, [progress(1)])).rejects.toThrow('no space left');
+    await first.take(4, [progress(2)]);
+    put.mockRestore();
+    expect(first.failures).toEqual(['no space left']);
+    const second = await open();
+    expect([second.received(), second.segments()]).toEqual([4, 2]);
+  });
+});
