@@ -18,19 +18,13 @@ export function compilePython(stage: string): void {
   ];
   const options = ['-q', '-f', '--invalidation-mode', 'unchecked-hash', '-s', stage, '-p', '/'];
   const environment = [`PYTHONHOME=${join(stage, 'usr')}`, 'PYTHONHASHSEED=0'];
-  // Folders of bytecode are made under the umask of the process.
-  const before = process.umask(0o022);
-  try {
-    const library = join(stage, 'usr/lib/python3.13');
-    runStep('compile Python library', 'env', [
-      ...environment,
-      ...python,
-      '-m',
-      'compileall',
-      ...options,
-      library,
-    ]);
-  } finally {
-    process.umask(before);
-  }
+  const library = join(stage, 'usr/lib/python3.13');
+  runStep('compile Python library', 'env', [
+    ...environment,
+    ...python,
+    '-m',
+    'compileall',
+    ...options,
+    library,
+  ]);
 }

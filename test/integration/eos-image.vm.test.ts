@@ -90,7 +90,7 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
   it.each([
     ['a changed block of the root image', 1024 + 5, null, /Kernel panic - not syncing[^\n]*dm-verity/],
     ['another root hash', null, /cocos\.roothash=./, /Kernel panic - not syncing[^\n]*dm-verity/],
-    ['no root hash', null, /cocos\.roothash=/, /COCOS-INIT-FAILED: no root hash/],
+    ['no root hash', null, /cocos\.roothash=/, /COCOS-INIT-FAILED: start: no root hash/],
   ])(
     'does not run with %s',
     async (_, offset, changed, expected) => {
