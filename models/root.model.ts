@@ -2,7 +2,9 @@ import { agentMachine } from '../src/machines/agent.machine.ts';
 import { inert } from '../src/machines/effect.ts';
 import { managerMachine } from '../src/machines/manager.machine.ts';
 import { effectError, type Model } from './explore.ts';
+import { enclaveModel } from './host.model.ts';
 
+const failure = { reason: 'thrown', atMs: 1, chance: 0 } as const;
 const cause = { code: 'INTERNAL', message: 'broken' } as const;
 
 /** The roots spawn their children for real, so their models try those events on an address of their own only. */
@@ -24,6 +26,8 @@ export const agentModel: Model = {
     { type: 'attestation.requested', address: 'attestation/a', input: {} },
     { type: 'transfer.requested', address: 'transfer/t', input: {} },
     { type: 'child.retire', address: 'transfer/t' },
+    { type: 'child.failed', address: 'transfer/t', ...failure },
+    { type: 'child.failed', address: 'computation', ...failure },
     { type: 'agent.shutDown' },
     ...['measure', 'listen', 'link', 'shutDown', 'transfer'].map(effectError),
   ],
@@ -33,14 +37,17 @@ export const agentModel: Model = {
 
 export const managerModel: Model = {
   machine: managerMachine.provide({
-    actors: { open: inert(), empty: inert(), close: inert() },
-    actions: { spawnEnclave: () => undefined },
+    actors: { open: inert(), empty: inert(), close: inert(), recover: inert() },
+    actions: { spawnEnclave: () => undefined, recall: () => undefined, supervise: () => undefined },
   }),
   events: [
     { type: 'manager.opened' },
     { type: 'manager.broken', cause },
     { type: 'enclave.requested', address: 'enclave/abcd', input: {} },
     { type: 'enclave.removed', address: 'enclave/abcd' },
+    { type: 'child.failed', address: 'enclave/abcd', ...failure },
+    { type: 'child.recalled', address: 'enclave/abcd', input: enclaveModel.input },
+    { type: 'child.settled', address: 'enclave/abcd' },
     { type: 'manager.stop' },
     { type: 'manager.emptied' },
     { type: 'manager.closed' },

@@ -3,6 +3,7 @@ import { computationModel } from '../models/computation.model.ts';
 import { type Exploration, explore, type Model } from '../models/explore.ts';
 import { enclaveModel, linkModel, verifierModel } from '../models/host.model.ts';
 import { agentModel, managerModel } from '../models/root.model.ts';
+import { serviceModel } from '../models/service.model.ts';
 
 /** Prints how much of every machine its model covers, with what is left out. */
 const MODELS: Readonly<Record<string, readonly Model[]>> = {
@@ -13,6 +14,7 @@ const MODELS: Readonly<Record<string, readonly Model[]>> = {
   verifier: [verifierModel],
   link: [linkModel],
   manager: [managerModel],
+  service: [serviceModel],
   agent: [agentModel],
 };
 

@@ -1,6 +1,13 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type Actor, type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from 'xstate';
+import {
+  type Actor,
+  type ActorRefFrom,
+  createActor,
+  type InspectionEvent,
+  type SnapshotFrom,
+  waitFor,
+} from 'xstate';
 import { encodeClaims } from '../attestation/claims.ts';
 import { canonicalJson, digestFromText } from '../crypto/digest.ts';
 import type { SignedReceipt } from '../crypto/receipt.ts';
@@ -11,10 +18,12 @@ import type { Link } from '../link/link.ts';
 import { type Listener, PORTS, type Transport } from '../link/transport.ts';
 import { type AgentEvent, agentMachine, COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
 import type { AttestationEvent, attestationMachine } from '../machines/attestation.machine.ts';
+import { failedChild } from '../machines/child-failure.ts';
 import type { ComputationEvent } from '../machines/computation.events.ts';
 import type { computationMachine } from '../machines/computation.machine.ts';
 import { refusalOf } from '../machines/legal.ts';
 import type { Manifest } from '../machines/manifest.ts';
+import { kindOfAddress } from '../machines/mirrored.ts';
 import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
@@ -75,7 +84,11 @@ export class Agent {
     this.authority = new Authority((record) => this.link.publish(record));
     this.link = agentLink(this, transport);
     this.root = createActor(agentMachine.provide({ actors: agentEffects(this, end) }), {
-      inspect: this.authority.inspect,
+      id: 'agent',
+      inspect: (inspected) => {
+        this.authority.inspect(inspected);
+        this.superviseChild(inspected);
+      },
     });
   }
 
@@ -107,6 +120,16 @@ export class Agent {
       );
     }
     child.send(event);
+  }
+
+  /** A child that has thrown is told to the root, whose machine decides what follows. */
+  private superviseChild(inspected: InspectionEvent): void {
+    const failed = failedChild(inspected, 'agent');
+    if (failed === null || kindOfAddress(failed.address) === null) return;
+    const { address, thrown } = failed;
+    const { message } = CocosError.from(thrown);
+    this.root.send({ type: 'child.failed', address, reason: message, atMs: now(), chance: Math.random() });
+    if (address !== COMPUTATION_ADDRESS) this.authority.retire(address);
   }
 
   retire(address: string): void {

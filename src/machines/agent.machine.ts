@@ -4,7 +4,21 @@ import { AttestationInput, attestationMachine } from './attestation.machine.ts';
 import { Cause } from './common.ts';
 import { computationMachine } from './computation.machine.ts';
 import { unprovided } from './effect.ts';
+import { ChildFailed, type RestartPolicy, superviseFailure } from './supervision.ts';
 import { TransferInput, transferMachine } from './transfer.machine.ts';
+
+/**
+ * Children of the agent, by what their address begins with. None is restarted: what a computation that has thrown had
+ * taken in cannot be trusted, so the enclave ends by name; a session or a transfer is begun anew by its participant.
+ */
+export const AGENT_CHILDREN: Readonly<Record<'computation' | 'other', RestartPolicy>> = {
+  computation: { ...never(), escalation: 'stops' },
+  other: { ...never(), escalation: 'dropped' },
+};
+
+function never() {
+  return { limit: 0, windowMs: 60_000, firstDelayMs: 0, delayLimitMs: 0, jitter: 0 } as const;
+}
 
 /** The agent's own life inside the guest: root of its actor system, parent of all its other machines. */
 export const AgentEvent = z.discriminatedUnion('type', [
@@ -16,6 +30,7 @@ export const AgentEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('attestation.requested'), address: z.string(), input: AttestationInput }),
   z.strictObject({ type: z.literal('transfer.requested'), address: z.string(), input: TransferInput }),
   z.strictObject({ type: z.literal('child.retire'), address: z.string() }),
+  ChildFailed,
   z.strictObject({ type: z.literal('agent.shutDown') }),
 ]);
 export type AgentEvent = z.infer<typeof AgentEvent>;
@@ -56,9 +71,25 @@ export const agentMachine = setup({
     retireChild: enqueueActions(({ enqueue, event }) => {
       if (event.type === 'child.retire') enqueue.stopChild(event.address);
     }),
+    dropChild: enqueueActions(({ enqueue, event }) => {
+      if (event.type === 'child.failed') enqueue.stopChild(event.address);
+    }),
     takeCause: assign(({ context, event }) =>
       event.type === 'agent.broken' ? { cause: event.cause } : context,
     ),
+    takeFailure: assign(({ context, event }) =>
+      event.type === 'child.failed'
+        ? { cause: { code: 'INTERNAL' as const, message: `${event.address} has failed: ${event.reason}` } }
+        : context,
+    ),
+  },
+  guards: {
+    isFatal: ({ event }) => {
+      if (event.type !== 'child.failed') return false;
+      const policy =
+        event.address === COMPUTATION_ADDRESS ? AGENT_CHILDREN.computation : AGENT_CHILDREN.other;
+      return superviseFailure(policy, [], event).decision.kind === 'stops';
+    },
   },
 }).createMachine({
   id: 'agent',
@@ -69,6 +100,10 @@ export const agentMachine = setup({
     'child.retire': { actions: 'retireChild' },
     // A child that throws must not end its parent or its siblings.
     'xstate.error.*': {},
+    'child.failed': [
+      { guard: 'isFatal', target: '.shuttingDown', actions: 'takeFailure' },
+      { actions: 'dropChild' },
+    ],
     'agent.broken': { target: '.shuttingDown', actions: 'takeCause' },
     'agent.shutDown': '.shuttingDown',
   },

@@ -4,6 +4,29 @@ import { Cause } from './common.ts';
 import { unprovided } from './effect.ts';
 import { EnclaveInput } from './enclave.events.ts';
 import { enclaveMachine } from './enclave.machine.ts';
+import { ChildFailed, type Decision, type RestartPolicy, superviseFailure } from './supervision.ts';
+
+/** Children of the manager, by what their address begins with. */
+export const MANAGER_CHILDREN: Readonly<Record<'enclave' | 'service', RestartPolicy>> = {
+  enclave: {
+    ...{ limit: 3, windowMs: 60_000, firstDelayMs: 200, delayLimitMs: 5_000, jitter: 0.5 },
+    escalation: 'failed',
+  },
+  service: {
+    ...{ limit: 10, windowMs: 60_000, firstDelayMs: 500, delayLimitMs: 30_000, jitter: 0.5 },
+    escalation: 'dropped',
+  },
+};
+
+export function policyOf(address: string): RestartPolicy {
+  return address.startsWith('enclave/') ? MANAGER_CHILDREN.enclave : MANAGER_CHILDREN.service;
+}
+
+/** What the process does about a child that has thrown. */
+export interface RecoverInput {
+  readonly address: string;
+  readonly decision: Decision;
+}
 
 /** The manager's own life: root of its actor system, parent and supervisor of every enclave. */
 export const ManagerEvent = z.discriminatedUnion('type', [
@@ -11,6 +34,9 @@ export const ManagerEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('manager.broken'), cause: Cause }),
   z.strictObject({ type: z.literal('enclave.requested'), address: z.string(), input: EnclaveInput }),
   z.strictObject({ type: z.literal('enclave.removed'), address: z.string() }),
+  ChildFailed,
+  z.strictObject({ type: z.literal('child.recalled'), address: z.string(), input: EnclaveInput }),
+  z.strictObject({ type: z.literal('child.settled'), address: z.string() }),
   z.strictObject({ type: z.literal('manager.stop') }),
   z.strictObject({ type: z.literal('manager.emptied') }),
   z.strictObject({ type: z.literal('manager.closed') }),
@@ -19,6 +45,8 @@ export type ManagerEvent = z.infer<typeof ManagerEvent>;
 
 export interface ManagerContext {
   readonly cause: Cause | null;
+  /** Times in milliseconds at which each child has thrown lately. */
+  readonly failures: Readonly<Record<string, readonly number[]>>;
 }
 
 export const managerMachine = setup({
@@ -31,11 +59,34 @@ export const managerMachine = setup({
     empty: unprovided<object>('empty'),
     /** Closes the control service and ends the process. */
     close: unprovided<object>('close'),
+    /** Brings a child back after its delay, or ends what is left of it. */
+    recover: unprovided<RecoverInput>('recover'),
   },
   actions: {
     spawnEnclave: enqueueActions(({ enqueue, event }) => {
       if (event.type !== 'enclave.requested') return;
       enqueue.spawnChild('enclave', { id: event.address, systemId: event.address, input: event.input });
+    }),
+    supervise: enqueueActions(({ enqueue, context, event }) => {
+      if (event.type !== 'child.failed') return;
+      const { address } = event;
+      const { decision, failures } = superviseFailure(
+        policyOf(address),
+        context.failures[address] ?? [],
+        event,
+      );
+      enqueue.assign({ failures: { ...context.failures, [address]: failures } });
+      enqueue.stopChild(address);
+      enqueue.spawnChild('recover', { id: `recover/${address}`, input: { address, decision } });
+    }),
+    recall: enqueueActions(({ enqueue, event }) => {
+      if (event.type !== 'child.recalled') return;
+      const { address, input } = event;
+      enqueue.stopChild(`recover/${address}`);
+      enqueue.spawnChild('enclave', { id: address, systemId: address, input });
+    }),
+    settle: enqueueActions(({ enqueue, event }) => {
+      if (event.type === 'child.settled') enqueue.stopChild(`recover/${event.address}`);
     }),
     removeEnclave: enqueueActions(({ enqueue, event }) => {
       if (event.type === 'enclave.removed') enqueue.stopChild(event.address);
@@ -47,10 +98,13 @@ export const managerMachine = setup({
 }).createMachine({
   id: 'manager',
   initial: 'starting',
-  context: { cause: null },
+  context: { cause: null, failures: {} },
   on: {
-    // An enclave that throws must not end the manager or another enclave.
+    // A child that throws must not end the manager or another child; what is done about it comes with `child.failed`.
     'xstate.error.*': {},
+    'child.failed': { actions: 'supervise' },
+    'child.recalled': { actions: 'recall' },
+    'child.settled': { actions: 'settle' },
     'enclave.removed': { actions: 'removeEnclave' },
   },
   states: {

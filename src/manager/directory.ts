@@ -2,6 +2,7 @@ import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } f
 import { CocosError } from '../errors.ts';
 import type { MachineState } from '../link/compiled-machine.ts';
 import { MirrorSet, RECALLED } from '../link/mirror.ts';
+import { failedChild } from '../machines/child-failure.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
 import { stateName } from '../machines/state-name.ts';
@@ -71,12 +72,20 @@ export class Directory {
   private group: Group | null = null;
   private readonly persist: Persist;
   private readonly recalled: ReadonlySet<string>;
+  private readonly onFailure: (address: string, thrown: unknown) => void;
 
   /**
    * @param firstSequence lies above every sequence number that was told before.
    * @param recalled addresses of actors that begin as they were stored.
+   * @param onFailure told of an actor that has thrown; what was told of it last stays.
    */
-  constructor(firstSequence: number, persist: Persist, recalled: readonly string[] = []) {
+  constructor(
+    firstSequence: number,
+    persist: Persist,
+    recalled: readonly string[] = [],
+    onFailure: (address: string, thrown: unknown) => void = () => undefined,
+  ) {
+    this.onFailure = onFailure;
     this.sequence = firstSequence;
     this.persist = persist;
     this.recalled = new Set(recalled);
@@ -84,6 +93,8 @@ export class Directory {
 
   /** To be passed to `createActor` of the root as `inspect`. */
   readonly inspect = (inspected: InspectionEvent): void => {
+    const failed = failedChild(inspected, 'manager');
+    if (failed !== null && OWN_ADDRESS.test(failed.address)) this.onFailure(failed.address, failed.thrown);
     if (inspected.type !== '@xstate.snapshot' || !(inspected.actorRef instanceof Actor)) return;
     const actor: AnyActor = inspected.actorRef;
     const { type } = inspected.event;
@@ -95,8 +106,16 @@ export class Directory {
     this.take({
       address: actor.id,
       actor,
-      event: before === undefined && this.recalled.has(actor.id) ? RECALLED : type,
-      before: before?.actor === actor ? before.snapshot : null,
+      // One that is brought back, in this run or from an earlier one, begins as it was stored.
+      event:
+        before === undefined
+          ? this.recalled.has(actor.id)
+            ? RECALLED
+            : type
+          : before.actor === actor
+            ? type
+            : RECALLED,
+      before: before?.snapshot ?? null,
       after,
     });
   };

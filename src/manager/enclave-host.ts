@@ -223,6 +223,12 @@ export class EnclaveHost {
 
   /** Gives everything back; safe to call at any point and more than once. */
   async clean(): Promise<void> {
+    await this.release();
+    this.options.send({ type: 'enclave.cleaned' });
+  }
+
+  /** Gives back everything that the enclave holds on the host. */
+  async release(): Promise<void> {
     this.link?.close();
     this.link = null;
     this.incoming.close();
@@ -235,7 +241,14 @@ export class EnclaveHost {
     await rm(this.socketDir, { recursive: true, force: true });
     await rm(this.vtpmFolder, { recursive: true, force: true });
     await rm(path.join(this.directory, SCRATCH), { force: true });
-    this.options.send({ type: 'enclave.cleaned' });
+  }
+
+  /** Lets go of the guest without touching it, so that it can be taken over again. */
+  async detach(): Promise<void> {
+    this.link?.close();
+    this.link = null;
+    await Promise.all(this.listeners.map((listener) => listener.close()));
+    this.listeners = [];
   }
 
   broken(error: CocosError): void {

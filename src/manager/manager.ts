@@ -6,7 +6,7 @@ import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
-import { managerMachine } from '../machines/manager.machine.ts';
+import { managerMachine, type RecoverInput } from '../machines/manager.machine.ts';
 import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
@@ -21,9 +21,11 @@ import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
 import type { Log } from './log.ts';
 import { MirrorJournal } from './mirror-journal.ts';
 import { Platform } from './platform.ts';
+import { recallable } from './recallable.ts';
 import {
   actorKey,
   findStrays,
+  loadEnclave,
   loadEnclaves,
   nextSequences,
   type StoredEnclave,
@@ -33,6 +35,7 @@ import type { RunHandlers } from './service/run-requests.ts';
 import { ServiceFeed } from './service/service-feed.ts';
 import { lockState } from './state-lock.ts';
 import { Store } from './store.ts';
+import { Supervisor } from './supervisor.ts';
 import { VtpmStock } from './vtpm-stock.ts';
 
 const ManifestId = z.looseObject({ id: z.string() });
@@ -67,6 +70,7 @@ export class Manager {
 
   private readonly unlock: () => Promise<void>;
   private readonly feed: ServiceFeed | null;
+  private readonly supervisor: Supervisor;
 
   private constructor(
     config: ManagerConfig,
@@ -82,12 +86,23 @@ export class Manager {
     this.store = store;
     this.unlock = unlock;
     this.feed = feed;
+    this.supervisor = new Supervisor({
+      send: (event) => this.root.send(event),
+      sendEnclave: (address, event) => this.directory.send(address, event),
+      enclave: (address) => this.directory.enclave(address),
+      stored: (address) => loadEnclave(store, address),
+      detach: (address) => this.hostOf(address).detach(),
+      abandon: (address) => this.abandon(address),
+      restartService: () => this.startService(),
+      log,
+    });
     this.platform = new Platform(config.stateDir);
     this.vtpms = new VtpmStock(config.stateDir);
     this.directory = new Directory(
       firstSequence,
       (step) => this.persist(step),
       stored.map(({ address }) => address),
+      (address, thrown) => this.supervisor.noteFailure(address, thrown),
     );
     this.journal = new MirrorJournal({
       store,
@@ -291,6 +306,22 @@ export class Manager {
     }
   }
 
+  private startService(): void {
+    this.feed?.start(this.runHandlers(), {
+      inspect: this.directory.inspect,
+      onFailure: (thrown) => this.supervisor.noteFailure('service', thrown),
+    });
+  }
+
+  /** An enclave whose machine cannot be brought back: its guest ends, and its record is kept aside for people. */
+  private async abandon(address: string): Promise<void> {
+    await this.hostOf(address).release();
+    this.directory.remove(address);
+    this.hosts.delete(address);
+    await this.store.setAside(actorKey(address));
+    await this.journal.remove(address);
+  }
+
   /** Asks an enclave to stop and waits until it has settled. */
   private async settle(address: string): Promise<void> {
     const actor = this.directory.actor(address);
@@ -311,7 +342,7 @@ export class Manager {
       services: [{ definition: ControlServiceService, handlers: controlService(this) }],
     });
     this.log('info', 'the control service is open', { address: this.bound.address });
-    this.feed?.start(this.runHandlers(), this.directory.inspect);
+    this.startService();
     this.root.send({ type: 'manager.opened' });
   }
 
@@ -337,7 +368,12 @@ export class Manager {
     });
     return managerMachine.provide({
       actors: {
-        enclave,
+        enclave: recallable(enclave, ({ id }) => this.supervisor.takeRecalled(id)),
+        recover: asyncEffect<RecoverInput>(
+          (input, signal) => this.supervisor.recover(input, signal),
+          (error, { address }) =>
+            this.log('error', 'an actor could not be brought back', { address, reason: error.message }),
+        ),
         open: asyncEffect<object>(() => this.open(), broken),
         empty: asyncEffect<object>(() => this.empty(), broken),
         close: asyncEffect<object>(() => this.close(), broken),

@@ -40,6 +40,19 @@ export async function loadEnclaves(store: Store, log: Log): Promise<StoredEnclav
   return loaded;
 }
 
+/** What was stored of one enclave last; null when it cannot be brought back. */
+export function loadEnclave(store: Store, address: string): Snapshot<unknown> | null {
+  for (const record of store.load(actorKey(address))) {
+    if (record.key !== actorKey(address) || 'error' in record) continue;
+    try {
+      return readSnapshot(record.kind, record.version, record.value);
+    } catch {
+      return null;
+    }
+  }
+  return null;
+}
+
 const STARTS_KEY = 'starts';
 /** Sequence numbers that one run of the manager may use; the next run begins above them. */
 const SEQUENCES_PER_START = 2 ** 32;

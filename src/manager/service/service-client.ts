@@ -28,6 +28,8 @@ export interface ServiceClientOptions extends RunHandlers {
   readonly ledger: RunLedger;
   /** Sees every transition of the stream's machine, whose address is `service`. */
   readonly inspect?: ActorOptions<typeof serviceMachine>['inspect'];
+  /** Told when the stream's machine has thrown; the client is of no more use then. */
+  readonly onFailure?: (thrown: unknown) => void;
   /** Milliseconds between heartbeats when nothing else is sent; 5,000 when left out. */
   readonly heartbeatMs?: number;
   /** What becomes of a back-off in milliseconds; when left out, a random part of up to a half is taken off. */
@@ -52,6 +54,7 @@ export class ServiceClient {
       id: 'service',
       ...(inspect === undefined ? {} : { inspect }),
     });
+    this.actor.subscribe({ error: (thrown) => options.onFailure?.(thrown) });
     this.actor.start();
   }
 

@@ -37,7 +37,8 @@ export class ServiceFeed {
   }
 
   /** Connects, and goes on to connect until it is stopped. */
-  start(handlers: RunHandlers, inspect: ServiceClientOptions['inspect']): void {
+  start(handlers: RunHandlers, watching: Pick<ServiceClientOptions, 'inspect' | 'onFailure'>): void {
+    if (this.closing.signal.aborted) return;
     this.client = new ServiceClient({
       ...handlers,
       address: this.config.address,
@@ -46,7 +47,7 @@ export class ServiceFeed {
       managerVersion: VERSION,
       outbox: this.outbox,
       ledger: this.ledger,
-      inspect,
+      ...watching,
     });
     this.client.start();
   }

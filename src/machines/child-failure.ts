@@ -1,0 +1,13 @@
+import type { InspectionEvent } from 'xstate';
+
+const PREFIX = 'xstate.error.actor.';
+
+/** A child of the actor `parent` that has thrown and is gone, as the actor system tells of it; null for other news. */
+export function failedChild(
+  inspected: InspectionEvent,
+  parent: string,
+): { readonly address: string; readonly thrown: unknown } | null {
+  if (inspected.type !== '@xstate.event' || !inspected.event.type.startsWith(PREFIX)) return null;
+  if (!('id' in inspected.actorRef) || inspected.actorRef.id !== parent) return null;
+  return { address: inspected.event.type.slice(PREFIX.length), thrown: inspected.event['error'] };
+}
