@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { policyJsonSchema, referenceJsonSchema } from '../src/attestation/json-schema.ts';
 import { ERRORS } from '../src/errors.ts';
 import { AgentEvent, agentMachine } from '../src/machines/agent.machine.ts';
 import { AttestationEvent, attestationMachine } from '../src/machines/attestation.machine.ts';
@@ -14,6 +15,7 @@ import { ServiceEvent, serviceMachine } from '../src/machines/service.machine.ts
 import { TransferEvent, transferMachine } from '../src/machines/transfer.machine.ts';
 import { VerifierEvent, verifierMachine } from '../src/machines/verifier.machine.ts';
 import { type MachinePage, machinePage } from './machine-page.ts';
+import { policyPage } from './policy-page.ts';
 
 /** Pages that are made from the code: `tsx scripts/pages.ts` writes them, `--check` compares. */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -90,8 +92,13 @@ const MACHINES: Readonly<Record<string, MachinePage>> = {
   },
 };
 
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
 const PAGES: Readonly<Record<string, string>> = {
   'docs/errors.md': errorsPage(),
+  'docs/policy.md': policyPage(),
+  'docs/schema/appraisal-policy.schema.json': json(policyJsonSchema()),
+  'docs/schema/reference-values.schema.json': json(referenceJsonSchema()),
   ...Object.fromEntries(
     Object.entries(MACHINES).map(([name, page]) => [`docs/machines/${name}.md`, machinePage(name, page)]),
   ),

@@ -4,6 +4,7 @@ import { CocosError } from '../errors.ts';
 import { base64UrlText } from './base64url.ts';
 import type { CheckName } from './checks.ts';
 import type { AttestationCrypto } from './crypto-port.ts';
+import { parseStrictJson } from './strict-json.ts';
 import type { Check, Verdict } from './verdict.ts';
 import { base64UrlBytes } from './x509/pem.ts';
 
@@ -164,7 +165,7 @@ export function verifyEar(
   }
   const read = (text: string): unknown => {
     try {
-      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(base64UrlBytes(text)));
+      return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(base64UrlBytes(text)));
     } catch (cause) {
       throw new CocosError('EVIDENCE_INVALID', 'the token is not a JWT', { cause });
     }

@@ -17,24 +17,37 @@ export const MAX_POLICY_BYTES = 1024 * 1024;
 
 /** The members of a policy; its published JSON Schema is made from this. */
 export const PolicyMembers = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(1).describe('Version of this form.'),
   platforms: z
     .array(PlatformName)
     .min(1)
     .max(3)
-    .refine((list) => new Set(list).size === list.length, 'platforms must differ'),
-  /** Digest of the DER of the development root (ARK) that signs emulated reports. */
-  emulatedRoot: Sha256Text.optional(),
-  /** Accept a guest whose memory the host may read through the debug interface. */
-  allowDebug: z.boolean().default(false),
-  /** Accept a guest that a migration agent or migration TD may move. */
-  allowMigration: z.boolean().default(false),
-  /** Longest time between the verifier's nonce and the appraisal. */
-  maxAgeSeconds: z.int().min(1).max(86_400).optional(),
-  snp: SnpPolicy.prefault({}),
-  tdx: TdxPolicy.prefault({}),
-  vtpm: VtpmPolicy.prefault({}),
-  dice: DicePolicy.prefault({}),
+    .refine((list) => new Set(list).size === list.length, 'platforms must differ')
+    .meta({ uniqueItems: true })
+    .describe(
+      'Platforms that are accepted; `emulated` is for machines without TEE hardware and needs `emulatedRoot`.',
+    ),
+  emulatedRoot: Sha256Text.optional().describe(
+    'Digest of the DER of the development root (ARK) that signs emulated reports.',
+  ),
+  allowDebug: z
+    .boolean()
+    .default(false)
+    .describe('Accept a guest whose memory the host may read through the debug interface.'),
+  allowMigration: z
+    .boolean()
+    .default(false)
+    .describe('Accept a guest that a migration agent or migration TD may move.'),
+  maxAgeSeconds: z
+    .int()
+    .min(1)
+    .max(86_400)
+    .optional()
+    .describe("Longest time between the verifier's nonce and the appraisal."),
+  snp: SnpPolicy.prefault({}).describe('Of SNP reports, of hardware or emulated.'),
+  tdx: TdxPolicy.prefault({}).describe('Of TDX quotes. Registers that are left out are not compared.'),
+  vtpm: VtpmPolicy.prefault({}).describe('Of vTPM quotes and their event logs.'),
+  dice: DicePolicy.prefault({}).describe('Of DICE chains.'),
 });
 
 export const AppraisalPolicy = PolicyMembers.refine(

@@ -75,22 +75,23 @@ const VtpmReference = z.strictObject({
 });
 export type VtpmReference = z.infer<typeof VtpmReference>;
 
-export const ReferenceValues = z
-  .strictObject({
-    version: z.literal(1),
-    eosVersion: z.string().min(1).max(128),
-    vm: VmReference.optional(),
-    process: ProcessReference.optional(),
-    tdx: TdxReference.optional(),
-    vtpm: VtpmReference.optional(),
-    /** Layers of the DICE chain, first layer first. */
-    dice: z.strictObject({ layers: z.array(DiceLayerRule).min(1).max(16) }).optional(),
-    files: z.record(z.string().min(1).max(200), hexOf(32)).default({}),
-  })
-  .refine(
-    ({ vm, process, tdx }) => vm !== undefined || process !== undefined || tdx !== undefined,
-    'needs `vm`, `process` or `tdx`',
-  );
+/** The members of a file of reference values; its published JSON Schema is made from this. */
+export const ReferenceMembers = z.strictObject({
+  version: z.literal(1),
+  eosVersion: z.string().min(1).max(128),
+  vm: VmReference.optional(),
+  process: ProcessReference.optional(),
+  tdx: TdxReference.optional(),
+  vtpm: VtpmReference.optional(),
+  /** Layers of the DICE chain, first layer first. */
+  dice: z.strictObject({ layers: z.array(DiceLayerRule).min(1).max(16) }).optional(),
+  files: z.record(z.string().min(1).max(200), hexOf(32)).default({}),
+});
+
+export const ReferenceValues = ReferenceMembers.refine(
+  ({ vm, process, tdx }) => vm !== undefined || process !== undefined || tdx !== undefined,
+  'needs `vm`, `process` or `tdx`',
+);
 export type ReferenceValues = z.infer<typeof ReferenceValues>;
 
 /**

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
+import { parseStrictJson } from '../attestation/strict-json.ts';
 import { createDigest } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 
@@ -12,12 +13,19 @@ export async function readInput(file: string): Promise<Buffer> {
   }
 }
 
+/**
+ * Reads a file of JSON in which no object has a member twice.
+ *
+ * @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE
+ */
 export async function readJson(file: string): Promise<unknown> {
   const text = (await readInput(file)).toString('utf8');
   try {
-    return JSON.parse(text);
+    return parseStrictJson(text);
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `${file} is not JSON.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', `${file} cannot be used: ${CocosError.from(cause).message}.`, {
+      cause,
+    });
   }
 }
 

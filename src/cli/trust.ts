@@ -7,6 +7,7 @@ import { evidenceDigest } from '../attestation/evidence.ts';
 import { type AppraisalPolicy, parsePolicy } from '../attestation/policy.ts';
 import { parseReferenceValues, type ReferenceValues } from '../attestation/reference.ts';
 import { isPolicyEnvelope, openPolicy } from '../attestation/signed-policy.ts';
+import { parseStrictJson } from '../attestation/strict-json.ts';
 import type { Verdict } from '../attestation/verdict.ts';
 import { attestationCrypto } from '../crypto/attestation-crypto.ts';
 import { canonicalDigest } from '../crypto/digest.ts';
@@ -46,9 +47,13 @@ async function readPolicyJson(file: string, key: string | undefined): Promise<un
   }
   const { policy } = openPolicy(json, key, attestationCrypto);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(policy));
+    return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(policy));
   } catch (cause) {
-    throw new CocosError('POLICY_INVALID', `The signed policy in ${file} is not JSON.`, { cause });
+    throw new CocosError(
+      'POLICY_INVALID',
+      `The signed policy in ${file} is not JSON with each member once.`,
+      { cause },
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import { parseReferenceValues, type ReferenceValues } from '../reference.ts';
+import { parseStrictJson } from '../strict-json.ts';
 import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
 
 /**
@@ -99,7 +100,7 @@ export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
     const raw = found.get(key)?.raw;
     if (raw === undefined) return undefined;
     try {
-      return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw));
+      return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(raw));
     } catch (cause) {
       throw invalid(`${key} is not JSON`, cause);
     }

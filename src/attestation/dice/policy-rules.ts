@@ -14,23 +14,28 @@ const Hashes = z
 /** Accepted values of one layer; what is left out is not compared. */
 export const DiceLayerRule = z.strictObject({
   codeHashes: Hashes.optional(),
-  /** Hash of the configuration descriptor, or the inline value. */
-  configurations: Hashes.optional(),
+  configurations: Hashes.optional().describe('Hash of the configuration descriptor, or the inline value.'),
   authorityHashes: Hashes.optional(),
 });
 export type DiceLayerRule = z.infer<typeof DiceLayerRule>;
 
 export const DicePolicy = z.strictObject({
-  /** Refuse evidence without a chain. */
-  required: z.boolean().default(false),
-  /** Modes in which a layer may run. */
-  allowedModes: z.array(z.enum(DICE_MODES)).min(1).default(['normal']),
-  /** Root keys that may sign the first layer: raw Ed25519 key, or uncompressed EC point, hex. */
+  required: z.boolean().default(false).describe('Refuse evidence without a chain.'),
+  allowedModes: z
+    .array(z.enum(DICE_MODES))
+    .min(1)
+    .default(['normal'])
+    .describe('Modes in which a layer may run.'),
   rootKeys: z
     .array(z.string().regex(/^(?:[0-9a-f]{64}|04[0-9a-f]{128}|04[0-9a-f]{192})$/))
     .max(64)
-    .default([]),
-  /** Rules of the layers, first layer first; when given, the chain must have exactly as many. */
-  layers: z.array(DiceLayerRule).min(1).max(16).optional(),
+    .default([])
+    .describe('Root keys that may sign the first layer: raw Ed25519 key, or uncompressed EC point, hex.'),
+  layers: z
+    .array(DiceLayerRule)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe('Rules of the layers, first layer first; when given, the chain must have exactly as many.'),
 });
 export type DicePolicy = z.infer<typeof DicePolicy>;

@@ -8,44 +8,57 @@ import { TCB_STATUSES } from './tcb-status.ts';
 const Bits = hexOf(8);
 
 export const TdxPolicy = z.strictObject({
-  /** Roots beside Intel's own, by digest of their DER. */
-  trustedRoots: z.array(Sha256Text).max(16).default([]),
-  /** Refuse a quote for which no current revocation lists are at hand. */
-  requireRevocationLists: z.boolean().default(true),
-  /** Statuses of the TCB that are accepted. */
+  trustedRoots: z
+    .array(Sha256Text)
+    .max(16)
+    .default([])
+    .describe("Roots beside Intel's own, by digest of their DER."),
+  requireRevocationLists: z
+    .boolean()
+    .default(true)
+    .describe('Refuse a quote for which no current revocation lists are at hand.'),
   acceptedStatuses: z
     .array(z.enum(TCB_STATUSES).exclude(['Revoked']))
     .min(1)
-    .default(['UpToDate']),
-  /** The level that matches must be from this date or later. */
-  minimumTcbDate: InstantText.optional(),
-  minimumEvaluationNumber: z.int().min(0).max(0xffff_ffff).optional(),
-  /** Advisories with which no level is accepted, whatever its status. */
-  refusedAdvisories: z.array(z.string().min(1).max(64)).max(1024).default([]),
-  /** Longest time since the collateral was issued. */
-  maximumCollateralAgeSeconds: z.int().min(1).optional(),
-  /** Refuse a TD that takes #VE on its private pages (SEPT_VE_DISABLE clear). */
-  requireSeptVeDisable: z.boolean().default(true),
-  /** Bits of TDATTRIBUTES that must be set. */
-  requiredAttributes: Bits.optional(),
-  /** Bits of XFAM that must be set, and those that may be. */
-  requiredXfam: Bits.optional(),
-  allowedXfam: Bits.optional(),
-  /** Least TEE_TCB_SVN, byte by byte. */
-  minimumTeeTcbSvn: hexOf(16).optional(),
-  minimumQeSvn: z.int().min(0).max(0xffff).optional(),
-  minimumPceSvn: z.int().min(0).max(0xffff).optional(),
-  mrSeam: hexListOf(48).optional(),
-  mrtd: hexListOf(48).optional(),
-  rtmr0: hexListOf(48).optional(),
-  rtmr1: hexListOf(48).optional(),
-  rtmr2: hexListOf(48).optional(),
-  rtmr3: hexListOf(48).optional(),
-  mrConfigId: hexListOf(48).optional(),
-  mrOwner: hexListOf(48).optional(),
-  mrOwnerConfig: hexListOf(48).optional(),
-  /** Service TDs that may be bound; none when left out. */
-  mrServiceTd: hexListOf(48).optional(),
-  reportData: hexOf(64).optional(),
+    .default(['UpToDate'])
+    .describe('Statuses of the TCB that are accepted.'),
+  minimumTcbDate: InstantText.optional().describe('The level that matches must be from this date or later.'),
+  minimumEvaluationNumber: z
+    .int()
+    .min(0)
+    .max(0xffff_ffff)
+    .optional()
+    .describe('Least tcbEvaluationDataNumber of the collateral.'),
+  refusedAdvisories: z
+    .array(z.string().min(1).max(64))
+    .max(1024)
+    .default([])
+    .describe('Advisories with which no level is accepted, whatever its status.'),
+  maximumCollateralAgeSeconds: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Longest time since the collateral was issued.'),
+  requireSeptVeDisable: z
+    .boolean()
+    .default(true)
+    .describe('Refuse a TD that takes #VE on its private pages (SEPT_VE_DISABLE clear).'),
+  requiredAttributes: Bits.optional().describe('Bits of TDATTRIBUTES that must be set.'),
+  requiredXfam: Bits.optional().describe('Bits of XFAM that must be set.'),
+  allowedXfam: Bits.optional().describe('Bits of XFAM that may be set.'),
+  minimumTeeTcbSvn: hexOf(16).optional().describe('Least TEE_TCB_SVN, byte by byte.'),
+  minimumQeSvn: z.int().min(0).max(0xffff).optional().describe('Least ISVSVN of the quoting enclave.'),
+  minimumPceSvn: z.int().min(0).max(0xffff).optional().describe('Least PCESVN of the PCK certificate.'),
+  mrSeam: hexListOf(48).optional().describe('MRSEAM, the measurement of the TDX module.'),
+  mrtd: hexListOf(48).optional().describe('MRTD, the measurement of the trust domain at launch.'),
+  rtmr0: hexListOf(48).optional().describe('RTMR0.'),
+  rtmr1: hexListOf(48).optional().describe('RTMR1.'),
+  rtmr2: hexListOf(48).optional().describe('RTMR2.'),
+  rtmr3: hexListOf(48).optional().describe('RTMR3.'),
+  mrConfigId: hexListOf(48).optional().describe('MRCONFIGID.'),
+  mrOwner: hexListOf(48).optional().describe('MROWNER.'),
+  mrOwnerConfig: hexListOf(48).optional().describe('MROWNERCONFIG.'),
+  mrServiceTd: hexListOf(48).optional().describe('Service TDs that may be bound; none when left out.'),
+  reportData: hexOf(64).optional().describe('REPORTDATA, 64 bytes, of a quote that is judged alone.'),
 });
 export type TdxPolicy = z.infer<typeof TdxPolicy>;

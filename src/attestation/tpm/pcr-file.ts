@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import type { HashName } from '../crypto-port.ts';
 import { HASH_BYTES, isHashName } from '../eventlog/algorithms.ts';
+import { parseStrictJson } from '../strict-json.ts';
 import type { PcrBanks } from './appraise.ts';
 
 /**
@@ -77,9 +78,9 @@ export function parsePcrFile(text: string): PcrBanks {
   if (!/^\s*[[{]/.test(text)) return fromText(text);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseStrictJson(text);
   } catch (cause) {
-    throw invalid('not JSON', cause);
+    throw invalid(CocosError.from(cause).message, cause);
   }
   const values = Values.safeParse(json);
   if (values.success) return fromArray(values.data);

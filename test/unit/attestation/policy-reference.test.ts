@@ -1,7 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { parsePolicy } from '../../../src/attestation/policy.ts';
 import { parseReferenceValues } from '../../../src/attestation/reference.ts';
+import { parseStrictJson } from '../../../src/attestation/strict-json.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
+
+/** Whether the published schema takes a value; its rule across members is held by `parsePolicy` alone here. */
+function bySchema(name: string, json: unknown): boolean {
+  const file = new URL(`../../../docs/schema/${name}.schema.json`, import.meta.url);
+  const { if: _, then: __, ...schema } = z.looseObject({}).parse(JSON.parse(readFileSync(file, 'utf8')));
+  return z.fromJSONSchema(schema).safeParse(json).success;
+}
 
 const root = `sha256:${'a'.repeat(64)}`;
 
@@ -74,8 +84,52 @@ describe('parsePolicy', () => {
     ],
     ['an unknown TCB status', { version: 1, platforms: ['tdx'], tdx: { acceptedStatuses: ['Revoked'] } }],
     ['a PCR that does not exist', { version: 1, platforms: ['snp'], vtpm: { requiredPcrs: [24] } }],
-  ])('refuses %s', (_, json) => {
+  ])('refuses %s, and so does the published schema', (_, json) => {
     expect(() => parsePolicy(json)).toThrowError(refused);
+    expect(bySchema('appraisal-policy', json)).toBe(false);
+  });
+
+  it.each([
+    [{ version: 1, platforms: ['snp', 'tdx'] }],
+    [{ version: 1, platforms: ['emulated'], emulatedRoot: root, maxAgeSeconds: 60 }],
+    [
+      {
+        version: 1,
+        platforms: ['snp'],
+        allowDebug: true,
+        snp: {
+          endorsementKeys: ['vlek'],
+          minimumTcb: { turin: { fmc: 1, microcode: 71 } },
+          platformInfo: { required: ['ecc'], forbidden: ['smt'] },
+          minimumFirmware: { major: 1, minor: 55 },
+          chipIds: ['0'.repeat(128)],
+        },
+        tdx: { acceptedStatuses: ['UpToDate', 'OutOfDate'], minimumTcbDate: '2025-01-01T00:00:00Z' },
+        vtpm: { pcrs: { sha256: { '7': 'a'.repeat(64) } } },
+        dice: { layers: [{ codeHashes: ['b'.repeat(128)] }] },
+      },
+    ],
+  ])('takes what the published schema takes: %j', (json) => {
+    expect(bySchema('appraisal-policy', json)).toBe(true);
+    expect(parsePolicy(json)).toMatchObject(json);
+  });
+
+  it('refuses a member that is there twice, at any depth, however it is written', () => {
+    const twice = expect.objectContaining({ code: 'INPUT_INVALID' });
+    for (const text of [
+      '{"version":1,"platforms":["snp"],"allowDebug":false,"allowDebug":true}',
+      '{"version":1,"platforms":["snp"],"snp":{"vmpl":0,"vmpl" : 3}}',
+      '{"version":1,"platforms":["snp"],"allowDebug":false,"allow\\u0044ebug":true}',
+      '{"a":[{"b":"\\"","c":1},{"b":1,"b":2}]}',
+    ])
+      expect(() => parseStrictJson(text)).toThrowError(twice);
+    expect(parseStrictJson('{"a":{"b":"b"},"b":["a","a:",{"a":"\\\\"}]}')).toEqual({
+      a: { b: 'b' },
+      b: ['a', 'a:', { a: '\\' }],
+    });
+    expect(() =>
+      parsePolicy(parseStrictJson('{"version":1,"platforms":["snp"],"__proto__":{}}')),
+    ).toThrowError(refused);
   });
 
   it('says which member is wrong', () => {
