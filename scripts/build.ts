@@ -1,13 +1,19 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { ADDON, bundleAgent } from '../eos/agent-bundle.ts';
 import { VERSION } from '../src/version.ts';
 import { HOST_NODE } from './host-node.ts';
+import { bundleLibrary, LIBRARY } from './library-bundle.ts';
 
-/** Bundles the three programs into `dist/`, with the reference values of process mode beside them. */
+/**
+ * Bundles the three programs into `dist/`, with the reference values of process mode beside them, and the verifier as a
+ * library with its types.
+ */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIST = path.join(ROOT, 'dist');
 
@@ -16,6 +22,10 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 const begin = performance.now();
 await rm(DIST, { recursive: true, force: true });
 await mkdir(DIST, { recursive: true });
+// The types take longer than the bundles, so they are made beside them.
+const types = promisify(execFile)(path.join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.library.json'], {
+  cwd: ROOT,
+});
 const programs = await Promise.all(
   ['manager', 'agent', 'cli'].map(async (role) => {
     const { script, addon } = await bundleAgent(`src/${role}/main.ts`);
@@ -34,7 +44,11 @@ const reference = {
   process: { agent: sha256(agent.script), runtime: sha256(readFileSync(HOST_NODE)) },
 };
 await writeFile(path.join(DIST, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`);
+for (const name of Object.keys(LIBRARY) as (keyof typeof LIBRARY)[]) {
+  await writeFile(path.join(DIST, `${name}.js`), await bundleLibrary(name));
+}
+await types;
 const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;
 console.log(
-  `build: 3 programs, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
+  `build: 3 programs and the library, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
 );

@@ -2,13 +2,14 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NO_COLLATERAL } from '../../src/attestation/collateral.ts';
+import type { AttestationCrypto } from '../../src/attestation/crypto-port.ts';
 import { parsePolicy } from '../../src/attestation/policy.ts';
 import { verifySnp, verifyTdx, verifyTpm } from '../../src/attestation/standalone.ts';
 import { parseTdxQuote, readQuoteChain } from '../../src/attestation/tdx/quote.ts';
 import { parsePcrFile } from '../../src/attestation/tpm/pcr-file.ts';
 import { parseCertificate } from '../../src/attestation/x509/certificate.ts';
 import { CertificateCache } from '../../src/attestation/x509/certificate-cache.ts';
-import { attestationCrypto as crypto } from '../../src/crypto/attestation-crypto.ts';
+import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
 import { vectorsDir } from '../vectors.ts';
 import { openTdx } from './tdx-vectors.ts';
 import { toPem } from './x509-issuer.ts';
@@ -56,7 +57,7 @@ function certificateTargets(
   });
 }
 
-export function snpTargets(): Target[] {
+export function snpTargets(crypto: AttestationCrypto = attestationCrypto): Target[] {
   const report = read('snp', 'genoa-v3', 'report.bin');
   const ders = [
     read('snp', 'genoa-v3', 'vcek.der'),
@@ -80,7 +81,7 @@ export function snpTargets(): Target[] {
   ];
 }
 
-export function tdxTargets(): Target[] {
+export function tdxTargets(crypto: AttestationCrypto = attestationCrypto): Target[] {
   const { quote, collateral, at } = openTdx('v4-full-collateral');
   const policy = parsePolicy({ version: 1, platforms: ['tdx'] });
   const cache = new CertificateCache();
@@ -114,7 +115,7 @@ export function tdxTargets(): Target[] {
   ];
 }
 
-export function tpmTargets(): Target[] {
+export function tpmTargets(crypto: AttestationCrypto = attestationCrypto): Target[] {
   const folder = ['tpm-quote', 'azure-snp-vtpm'] as const;
   const attest = read(...folder, 'attest.bin');
   const signature = read(...folder, 'signature.bin');

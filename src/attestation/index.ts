@@ -1,0 +1,45 @@
+/**
+ * The verifier as a library, `cocosai/attestation`: bytes, policy, collateral and time in, a verdict out. Nothing here
+ * reads a file, a clock or a network, so it runs in a browser as well; cryptography is handed in.
+ */
+
+export { type AppraisalInput, appraise } from './appraise.ts';
+export { CHECKS, type CheckName } from './checks.ts';
+export { type Claims, decodeClaims, encodeClaims, qualifyingData, reportData } from './claims.ts';
+export { type Collateral, NO_COLLATERAL, type SignedJson } from './collateral.ts';
+export { classifyCollateral, mergeCollateral } from './collateral-files.ts';
+export { type Corim, decodeCorim, encodeCorim } from './corim/comid.ts';
+export { referenceFromCorim, referenceToCorim } from './corim/reference-corim.ts';
+export type { AttestationCrypto, AttestationHashes, EcCurve, HashName, RsaPublicKey } from './crypto-port.ts';
+export { type DiceChainFile, splitDiceChain } from './dice/chain-file.ts';
+export { type EarOptions, earClaims, signEar, verifyEar } from './ear.ts';
+export { type EventLog, type LogEvent, parseEventLog } from './eventlog/parse.ts';
+export { replay, replayRtmrs } from './eventlog/replay.ts';
+export { decodeEvidence, type EvidenceBundle, encodeEvidence, evidenceDigest } from './evidence.ts';
+export { formatVerdict, verdictToJson } from './format-verdict.ts';
+export { type Inspected, inspectEvidence } from './inspect.ts';
+export { policyJsonSchema, referenceJsonSchema } from './json-schema.ts';
+export { measureSev, measureSevEs, measureSvsm } from './measure/other-modes.ts';
+export { firmwareState, measureVm } from './measure/snp.ts';
+export { type AppraisalPolicy, parsePolicy } from './policy.ts';
+export { parseReferenceValues, type ReferenceValues } from './reference.ts';
+export { openPolicy, type PolicyEnvelope, signPolicy } from './signed-policy.ts';
+export { parseSnpReport, type SnpReport } from './snp/abi.ts';
+export { parseCertificateTable } from './snp/certificate-table.ts';
+export {
+  type DiceChainInput,
+  type SnpInput,
+  type TdxInput,
+  type TpmInput,
+  verifyDice,
+  verifySnp,
+  verifyTdx,
+  verifyTpm,
+} from './standalone.ts';
+export { parseTdxQuote, readQuoteChain, type TdxQuote } from './tdx/quote.ts';
+export { parseAttest, type TpmAttest } from './tpm/attest.ts';
+export { parsePcrFile } from './tpm/pcr-file.ts';
+export { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from './tpm/public-area.ts';
+export type { Check, CheckOutcome, Verdict } from './verdict.ts';
+export { CertificateCache } from './x509/certificate-cache.ts';
+export { certificateDers, pemBlocks } from './x509/pem.ts';

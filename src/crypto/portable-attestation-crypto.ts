@@ -1,0 +1,44 @@
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { p256, p384 } from '@noble/curves/nist.js';
+import { sha1 } from '@noble/hashes/legacy.js';
+import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
+import type { AttestationCrypto } from '../attestation/crypto-port.ts';
+import { rsaPkcs1Verify, rsaPssVerify } from './rsa-verify.ts';
+
+/**
+ * The verifier's port without anything native: for browsers, whose own cryptography answers only later, and for tests
+ * that hold the native port against a second one. Published as `cocosai/attestation/portable`.
+ */
+
+const CURVES = { 'P-256': p256, 'P-384': p384 } as const;
+const FIELD_BYTES = { 'P-256': 32, 'P-384': 48 } as const;
+const HASHES = { sha256, sha384, sha512 } as const;
+
+/** A malformed key is a failed check, never an exception. */
+function safely(check: () => boolean): boolean {
+  try {
+    return check();
+  } catch {
+    return false;
+  }
+}
+
+export const portableAttestationCrypto: AttestationCrypto = {
+  sha1,
+  sha256,
+  sha384,
+  sha512,
+  verifyEcdsa(curve, hash, point, message, signature) {
+    const field = FIELD_BYTES[curve];
+    if (point.length !== 2 * field + 1 || point[0] !== 0x04 || signature.length !== 2 * field) return false;
+    const digest = HASHES[hash](message);
+    // The statements verified here come from hardware that does not choose the lower of both values of s.
+    return safely(() => CURVES[curve].verify(signature, digest, point, { prehash: false, lowS: false }));
+  },
+  verifyRsaPss: (hash, key, message, signature, saltBytes) =>
+    safely(() => rsaPssVerify(HASHES[hash], key, message, signature, saltBytes)),
+  verifyRsaPkcs1: (hash, key, message, signature) =>
+    safely(() => rsaPkcs1Verify(hash, HASHES[hash], key, message, signature)),
+  verifyEd25519: (publicKey, message, signature) =>
+    safely(() => ed25519.verify(signature, message, publicKey, { zip215: false })),
+};
