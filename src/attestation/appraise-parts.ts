@@ -4,11 +4,12 @@ import type { AppraisalInput } from './appraise.ts';
 import { boundNonce } from './appraise-binding.ts';
 import type { CheckName } from './checks.ts';
 import { type Claims, qualifyingData } from './claims.ts';
-import { type AppraisalContext, parseChecked } from './context.ts';
+import type { AppraisalContext } from './context.ts';
 import { appraiseDice } from './dice/appraise.ts';
 import type { DiceEvidence, EvidenceBundle, VtpmEvidence } from './evidence.ts';
 import { endorsementProblem } from './tpm/ak-certificate.ts';
 import { appraiseQuote, type PcrBanks } from './tpm/appraise.ts';
+import { checkAttestationKey } from './tpm/key-check.ts';
 import { type AttestationKey, parsePublicArea } from './tpm/public-area.ts';
 import type { CheckList } from './verdict.ts';
 
@@ -26,13 +27,8 @@ function checkKey(
     checks.record('vtpm.key-binding', false, 'an attestation key in the claims', 'none');
     return null;
   }
-  const key = parseChecked(checks, 'vtpm.key', 'a restricted signing key of a TPM', () =>
-    parsePublicArea(area),
-  );
+  const key = checkAttestationKey(() => parsePublicArea(area), checks);
   if (key === null) return null;
-  if (key.problems.length > 0) {
-    checks.record('vtpm.key', false, 'a restricted signing key of a TPM', key.problems.join('; '));
-  }
   const { certificates } = vtpm;
   if (certificates === undefined || certificates.length === 0) {
     checks.record('vtpm.key-binding', true, 'the key in the claims', 'its quote is verified by that key');

@@ -6,17 +6,20 @@ export class BinaryReader {
   readonly #view: DataView;
   readonly #what: string;
   readonly #little: boolean;
+  readonly #check: string | undefined;
   #at = 0;
 
   /**
    * @param what name of the structure, for errors.
    * @param order byte order of its integers.
+   * @param check the check that its errors fail, where it has a name of its own.
    */
-  constructor(bytes: Uint8Array, what: string, order: 'little' | 'big') {
+  constructor(bytes: Uint8Array, what: string, order: 'little' | 'big', check?: string) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#what = what;
     this.#little = order === 'little';
+    this.#check = check;
   }
 
   get offset(): number {
@@ -27,8 +30,8 @@ export class BinaryReader {
     return this.#bytes.length - this.#at;
   }
 
-  /** An error of this structure; `check` names the check that it fails, where it has a name of its own. */
-  error(sentence: string, check?: string): CocosError {
+  /** An error of this structure; `check` names the check that it fails, where that is not the one of the structure. */
+  error(sentence: string, check = this.#check): CocosError {
     const details = check === undefined ? {} : { details: { check } };
     return new CocosError('EVIDENCE_INVALID', `${this.#what}: ${sentence}`, details);
   }

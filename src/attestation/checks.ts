@@ -37,18 +37,27 @@ const REPORT_CHECKS = {
   'policy.migration': must('policy', 'The guest cannot be moved to another machine.'),
 } as const satisfies Record<string, CheckRow>;
 
-/** Why a report could not be parsed, where that has a name of its own; listed only when it is the reason. */
+/** Why a statement could not be parsed, where that has a name of its own; listed only when it is the reason. */
 const FORM_CHECKS = {
   'report.size': may('parse', 'The report has exactly the size of its kind.'),
   'report.version': may('parse', 'The version is one that is known.'),
   'report.algorithm': may('parse', 'The report is signed by the algorithm of its kind.'),
   'report.signature-form': may('parse', 'The signature has the one form that its value has.'),
   'report.policy-bits': may('parse', 'The guest policy has its reserved bits as the interface demands.'),
+  'report.vmpl': may('parse', 'The privilege level is one that exists.'),
+  'report.key-info': may('parse', 'The report says which kind of key signed it, in a way that is known.'),
+  'report.certificate-table': may('parse', 'The table behind the report holds together.'),
   'report.reserved': may('parse', 'Reserved fields are zero.'),
   'tdx.tee-type': may('parse', 'The quote is of a trust domain.'),
   'tdx.key-type': may('parse', 'The attestation key is of ECDSA P-256.'),
   'tdx.body-descriptor': may('parse', 'The body has the size of its type.'),
+  'tdx.lengths': may('parse', 'The lengths in the signature data fit each other and the quote.'),
   'tdx.certification-data': may('parse', 'The quote holds a QE report and, in it, a chain of certificates.'),
+  'vtpm.trailing-bytes': may('vtpm', 'Nothing follows the statement.'),
+  'event-log.form': may('vtpm', 'The log is whole, and nothing but padding follows its last event.'),
+  'event-log.banks': may('vtpm', 'The log has the bank that is asked for, in every event.'),
+  'event-log.algorithms': may('vtpm', 'Each event lists the algorithms of the header, each once.'),
+  'event-log.registers': may('vtpm', 'Events extend registers that exist.'),
 } as const satisfies Record<string, CheckRow>;
 
 const BINDING_CHECKS = {

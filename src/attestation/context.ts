@@ -20,10 +20,7 @@ export interface AppraisalContext {
   readonly cache: CertificateCache;
 }
 
-/**
- * Runs one parser and records its outcome; hostile bytes become a failed check: the one that the error names in
- * `details.check`, else `name`.
- */
+/** Runs one parser and records its outcome; hostile bytes become a failed check (`recordThrown`). */
 export function parseChecked<T>(
   checks: CheckList,
   name: CheckName,
@@ -35,11 +32,16 @@ export function parseChecked<T>(
     checks.record(name, true, expected, 'well-formed');
     return value;
   } catch (thrown) {
-    const { details, message } = CocosError.from(thrown);
-    const { check } = details;
-    checks.record(isCheckName(check) ? check : name, false, expected, message);
+    recordThrown(checks, name, expected, thrown);
     return null;
   }
+}
+
+/** Records the check that an error names in `details.check`, else `name`, as failed. */
+export function recordThrown(checks: CheckList, name: CheckName, expected: string, thrown: unknown): void {
+  const { details, message } = CocosError.from(thrown);
+  const { check } = details;
+  checks.record(isCheckName(check) ? check : name, false, expected, message);
 }
 
 export interface Endorsements {

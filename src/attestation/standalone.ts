@@ -5,10 +5,13 @@ import { parseChecked } from './context.ts';
 import { appraiseDice } from './dice/appraise.ts';
 import { evidenceDigest } from './evidence.ts';
 import type { VtpmReference } from './reference.ts';
+import { SNP_REPORT_BYTES } from './snp/abi.ts';
 import { appraiseSnp } from './snp/appraise.ts';
+import { LEAST_TABLE_BYTES, parseCertificateTable } from './snp/certificate-table.ts';
 import type { SnpProduct } from './snp/products.ts';
 import { appraiseTdx } from './tdx/appraise.ts';
 import { appraiseQuote, type PcrBanks } from './tpm/appraise.ts';
+import { checkAttestationKey } from './tpm/key-check.ts';
 import { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from './tpm/public-area.ts';
 import { CheckList, type Verdict, type VerdictPlatform } from './verdict.ts';
 import { CertificateCache } from './x509/certificate-cache.ts';
@@ -46,7 +49,7 @@ export function checkTime(at: number): void {
 }
 
 export interface SnpInput extends Given {
-  /** 1184 bytes. */
+  /** 1184 bytes, or these with the certificate table that the host puts behind them (extended report). */
   readonly report: Uint8Array;
   /** Endorsement certificate and its authorities, DER, in any order. */
   readonly certificates: readonly Uint8Array[];
@@ -54,13 +57,26 @@ export interface SnpInput extends Given {
   readonly product?: SnpProduct | undefined;
 }
 
+/** A report and the certificates behind it; what is too short for a table is left, as a report of a wrong size. */
+function splitExtended(bytes: Uint8Array, checks: CheckList) {
+  const alone = { report: bytes, certificates: [] };
+  if (bytes.length < SNP_REPORT_BYTES + LEAST_TABLE_BYTES) return alone;
+  const table = bytes.subarray(SNP_REPORT_BYTES);
+  const expected = 'a table of certificates';
+  const certificates = parseChecked(checks, 'report.certificate-table', expected, () =>
+    parseCertificateTable(table),
+  );
+  return certificates === null ? alone : { report: bytes.subarray(0, SNP_REPORT_BYTES), certificates };
+}
+
 /** Judges one SNP report. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
 export function verifySnp(input: SnpInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.snp);
+  const { report, certificates } = splitExtended(input.report, checks);
   const { chain, namedEmulated } = appraiseSnp(
-    input.report,
-    input.certificates,
+    report,
+    [...input.certificates, ...certificates],
     { ...input, cache: input.cache ?? new CertificateCache() },
     checks,
     input.product,
@@ -113,11 +129,7 @@ function readKey(bytes: Uint8Array): AttestationKey {
 export function verifyTpm(input: TpmInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.tpm);
-  const expected = 'a restricted signing key, RSA or ECC';
-  const key = parseChecked(checks, 'vtpm.key', expected, () => readKey(input.key));
-  if (key !== null && key.problems.length > 0) {
-    checks.record('vtpm.key', false, expected, key.problems.join('; '));
-  }
+  const key = checkAttestationKey(() => readKey(input.key), checks);
   checks.record('vtpm.key-binding', true, 'the key that was given', 'trusted because the caller named it');
   const { attest, signature, qualifyingData, pcrs, eventLog, reference, crypto } = input;
   const { vtpm: policy } = input.policy;

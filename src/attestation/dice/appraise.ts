@@ -51,10 +51,9 @@ function parseChain(input: DiceInput, checks: CheckList): DiceLayer[] | null {
     const problems = layers.flatMap((layer, index) =>
       layer.problems.map((problem) => `layer ${index + 1}: ${problem}`),
     );
-    const found = problems.length === 0 ? `${layers.length} layers` : problems.join('; ');
-    return checks.record('dice.parse', problems.length === 0 && layers.length > 0, expected, found)
-      ? layers
-      : null;
+    if (!checks.record('dice.parse', layers.length > 0, expected, `${layers.length} layers`)) return null;
+    const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+    return checks.record('dice.profile', problems.length === 0, expected, found) ? layers : null;
   } catch (thrown) {
     checks.record('dice.parse', false, expected, CocosError.from(thrown).message);
     return null;

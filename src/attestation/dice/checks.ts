@@ -2,7 +2,8 @@ import { type CheckRow, may, must } from '../check-row.ts';
 
 /** What is asked of a DICE chain. */
 export const DICE_CHECKS = {
-  'dice.parse': must('dice', 'Every certificate of the chain is of the Open Profile for DICE.'),
+  'dice.parse': must('dice', 'The chain holds certificates of the Open Profile for DICE.'),
+  'dice.profile': must('dice', 'Every certificate is consistent in itself, and its key may sign the next.'),
   'dice.root': must('dice', 'The first layer is signed by a root key that the policy or the report names.'),
   'dice.signatures': must('dice', 'Each certificate is signed by the key of the layer before it.'),
   'dice.identifiers': must(

@@ -15,6 +15,8 @@ const SPEC_ID_SIGNATURE = 'Spec ID Event03\0';
 const SHA1_BYTES = 20;
 const MAX_ALGORITHMS = 8;
 const END_MARK = 0xffff_ffff;
+/** The check that a log fails whose form is wrong. */
+const FORM = 'event-log.form';
 
 /** `pcr`: a TPM's log. `rtmr`: the log of a TDX guest (CCEL), where register 0 is MRTD and n is RTMR n-1. */
 export type LogKind = 'pcr' | 'rtmr';
@@ -52,7 +54,7 @@ interface Algorithm {
 }
 
 function readSpecId(data: Uint8Array) {
-  const reader = new BinaryReader(data, 'event log header', 'little');
+  const reader = new BinaryReader(data, 'event log header', 'little', FORM);
   reader.bytes(SPEC_ID_SIGNATURE.length, 'signature');
   const specId = {
     platformClass: reader.u32('platform class'),
@@ -69,7 +71,7 @@ function readSpecId(data: Uint8Array) {
     const size = reader.u16('digest size');
     if (DIGEST_BYTES[id] !== size) throw reader.error(`algorithm 0x${id.toString(16)} with ${size} bytes`);
     if (algorithms.some((other) => other.id === id))
-      throw reader.error(`algorithm 0x${id.toString(16)} twice`);
+      throw reader.error(`algorithm 0x${id.toString(16)} twice`, 'event-log.algorithms');
     algorithms.push({ id, size });
   }
   reader.bytes(reader.u8('vendor information size'), 'vendor information');
@@ -80,15 +82,19 @@ function readSpecId(data: Uint8Array) {
 /** Digests of one event: each listed algorithm exactly once, and no other. */
 function readDigests(reader: BinaryReader, algorithms: readonly Algorithm[]): Map<HashName, Uint8Array> {
   const count = reader.u32('number of digests');
-  if (count !== algorithms.length)
-    throw reader.error(`an event has ${count} digests, not ${algorithms.length}`);
+  if (count !== algorithms.length) {
+    const check = count < algorithms.length ? 'event-log.banks' : 'event-log.algorithms';
+    throw reader.error(`an event has ${count} digests, not ${algorithms.length}`, check);
+  }
   const seen = new Set<number>();
   const digests = new Map<HashName, Uint8Array>();
   for (let i = 0; i < count; i += 1) {
     const id = reader.u16('algorithm');
     const algorithm = algorithms.find((each) => each.id === id);
-    if (algorithm === undefined) throw reader.error(`algorithm 0x${id.toString(16)} is not in the header`);
-    if (seen.has(id)) throw reader.error(`an event lists algorithm 0x${id.toString(16)} twice`);
+    if (algorithm === undefined)
+      throw reader.error(`algorithm 0x${id.toString(16)} is not in the header`, 'event-log.algorithms');
+    if (seen.has(id))
+      throw reader.error(`an event lists algorithm 0x${id.toString(16)} twice`, 'event-log.algorithms');
     seen.add(id);
     const digest = reader.bytes(algorithm.size, 'a digest');
     const name = HASH_IDS[id];
@@ -97,10 +103,13 @@ function readDigests(reader: BinaryReader, algorithms: readonly Algorithm[]): Ma
   return digests;
 }
 
-/** Whether only padding follows: the end mark and more of it, or zeros. */
-function isPadding(bytes: Uint8Array): boolean {
-  const [first] = bytes;
-  return (first === 0xff || first === 0) && bytes.every((byte) => byte === first);
+/** Where the padding at the end begins: the end mark and more of it, or zeros. Found once, since logs are long. */
+function startOfPadding(bytes: Uint8Array): number {
+  const last = bytes.at(-1);
+  if (last !== 0xff && last !== 0) return bytes.length;
+  let at = bytes.length;
+  while (at > 0 && bytes[at - 1] === last) at -= 1;
+  return at;
 }
 
 function readEvents(
@@ -109,11 +118,10 @@ function readEvents(
   digestsOf: (reader: BinaryReader) => Map<HashName, Uint8Array>,
 ): LogEvent[] {
   const events: LogEvent[] = [];
-  while (reader.left > 0) {
-    const rest = bytes.subarray(reader.offset);
-    const mark =
-      rest.length < 4 || new DataView(rest.buffer, rest.byteOffset).getUint32(0, true) === END_MARK;
-    if ((mark || rest[0] === 0) && isPadding(rest)) break;
+  const padding = startOfPadding(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  while (reader.left > 0 && reader.offset < padding) {
+    const mark = reader.left < 4 || view.getUint32(reader.offset, true) === END_MARK;
     if (mark) throw reader.error('something other than padding follows the last event');
     if (events.length === MAX_EVENTS) throw reader.error(`more than ${MAX_EVENTS} events`);
     const register = reader.u32('a register');
@@ -142,7 +150,7 @@ const isSpecId = (data: Uint8Array): boolean =>
  * @throws CocosError EVIDENCE_INVALID
  */
 export function parseEventLog(bytes: Uint8Array, kind?: LogKind): EventLog {
-  const reader = new BinaryReader(bytes, 'event log', 'little');
+  const reader = new BinaryReader(bytes, 'event log', 'little', FORM);
   if (bytes.length > MAX_EVENT_LOG_BYTES) throw reader.error(`larger than ${MAX_EVENT_LOG_BYTES} bytes`);
   // PCR 0 in the log of a TPM; a CCEL has another index here.
   reader.u32('a register');
@@ -156,7 +164,7 @@ export function parseEventLog(bytes: Uint8Array, kind?: LogKind): EventLog {
     const banks = algorithms.map(({ id }) => HASH_IDS[id]).filter((name) => name !== undefined);
     return { kind: kind ?? guessKind(banks, events), specId, banks, events, end: reader.offset };
   }
-  const legacy = new BinaryReader(bytes, 'event log', 'little');
+  const legacy = new BinaryReader(bytes, 'event log', 'little', FORM);
   const events = readEvents(legacy, bytes, (from) => new Map([['sha1', from.bytes(SHA1_BYTES, 'a digest')]]));
   if (events.length === 0) throw legacy.error('no events');
   return { kind: kind ?? 'pcr', specId: null, banks: ['sha1'], events, end: legacy.offset };

@@ -36,7 +36,9 @@ export function isExtended(event: LogEvent): boolean {
  */
 export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto): Map<number, Uint8Array> {
   if (!log.banks.includes(bank))
-    throw new CocosError('EVIDENCE_INVALID', `event log: it has no bank ${bank}`);
+    throw new CocosError('EVIDENCE_INVALID', `event log: it has no bank ${bank}`, {
+      details: { check: 'event-log.banks' },
+    });
   const values = new Map<number, Uint8Array>();
   const start = (register: number): Uint8Array => {
     const value = new Uint8Array(HASH_BYTES[bank]);
@@ -46,7 +48,9 @@ export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto)
   for (const event of log.events.filter(isExtended)) {
     const { register } = event;
     if (register > MAX_REGISTER[log.kind]) {
-      throw new CocosError('EVIDENCE_INVALID', `event log: register ${register} does not exist`);
+      throw new CocosError('EVIDENCE_INVALID', `event log: register ${register} does not exist`, {
+        details: { check: 'event-log.registers' },
+      });
     }
     const digest = event.digests.get(bank) ?? new Uint8Array();
     values.set(register, hashOf(bank, concatBytes(values.get(register) ?? start(register), digest), crypto));

@@ -132,10 +132,10 @@ function parsePolicyField(raw: bigint): GuestPolicy {
 }
 
 function parseSigningKey(keyInfo: number): SigningKeyKind {
-  if (keyInfo >>> 5 !== 0) throw invalid('reserved key bits are set');
+  if (keyInfo >>> 5 !== 0) throw invalid('reserved key bits are set', 'report.key-info');
   const kinds: Readonly<Record<number, SigningKeyKind>> = { 0: 'vcek', 1: 'vlek', 7: 'none' };
   const kind = kinds[(keyInfo >>> 2) & 7];
-  if (kind === undefined) throw invalid('unknown signing key');
+  if (kind === undefined) throw invalid('unknown signing key', 'report.key-info');
   return kind;
 }
 
@@ -174,7 +174,7 @@ export function parseSnpReport(bytes: Uint8Array): SnpReport {
   if (u32('signatureAlgorithm') !== SIGNATURE_ECDSA_P384_SHA384)
     throw invalid('unknown signature algorithm', 'report.algorithm');
   const vmpl = u32('vmpl');
-  if (vmpl > 3 && vmpl !== VMPL_HOST) throw invalid(`VMPL ${vmpl} does not exist`);
+  if (vmpl > 3 && vmpl !== VMPL_HOST) throw invalid(`VMPL ${vmpl} does not exist`, 'report.vmpl');
   for (const name of ['reserved4c', 'reserved18b', 'reserved1eb', 'reserved1ef', 'reserved208'] as const)
     zero(name);
   if (version === 2) for (const name of ['cpuidFamily', 'cpuidModel', 'cpuidStepping'] as const) zero(name);

@@ -1,5 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
+import { isZero } from '../bytes.ts';
 
 /**
  * The certificate table that a host hands to its guest with a report (GHCB specification, SNP extended guest request;
@@ -7,6 +8,8 @@ import { CocosError } from '../../errors.ts';
  */
 
 const ENTRY_BYTES = 24;
+/** A table without entries: its end marker. */
+export const LEAST_TABLE_BYTES = ENTRY_BYTES;
 const MAX_TABLE_BYTES = 1024 * 1024;
 const MAX_ENTRIES = 32;
 
@@ -19,12 +22,15 @@ const CERTIFICATE_GUIDS: ReadonlySet<string> = new Set([
 ]);
 
 const invalid = (sentence: string): CocosError =>
-  new CocosError('EVIDENCE_INVALID', `certificate table: ${sentence}`);
+  new CocosError('EVIDENCE_INVALID', `certificate table: ${sentence}`, {
+    details: { check: 'report.certificate-table' },
+  });
 
 /**
  * The certificates in a table, in its order; entries of other kinds are left out. An empty table has none.
  *
- * @throws CocosError EVIDENCE_INVALID when entries leave the table or overlap, or the end marker is missing.
+ * @throws CocosError EVIDENCE_INVALID when entries leave the table or overlap, the end marker is missing, or something
+ * other than zeros is where no entry is.
  */
 export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
   if (table.length === 0) return [];
@@ -46,8 +52,11 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
   }
   const sorted = entries.toSorted((a, b) => a.start - b.start);
   let free = at;
-  for (const { start, end } of sorted) {
+  for (const { start, end } of [...sorted, { start: table.length, end: table.length }]) {
     if (start < free || end > table.length) throw invalid('an entry overlaps another or leaves the table');
+    // What no entry speaks of is padding, or it would be a place for anything.
+    if (!isZero(table.subarray(free, start)))
+      throw invalid('something other than padding is between entries');
     free = end;
   }
   return entries

@@ -1,6 +1,11 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { CocosError } from '../../errors.ts';
-import { type AppraisalContext, checkPlatform, parseChecked, parseEndorsements } from '../context.ts';
+import {
+  type AppraisalContext,
+  checkPlatform,
+  parseChecked,
+  parseEndorsements,
+  recordThrown,
+} from '../context.ts';
 import { dataState } from '../eventlog/data.ts';
 import { parseEventLog } from '../eventlog/parse.ts';
 import { replayRtmrs } from '../eventlog/replay.ts';
@@ -46,7 +51,7 @@ function checkEventLog(
       checks.record('tdx.event-log', false, 'data with its digests', text);
     }
   } catch (thrown) {
-    checks.record('tdx.event-log', false, 'an event log of a TDX guest', CocosError.from(thrown).message);
+    recordThrown(checks, 'tdx.event-log', 'an event log of a TDX guest', thrown);
   }
 }
 

@@ -16,6 +16,8 @@ const CERTIFICATION_QE_REPORT = 6;
 /** Body types of version 5. */
 const BODY_BYTES: Readonly<Record<number, number>> = { 2: TD10_BODY_BYTES, 3: TD15_BODY_BYTES };
 const MAX_CHAIN_CERTIFICATES = 8;
+/** The check of everything behind the body, whose sizes are written in it. */
+const LENGTHS = 'tdx.lengths';
 
 export interface TdxQuote {
   readonly version: 4 | 5;
@@ -92,11 +94,17 @@ export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
   if (bytes.length > MAX_QUOTE_BYTES)
     throw reader.error(`larger than ${MAX_QUOTE_BYTES} bytes`, 'report.size');
   const version = reader.u16('version');
-  if (version !== 4 && version !== 5) throw reader.error(`version ${version} is not known`, 'report.version');
   const keyType = reader.u16('attestation key type');
+  const teeType = reader.u32('TEE type');
+  if (version !== 4 && version !== 5) {
+    // With the TEE type of TDX it is a quote of another version; without it, it may be anything.
+    const quote = teeType === TEE_TYPE_TDX;
+    throw quote
+      ? reader.error(`version ${version} is not known`, 'report.version')
+      : reader.error('no quote');
+  }
   if (keyType !== KEY_TYPE_ECDSA_P256)
     throw reader.error(`attestation key type ${keyType} is not ECDSA P-256`, 'tdx.key-type');
-  const teeType = reader.u32('TEE type');
   if (teeType !== TEE_TYPE_TDX)
     throw reader.error(`TEE type 0x${teeType.toString(16)} is not TDX`, 'tdx.tee-type');
   const header = {
@@ -110,18 +118,21 @@ export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
   const body = parseTdReport(readBody(reader, version));
   const signed = bytes.subarray(0, reader.offset);
 
+  const tail = new BinaryReader(reader.rest(), 'TDX quote', 'little', LENGTHS);
   const data = new BinaryReader(
-    reader.bytes(reader.u32('signature data length'), 'the signature data'),
+    tail.bytes(tail.u32('signature data length'), 'the signature data'),
     'TDX quote signature data',
     'little',
+    LENGTHS,
   );
-  const trailing = reader.rest();
+  const trailing = tail.rest();
   const signature = data.bytes(64, 'the signature');
   const attestationKey = data.bytes(64, 'the attestation key');
   const outer = new BinaryReader(
     certificationData(data, CERTIFICATION_QE_REPORT, 'outer certification data'),
     'TDX quote certification data',
     'little',
+    LENGTHS,
   );
   const qeReport = parseQeReport(outer.bytes(QE_REPORT_BYTES, 'the QE report'));
   const qeReportSignature = outer.bytes(64, 'the QE report signature');

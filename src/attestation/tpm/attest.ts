@@ -57,7 +57,7 @@ function readQuote(reader: BinaryReader): NonNullable<TpmAttest['quote']> {
   const algorithms = selections.map(({ algorithm }) => algorithm);
   if (new Set(algorithms).size !== algorithms.length) throw reader.error('a bank is selected twice');
   const pcrDigest = reader.bytes(reader.u16('PCR digest size'), 'PCR digest');
-  reader.end();
+  if (reader.left !== 0) throw reader.error(`${reader.left} bytes follow`, 'vtpm.trailing-bytes');
   return { selections, pcrDigest };
 }
 

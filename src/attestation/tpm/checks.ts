@@ -6,6 +6,7 @@ export const TPM_CHECKS = {
   'vtpm.magic': must('vtpm', 'A TPM made the statement (TPM_GENERATED).'),
   'vtpm.type': must('vtpm', 'The statement is a quote.'),
   'vtpm.key': must('vtpm', 'The attestation key is of a known kind.'),
+  'vtpm.key-attributes': may('vtpm', 'The key signs only what its TPM made, and cannot leave it.'),
   'vtpm.key-binding': must(
     'vtpm',
     'The attestation key is the one in the claims, or has an endorsed certificate.',

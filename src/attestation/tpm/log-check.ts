@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { CocosError } from '../../errors.ts';
+import { recordThrown } from '../context.ts';
 import type { HashName } from '../crypto-port.ts';
 import { HASH_BYTES } from '../eventlog/algorithms.ts';
 import { firstDeparture } from '../eventlog/compare.ts';
@@ -114,12 +114,7 @@ export function checkTpmLog(input: QuoteInput, selected: Selected, checks: Check
     checkReferenceLog(log, input, checks);
     return replayed;
   } catch (thrown) {
-    checks.record(
-      'vtpm.event-log',
-      false,
-      'an event log of the quoted banks',
-      CocosError.from(thrown).message,
-    );
+    recordThrown(checks, 'vtpm.event-log', 'an event log of the quoted banks', thrown);
     return null;
   }
 }

@@ -26,8 +26,8 @@ export interface AttestationKey {
   readonly key: PublicKey;
   /** Scheme and hash that the key itself declares; null where it leaves them open or is no TPM structure. */
   readonly declared: { readonly scheme: TpmScheme; readonly hash: SignatureHash | null } | null;
-  /** What in its attributes forbids to trust its quotes; empty when nothing does or they are not known. */
-  readonly problems: readonly string[];
+  /** What in its attributes forbids to trust its quotes; null where they are not known. */
+  readonly problems: readonly string[] | null;
 }
 
 function attributeProblems(attributes: number): string[] {
@@ -122,5 +122,5 @@ export function attestationKeyFromSpki(spki: Uint8Array): AttestationKey {
   const reader = new BinaryReader(spki, 'attestation key', 'big');
   if (key === null || key.kind === 'ed25519')
     throw reader.error('it is neither RSA nor ECC on P-256 or P-384');
-  return { key, declared: null, problems: [] };
+  return { key, declared: null, problems: null };
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { CheckName } from '../../attestation/checks.ts';
 import { NO_COLLATERAL } from '../../attestation/collateral.ts';
 import { splitDiceChain } from '../../attestation/dice/chain-file.ts';
 import { formatVerdict, verdictToJson } from '../../attestation/format-verdict.ts';
@@ -24,9 +25,17 @@ interface Common {
   readonly at?: string;
 }
 
-export function showVerdict(context: CommandContext, verdict: Verdict): void {
+/**
+ * Shows a verdict and sets the exit code.
+ *
+ * @param form checks whose failure means that a file does not hold what it was named for: it is unreadable, and no
+ * evidence was judged.
+ */
+export function showVerdict(context: CommandContext, verdict: Verdict, form: readonly CheckName[]): void {
   context.output.result(formatVerdict(verdict), verdictToJson(verdict));
-  if (verdict.outcome !== 'accepted') context.exit(EXIT.rejected);
+  if (verdict.outcome === 'accepted') return;
+  const unreadable = verdict.failures.some((name) => form.includes(name));
+  context.exit(unreadable ? EXIT.io : EXIT.rejected);
 }
 
 async function policyOf(file: string | undefined, platform: 'snp' | 'tdx'): Promise<AppraisalPolicy> {
@@ -54,7 +63,7 @@ function addSnp(parent: Command, context: CommandContext): void {
   parent
     .command('verify-snp')
     .description('judge an SNP report: exit 0 accepted, 2 rejected')
-    .requiredOption('--report <file>', 'the report, 1184 bytes')
+    .requiredOption('--report <file>', 'the report, 1184 bytes, alone or with its certificate table')
     .requiredOption('--vcek <file>', 'certificate of the key that signed it: VCEK or VLEK, PEM or DER')
     .requiredOption('--chain <file...>', 'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER')
     .option('--crl <file...>', 'revocation lists, PEM or DER')
@@ -72,7 +81,7 @@ function addSnp(parent: Command, context: CommandContext): void {
         product,
         crypto,
       });
-      showVerdict(context, verdict);
+      showVerdict(context, verdict, ['report.parse', 'report.size', 'certificates.parse']);
     });
 }
 
@@ -102,7 +111,7 @@ function addTdx(parent: Command, context: CommandContext): void {
         at: parseTime(options.at),
         crypto,
       });
-      showVerdict(context, verdict);
+      showVerdict(context, verdict, ['report.parse', 'report.size', 'tdx.lengths']);
     });
 }
 
@@ -157,7 +166,7 @@ function addTpm(parent: Command, context: CommandContext): void {
         at: parseTime(undefined),
         crypto,
       });
-      showVerdict(context, verdict);
+      showVerdict(context, verdict, ['vtpm.parse', 'vtpm.key']);
     });
 }
 
@@ -172,7 +181,8 @@ function addDice(parent: Command, context: CommandContext): void {
       const bytes = await readEvidence(options.chain);
       const { format, chain, rootKey } = inFile(options.chain, () => splitDiceChain(bytes));
       const policy = await policyOf(options.policy, 'snp');
-      showVerdict(context, verifyDice({ format, chain, rootKey, policy, at: parseTime(options.at), crypto }));
+      const verdict = verifyDice({ format, chain, rootKey, policy, at: parseTime(options.at), crypto });
+      showVerdict(context, verdict, ['dice.parse']);
     });
 }
 

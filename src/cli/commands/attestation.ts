@@ -60,7 +60,7 @@ async function verify(file: string, options: VerifyOptions, context: CommandCont
     const challenge = nonce === undefined ? undefined : toBase64Url(nonce);
     await writeEar(verdict, trust.policyDigest, challenge, { file: ear, key: earKey, passphraseFile });
   }
-  showVerdict(context, verdict);
+  showVerdict(context, verdict, ['evidence.parse']);
 }
 
 function addGet(attestation: Command, { output, withManager }: CommandContext): void {

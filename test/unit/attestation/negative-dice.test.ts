@@ -81,7 +81,7 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
     expect(failures(change, layers({ configurations: ['00'.repeat(64)] }))).toEqual(['dice.configuration']);
     expect(failures([], layers({ authorityHashes: ['a0'.repeat(64)] }))).toEqual([]);
     expect(failures([], layers({ authorityHashes: ['00'.repeat(64)] }))).toEqual(['dice.authority']);
-    expect(failures([{ descriptor, configHash: new Uint8Array(64) }])).toEqual(['dice.parse']);
+    expect(failures([{ descriptor, configHash: new Uint8Array(64) }])).toEqual(['dice.profile']);
   });
 
   it.each([
@@ -148,7 +148,7 @@ describe('DICE in X.509', () => {
 
 describe('DICE in CBOR', () => {
   it('is refused when a key may not sign the next layer', () => {
-    expect(verify('cbor', chainOf('cbor', [{ keyUsage: 0x80 }])).failures).toEqual(['dice.parse']);
+    expect(verify('cbor', chainOf('cbor', [{ keyUsage: 0x80 }])).failures).toEqual(['dice.profile']);
   });
 });
 

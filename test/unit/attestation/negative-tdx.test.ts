@@ -102,11 +102,11 @@ describe.skipIf(!hasVectors)('negative.md, TDX: a genuine quote with one change'
   it('46: refuses lengths beyond the buffer or the outer structure', () => {
     const longer = Buffer.from(quote);
     longer.writeUInt32LE(quote.length, 632);
-    expect(failed(longer)).toEqual(['report.parse']);
+    expect(failed(longer)).toEqual(['tdx.lengths']);
     const inner = Buffer.from(quote);
     const at = 632 + 4 + 128 + 6 + 384 + 64 + 2 + 32 + 2;
     inner.writeUInt32LE(inner.readUInt32LE(at) + 1, at);
-    expect(failed(inner)).toEqual(['report.parse']);
+    expect(failed(inner)).toEqual(['tdx.lengths']);
   });
 
   it('47: refuses bytes that are not zero behind the signature data', () => {
