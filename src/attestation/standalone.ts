@@ -59,14 +59,13 @@ export interface SnpInput extends Given {
 
 /** A report and the certificates behind it; what is too short for a table is left, as a report of a wrong size. */
 function splitExtended(bytes: Uint8Array, checks: CheckList) {
-  const alone = { report: bytes, certificates: [] };
-  if (bytes.length < SNP_REPORT_BYTES + LEAST_TABLE_BYTES) return alone;
+  if (bytes.length < SNP_REPORT_BYTES + LEAST_TABLE_BYTES) return { report: bytes, certificates: [] };
   const table = bytes.subarray(SNP_REPORT_BYTES);
   const expected = 'a table of certificates';
   const certificates = parseChecked(checks, 'report.certificate-table', expected, () =>
     parseCertificateTable(table),
   );
-  return certificates === null ? alone : { report: bytes.subarray(0, SNP_REPORT_BYTES), certificates };
+  return { report: bytes.subarray(0, SNP_REPORT_BYTES), certificates: certificates ?? [] };
 }
 
 /** Judges one SNP report. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type Collateral, NO_COLLATERAL } from '../attestation/collateral.ts';
@@ -52,7 +53,6 @@ export async function readCollateralFile(file: string): Promise<Collateral | nul
  * Everything in a folder and the folders in it. Files of other kinds are passed over, so a folder of a vendor's
  * answers can be named as it is.
  *
- * @param folder null for none.
  * @throws CocosError FILE_UNREADABLE
  */
 export async function readCollateral(folder: string): Promise<Collateral> {
@@ -64,13 +64,15 @@ export async function readCollateral(folder: string): Promise<Collateral> {
   return mergeCollateral(parts);
 }
 
-/** The named folder, or the default one where it exists. */
+/** The named folder, or the default one where it exists. @throws CocosError FILE_UNREADABLE */
 export async function collateralOf(
   named: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): Promise<Collateral> {
   if (named !== undefined) return readCollateral(named);
-  return readCollateral(defaultCollateralFolder(environment)).catch(() => NO_COLLATERAL);
+  const folder = defaultCollateralFolder(environment);
+  // A folder that was never filled is none; one that cannot be read must not pass for that.
+  return existsSync(folder) ? readCollateral(folder) : NO_COLLATERAL;
 }
 
 const decode = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');

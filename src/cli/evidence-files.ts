@@ -32,7 +32,9 @@ export async function readRevocationLists(files: readonly string[]): Promise<Uin
       const bytes = await readEvidence(file);
       if (!looksLikePem(bytes)) return [bytes];
       const blocks = inFile(file, () => pemBlocks(Buffer.from(bytes).toString('latin1')));
-      return blocks.filter(({ label }) => label === 'X509 CRL').map(({ der }) => der);
+      const lists = blocks.filter(({ label }) => label === 'X509 CRL').map(({ der }) => der);
+      if (lists.length === 0) throw new CocosError('FILE_UNREADABLE', `${file} holds no revocation list.`);
+      return lists;
     }),
   );
   return all.flat();

@@ -9,14 +9,12 @@ import { readKeys, readManifest } from './context.ts';
 import { explain } from './enclave-failure.ts';
 import type { CommandContext } from './program.ts';
 import { relayOf } from './relay-address.ts';
-import { openTrustedSession, readTrust, type TrustedEnclave } from './trust.ts';
+import { openTrustedSession, readTrust, type TrustedEnclave, type TrustOptions } from './trust.ts';
 
 /** Options of every command that speaks with an agent as a participant. */
-export interface ParticipantOptions {
+export interface ParticipantOptions extends TrustOptions {
   readonly manifest: string;
   readonly key: string;
-  readonly policy: string;
-  readonly reference: string;
   readonly passphraseFile?: string;
 }
 
@@ -33,6 +31,8 @@ export function withParticipantOptions(command: Command): Command {
     .requiredOption('--key <file>', 'your private key')
     .requiredOption('--policy <file>', 'your appraisal policy')
     .requiredOption('--reference <file>', 'reference values of the image that you rely on')
+    .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')
+    .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
     .option('--passphrase-file <file>', 'opens a sealed private key');
 }
 
@@ -48,7 +48,7 @@ export function asParticipant<T>(
     const options = command.opts<ParticipantOptions>();
     const manifest = await readManifest(options.manifest);
     const { keys } = await readKeys(options.key, options.passphraseFile);
-    const trust = await readTrust(options.policy, options.reference);
+    const trust = await readTrust(options, context.environment);
     const signing = encodeSigningKey(keys.signing.publicKey);
     const inRole = typeof role === 'function' ? role(manifest, signing) : role;
     const agent = new AgentClient(await relayOf(client, enclave));

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { VERSION } from '../version.ts';
 import { actorCommands } from './commands/actors.ts';
 import { attestationCommands } from './commands/attestation.ts';
@@ -75,7 +75,8 @@ export function createProgram(
 function prepare(command: Command): void {
   command.exitOverride().configureOutput({ writeErr: () => undefined });
   if (command.commands.length === 0) {
-    command.option('-o, --output <format>', 'text or json', 'text');
+    const form = new Option('-o, --output <format>', 'form of the outcome');
+    command.addOption(form.choices(['text', 'json']).default('text'));
   }
   for (const child of command.commands) prepare(child);
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createActor, waitFor } from 'xstate';
 import { appraise } from '../attestation/appraise.ts';
+import type { Collateral } from '../attestation/collateral.ts';
 import { looksLikeCorim } from '../attestation/corim/comid.ts';
 import { referenceFromCorim } from '../attestation/corim/reference-corim.ts';
 import { evidenceDigest } from '../attestation/evidence.ts';
@@ -19,6 +20,7 @@ import { CocosError } from '../errors.ts';
 import type { Manifest } from '../machines/manifest.ts';
 import { type VerifierContext, verifierMachine } from '../machines/verifier.machine.ts';
 import type { AgentClient, AgentSession } from './agent-client.ts';
+import { collateralOf } from './collateral.ts';
 import { readInput, readJson } from './files.ts';
 
 /** What a party relies on when it judges an enclave. */
@@ -27,6 +29,17 @@ export interface TrustInputs {
   /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
   readonly policyDigest: string;
   readonly reference: ReferenceValues;
+  /** What vendors publish, from the named folder or the default one. */
+  readonly collateral: Collateral;
+}
+
+/** Where a party keeps what it relies on, as options of the command line. */
+export interface TrustOptions {
+  readonly policy: string;
+  readonly reference: string;
+  /** `ed25519:…` of who must have signed the policy. */
+  readonly policyKey?: string;
+  readonly collateral?: string;
 }
 
 /**
@@ -63,14 +76,15 @@ async function readReference(file: string): Promise<ReferenceValues> {
   return looksLikeCorim(bytes) ? referenceFromCorim(bytes) : parseReferenceValues(await readJson(file));
 }
 
-export async function readTrust(
-  policyFile: string,
-  referenceFile: string,
-  policyKey?: string,
-): Promise<TrustInputs> {
-  const json = await readPolicyJson(policyFile, policyKey);
-  const policy = parsePolicy(json);
-  return { policy, policyDigest: canonicalDigest(json), reference: await readReference(referenceFile) };
+/** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
+  const json = await readPolicyJson(options.policy, options.policyKey);
+  return {
+    policy: parsePolicy(json),
+    policyDigest: canonicalDigest(json),
+    reference: await readReference(options.reference),
+    collateral: await collateralOf(options.collateral, environment),
+  };
 }
 
 /** What the verifier compares when a manifest pins its policy. */
@@ -98,6 +112,7 @@ export async function verifyEnclave(
 ): Promise<TrustedEnclave> {
   const manifestDigest = manifest === undefined ? undefined : canonicalDigest(manifest);
   const nonce = randomBytes(32);
+  const nonceIssuedAt = now();
   let evidence: Uint8Array = new Uint8Array(0);
   let verdict: Verdict | null = null;
   const verifier = createActor(
@@ -121,6 +136,8 @@ export async function verifyEnclave(
               nonce,
               policy: trust.policy,
               reference: trust.reference,
+              collateral: trust.collateral,
+              nonceIssuedAt,
               policyDigest: pinnedPolicy(manifest, trust),
               at: atMs,
               ...(manifestDigest === undefined ? {} : { expectedManifestDigest: manifestDigest }),

@@ -38,6 +38,7 @@ async function makeKeys(): Promise<readonly [KeyObject, KeyObject, KeyObject]> {
   return [pairs[0].privateKey, pairs[1].privateKey, pairs[2].privateKey];
 }
 
+export const ARK_SERIAL = Uint8Array.of(1);
 export const ASK_SERIAL = Uint8Array.of(2, 1);
 
 /** A hierarchy; `swap` gives other keys the same names. */
@@ -58,7 +59,7 @@ export async function createAmd(line: Line, swap = false): Promise<Amd> {
       extensions: AUTHORITY,
     }),
   });
-  const root = authority(ark.name, arkKey, Uint8Array.of(1));
+  const root = authority(ark.name, arkKey, ARK_SERIAL);
   const sha256 = `sha256:${createHash('sha256').update(root.certificate).digest('hex')}`;
   return {
     line,

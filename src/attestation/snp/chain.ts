@@ -133,7 +133,7 @@ export function verifyChain(input: ChainInput, checks: CheckList): SnpChain | nu
   const product = checkRoot(root, input, checks);
   checkValidity([leaf, intermediate, root], input.at, checks);
   // AMD revokes intermediates, by one list of the root.
-  const issued = [{ authority: root, certificates: [intermediate, leaf] }];
+  const issued = [{ authority: root, certificates: [root, intermediate, leaf] }];
   const { revocationLists: lists, at, requireRevocationList: required } = input;
   checkRevocation({ issued, lists, at, required }, input, checks);
   if (product === null) return null;

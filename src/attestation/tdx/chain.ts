@@ -94,7 +94,7 @@ export function verifyPckChain(
   checkProfile(path, checks);
   const issued = [
     { authority: intermediate, certificates: [leaf] },
-    { authority: root, certificates: [intermediate] },
+    { authority: root, certificates: [root, intermediate] },
   ];
   const { revocationLists: lists, at, requireRevocationLists: required } = context;
   checkRevocation({ issued, lists, at, required }, context, checks);

@@ -42,6 +42,10 @@ async function policyOf(file: string | undefined, platform: 'snp' | 'tdx'): Prom
   return file === undefined ? parsePolicy({ version: 1, platforms: [platform] }) : readPolicy(file);
 }
 
+/** A list that was named must be the one that is needed: one of another root would be passed over in silence. */
+const asking = (policy: AppraisalPolicy, lists: boolean): AppraisalPolicy =>
+  lists ? { ...policy, snp: { ...policy.snp, requireRevocationList: true } } : policy;
+
 const PRODUCT_NAMES: readonly SnpProduct[] = ['milan', 'genoa', 'turin', 'emulated'];
 
 function parseProduct(name: string | undefined): SnpProduct | undefined {
@@ -66,7 +70,7 @@ function addSnp(parent: Command, context: CommandContext): void {
     .requiredOption('--report <file>', 'the report, 1184 bytes, alone or with its certificate table')
     .requiredOption('--vcek <file>', 'certificate of the key that signed it: VCEK or VLEK, PEM or DER')
     .requiredOption('--chain <file...>', 'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER')
-    .option('--crl <file...>', 'revocation lists, PEM or DER')
+    .option('--crl <file...>', 'revocation lists, PEM or DER; when given, one of the root must be current')
     .option('--product <name>', 'product line that is expected: milan, genoa or turin')
     .option('--policy <file>', 'appraisal policy, JSON; a strict one when left out')
     .option('--at <time>', 'judge as of this time, ISO 8601; now when left out')
@@ -75,7 +79,7 @@ function addSnp(parent: Command, context: CommandContext): void {
       const verdict = verifySnp({
         report: await readEvidence(options.report),
         certificates: await readCertificates([options.vcek, ...options.chain]),
-        policy: await policyOf(options.policy, 'snp'),
+        policy: asking(await policyOf(options.policy, 'snp'), options.crl !== undefined),
         collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
         at: parseTime(options.at),
         product,

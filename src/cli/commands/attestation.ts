@@ -9,26 +9,22 @@ import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 import { AgentClient } from '../agent-client.ts';
 import { parseNonce, parseTime } from '../attestation-options.ts';
-import { collateralOf } from '../collateral.ts';
 import { readManifest } from '../context.ts';
 import { readEvidence } from '../evidence-files.ts';
 import { readInput, writeNew } from '../files.ts';
 import type { CommandContext } from '../program.ts';
 import { relayOf } from '../relay-address.ts';
-import { pinnedPolicy, readTrust } from '../trust.ts';
+import { pinnedPolicy, readTrust, type TrustOptions } from '../trust.ts';
 import { collateralCommands } from './attestation-collateral.ts';
 import { addInspectCommands } from './attestation-inspect.ts';
 import { addSignCommands, writeEar } from './attestation-sign.ts';
 import { addVerifyCommands, showVerdict } from './attestation-verify.ts';
 
-interface VerifyOptions {
-  readonly policy: string;
-  readonly reference: string;
-  readonly collateral?: string;
+interface VerifyOptions extends TrustOptions {
   readonly nonce?: string;
+  readonly nonceIssued?: string;
   readonly at?: string;
   readonly manifest?: string;
-  readonly policyKey?: string;
   readonly ear?: string;
   readonly earKey?: string;
   readonly passphraseFile?: string;
@@ -41,7 +37,7 @@ async function verify(file: string, options: VerifyOptions, context: CommandCont
     throw new CocosError('USAGE', '--ear and --ear-key go together.');
   }
   const evidence = await readEvidence(file);
-  const trust = await readTrust(options.policy, options.reference, options.policyKey);
+  const trust = await readTrust(options, context.environment);
   const manifest: Manifest | undefined =
     options.manifest === undefined ? undefined : await readManifest(options.manifest);
   const verdict = appraise({
@@ -49,7 +45,8 @@ async function verify(file: string, options: VerifyOptions, context: CommandCont
     nonce,
     policy: trust.policy,
     reference: trust.reference,
-    collateral: await collateralOf(options.collateral, context.environment),
+    collateral: trust.collateral,
+    nonceIssuedAt: options.nonceIssued === undefined ? undefined : parseTime(options.nonceIssued),
     at,
     expectedManifestDigest: manifest === undefined ? undefined : canonicalDigest(manifest),
     policyDigest: pinnedPolicy(manifest, trust),
@@ -96,6 +93,7 @@ function addVerify(attestation: Command, context: CommandContext): void {
     .requiredOption('--reference <file>', 'reference values of the image, JSON or CoRIM')
     .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
     .option('--nonce <hex>', 'the nonce of your challenge; without it nothing says how old the evidence is')
+    .option('--nonce-issued <time>', 'when you made the nonce, for a policy that limits its age')
     .option('--at <time>', 'judge as of this time, ISO 8601; now when left out')
     .option('--manifest <file>', 'the manifest that the enclave must hold')
     .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')

@@ -84,6 +84,41 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect((await runCli(...snpArguments('milan-v2'), '--policy', at('negative.md'))).exit).toBe(74);
   });
 
+  it('tells a file that holds no report (74) from a report that is refused (2)', async () => {
+    const report = readFileSync(at('snp', 'milan-v2', 'report.bin'));
+    const judge = async (name: string, bytes: Uint8Array) => {
+      const run = await runCli(...snpArguments('milan-v2'), '--report', write(name, bytes));
+      return [run.exit, failed(run.json)];
+    };
+    expect(await judge('short', report.subarray(0, 1183))).toEqual([74, ['report.size']]);
+    expect(await judge('body', report.subarray(0, 0x2a0))).toEqual([74, ['report.size']]);
+    expect(await judge('long', Buffer.concat([report, Buffer.from([0])]))).toEqual([74, ['report.size']]);
+    expect(await judge('empty', Buffer.alloc(0))).toEqual([74, ['report.size']]);
+    const version = Buffer.from(report);
+    version.writeUInt32LE(0xffff_ffff);
+    expect(await judge('version', version)).toEqual([2, ['report.version']]);
+    const table = await judge('table', Buffer.concat([report, Buffer.alloc(48, 1)]));
+    expect(table).toEqual([2, ['report.certificate-table']]);
+    const damaged = write('damaged.der', readFileSync(at('snp', 'milan-v2', 'vcek.der')).subarray(1));
+    expect((await runCli(...snpArguments('milan-v2'), '--vcek', damaged)).exit).toBe(74);
+  });
+
+  it('reads a report with its certificate table, and fails closed when the key is not in it', async () => {
+    const extended = at('snp', 'cert-table-unverifiable', 'extended-report.bin');
+    const run = await runCli(...snpArguments('milan-v2'), '--report', extended);
+    expect(run.exit).toBe(2);
+    expect(failed(run.json)).toEqual(['report.signature', 'report.chip-id', 'report.certificate-tcb']);
+  });
+
+  it('asks for a list of the root when lists are named', async () => {
+    const intel = at('tdx', 'v4-prod-spr', 'root_ca.crl');
+    const run = await runCli(...snpArguments('milan-v2'), '--crl', intel);
+    expect(run.exit).toBe(2);
+    expect(Verdict.parse(run.json).missing).toEqual(['chain.revocation-list', 'chain.revocation']);
+    const none = write('none.pem', readFileSync(at('amd-roots', 'milan_ask.pem')));
+    expect((await runCli(...snpArguments('milan-v2'), '--crl', none)).exit).toBe(74);
+  });
+
   it('gives the same exit code as a process', () => {
     const main = new URL('../../../src/cli/main.ts', import.meta.url).pathname;
     const args = ['--import', 'tsx', main, ...snpArguments('milan-v2-debug-policy'), '-o', 'json'];

@@ -6,6 +6,7 @@ import { verifySnp } from '../../../src/attestation/standalone.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   type Amd,
+  ARK_SERIAL,
   ASK_SERIAL,
   AT,
   arkList,
@@ -341,6 +342,19 @@ describe('revocation of AMD certificates', () => {
   it('refuses a revoked intermediate', () => {
     expect(failures({}, { lists: [arkList(milan, [ASK_SERIAL])] })).toEqual(['chain.revocation']);
     expect(failures({}, { lists: [arkList(milan, [Uint8Array.of(2, 2)])] })).toEqual([]);
+  });
+
+  it('refuses a root that revokes itself', () => {
+    expect(failures({}, { lists: [arkList(milan, [ARK_SERIAL])] })).toEqual(['chain.revocation']);
+  });
+
+  it('passes over the list of another root', () => {
+    const lists = [arkList(genoa, [ASK_SERIAL])];
+    expect(failures({}, { lists })).toEqual([]);
+    expect(failures({}, { lists, snp: { requireRevocationList: true } })).toEqual([
+      'chain.revocation-list',
+      'chain.revocation',
+    ]);
   });
 
   it('refuses a list that is stale, from the future, of another key or of another kind', () => {
