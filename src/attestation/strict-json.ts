@@ -17,19 +17,20 @@ function followedByColon(text: string, from: number): boolean {
 
 /** The name that an object has twice, or null; the text is known to be JSON. */
 function repeatedName(text: string): string | null {
-  const open: Set<unknown>[] = [];
+  // Names of each open object; made at its first, since most of what is open in a deep text has none.
+  const open: (Set<unknown> | null)[] = [];
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at];
-    if (character === '{' || character === '[') open.push(new Set());
+    if (character === '{' || character === '[') open.push(null);
     else if (character === '}' || character === ']') open.pop();
     if (character !== '"') continue;
     const end = endOfString(text, at);
     // Only a name is followed by a colon.
     if (followedByColon(text, end)) {
       const name: unknown = JSON.parse(text.slice(at, end));
-      const names = open.at(-1);
-      if (names?.has(name) === true) return String(name);
-      names?.add(name);
+      const names = open.at(-1) ?? new Set();
+      if (names.has(name)) return String(name);
+      open[open.length - 1] = names.add(name);
     }
     at = end - 1;
   }

@@ -1,25 +1,12 @@
 import { constants, createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
 import type { AttestationCrypto, EcCurve, RsaPublicKey } from '../attestation/crypto-port.ts';
 
-interface CurveRow {
-  /** DER of SubjectPublicKeyInfo up to the uncompressed point (RFC 5480). */
-  readonly spkiPrefix: Buffer;
-  readonly pointBytes: number;
-  readonly signatureBytes: number;
-}
-
-const CURVES: Readonly<Record<EcCurve, CurveRow>> = {
-  'P-256': {
-    spkiPrefix: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex'),
-    pointBytes: 65,
-    signatureBytes: 64,
-  },
-  'P-384': {
-    spkiPrefix: Buffer.from('3076301006072a8648ce3d020106052b81040022036200', 'hex'),
-    pointBytes: 97,
-    signatureBytes: 96,
-  },
+const CURVES: Readonly<Record<EcCurve, { readonly pointBytes: number; readonly signatureBytes: number }>> = {
+  'P-256': { pointBytes: 65, signatureBytes: 64 },
+  'P-384': { pointBytes: 97, signatureBytes: 96 },
 };
+/** DER of SubjectPublicKeyInfo up to the uncompressed point (RFC 5480). */
+const P384_SPKI_PREFIX = Buffer.from('3076301006072a8648ce3d020106052b81040022036200', 'hex');
 /** RSA keys that are taken: below, they are weak; above, they are a way to keep a verifier busy. */
 const RSA_MODULUS_BYTES = { least: 256, most: 1024 } as const;
 const RSA_EXPONENT_BYTES = 4;
@@ -43,13 +30,28 @@ function loadDer(spki: Uint8Array): KeyObject | null {
   }
 }
 
+const base64Url = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
+
+/** P-256 loads faster as JSON Web Key than as DER, P-384 slower: its point is checked by slower code there. */
+function loadPoint(curve: EcCurve, point: Uint8Array): KeyObject | null {
+  if (curve === 'P-384') return loadDer(Buffer.concat([P384_SPKI_PREFIX, point]));
+  const x = base64Url(point.subarray(1, 33));
+  const y = base64Url(point.subarray(33));
+  try {
+    return createPublicKey({ key: { kty: 'EC', crv: curve, x, y }, format: 'jwk' });
+  } catch {
+    return null;
+  }
+}
+
 /** As JSON Web Key, RSA loads in a small part of the time that DER takes. */
 function loadRsa({ modulus, exponent }: RsaPublicKey): KeyObject | null {
   const { least, most } = RSA_MODULUS_BYTES;
   if (modulus.length < least || modulus.length > most || exponent.length > RSA_EXPONENT_BYTES) return null;
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+  const key = { kty: 'RSA', n: base64Url(modulus), e: base64Url(exponent) };
   try {
-    return createPublicKey({ key: { kty: 'RSA', n: text(modulus), e: text(exponent) }, format: 'jwk' });
+    return createPublicKey({ key, format: 'jwk' });
   } catch {
     return null;
   }
@@ -83,8 +85,10 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
   };
   const latin1 = (bytes: Uint8Array): string =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-  const derKey = (prefix: Buffer, bytes: Uint8Array): KeyObject | null =>
-    keyOf(latin1(bytes), () => loadDer(Buffer.concat([prefix, bytes])));
+  const pointKey = (curve: EcCurve, point: Uint8Array): KeyObject | null =>
+    keyOf(latin1(point), () => loadPoint(curve, point));
+  const edKey = (key: Uint8Array): KeyObject | null =>
+    keyOf(latin1(key), () => loadDer(Buffer.concat([ED25519_SPKI_PREFIX, key])));
   const rsaKey = (key: RsaPublicKey): KeyObject | null =>
     keyOf(`${latin1(key.exponent)} ${latin1(key.modulus)}`, () => loadRsa(key));
   return {
@@ -94,9 +98,9 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
     sha512: (data) => digest('sha512', data),
 
     verifyEcdsa(curve, hashName, point, message, signature) {
-      const { spkiPrefix, pointBytes, signatureBytes } = CURVES[curve];
+      const { pointBytes, signatureBytes } = CURVES[curve];
       const fits = signature.length === signatureBytes && point.length === pointBytes && point[0] === 0x04;
-      const key = fits ? derKey(spkiPrefix, point) : null;
+      const key = fits ? pointKey(curve, point) : null;
       if (key === null) return false;
       return safely(() => verify(hashName, message, { key, dsaEncoding: 'ieee-p1363' }, signature));
     },
@@ -119,7 +123,7 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
     verifyEd25519(publicKey, message, signature) {
       if (publicKey.length !== ED25519_KEY_BYTES || signature.length !== ED25519_SIGNATURE_BYTES)
         return false;
-      const key = derKey(ED25519_SPKI_PREFIX, publicKey);
+      const key = edKey(publicKey);
       return key !== null && safely(() => verify(null, message, key, signature));
     },
   };

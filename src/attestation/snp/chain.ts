@@ -76,7 +76,7 @@ function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   const signed = signer !== undefined;
   checks.record('report.signature', signed, `signed by ${key}`, signed ? 'signed' : 'signature is wrong');
   try {
-    return { leaf, endorsement: parseEndorsement(leaf) };
+    return { leaf, endorsement: input.cache.derived(leaf, parseEndorsement) };
   } catch (thrown) {
     checks.record('chain.leaf', false, expected, CocosError.from(thrown).message);
     return null;

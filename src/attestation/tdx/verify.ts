@@ -155,7 +155,7 @@ export function verifyQuote(
   checkSignatures(quote, path.leaf, context, checks);
   let pck: PckExtensions;
   try {
-    pck = parsePckExtensions(path.leaf);
+    pck = context.cache.derived(path.leaf, parsePckExtensions);
   } catch (thrown) {
     checks.record(
       'chain.leaf',

@@ -66,6 +66,7 @@ export class CertificateCache {
   readonly #others = new Map<(bytes: Uint8Array) => object, Parsed<object>>();
   readonly #limit: number;
   /** Issuers that signed an item; keyed by the parsed objects, which are one for each byte string. */
+  readonly #derived = new WeakMap<Certificate, Map<(certificate: Certificate) => object, object>>();
   readonly #signed = new WeakMap<object, Set<Certificate>>();
 
   /** @param limit largest number of items of each kind that are remembered. */
@@ -99,6 +100,22 @@ export class CertificateCache {
     this.#others.set(parser, known);
     // The map is keyed by the parser, so what it holds is what that parser gives.
     return known.get(bytes) as T;
+  }
+
+  /**
+   * What is read from a certificate beyond its common fields, once for each certificate and reader.
+   *
+   * @throws whatever the reader does.
+   */
+  derived<T extends object>(certificate: Certificate, reader: (certificate: Certificate) => T): T {
+    const known = this.#derived.get(certificate) ?? new Map();
+    this.#derived.set(certificate, known);
+    const before = known.get(reader);
+    // The map is keyed by the reader, so what it holds is what that reader gives.
+    if (before !== undefined) return before as T;
+    const value = reader(certificate);
+    known.set(reader, value);
+    return value;
   }
 
   /** Whether the issuer's signature on the item was right before. */

@@ -60,8 +60,14 @@ function readRevoked(list: DerValue | undefined): Set<string> {
     if (extensions === undefined) continue;
     const inner = new DerReader(extensions.content);
     while (!inner.done) {
-      const { critical } = parseExtension(inner.expect(TAG.sequence, 'entry extension'));
-      if (critical) throw derError('a revoked certificate has a critical extension');
+      // A list has many entries and nothing here needs to know which extensions they have.
+      const extension = new DerReader(inner.expect(TAG.sequence, 'entry extension').content);
+      extension.expect(TAG.oid, 'extension id');
+      // DER writes this flag only when it is set.
+      if (extension.optional(TAG.boolean) !== undefined)
+        throw derError('a revoked certificate has a critical extension');
+      extension.expect(TAG.octetString, 'extension value');
+      extension.end('entry extension');
     }
   }
   return revoked;

@@ -31,6 +31,33 @@ export interface DerValue {
   readonly encoded: Uint8Array;
 }
 
+/** An element as it was found; views are made when they are asked for, since most are not. */
+class Found implements DerValue {
+  readonly tag: number;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #body: number;
+  readonly #end: number;
+  #content: Uint8Array | undefined;
+
+  constructor(tag: number, bytes: Uint8Array, start: number, body: number, end: number) {
+    this.tag = tag;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#body = body;
+    this.#end = end;
+  }
+
+  get content(): Uint8Array {
+    this.#content ??= this.#bytes.subarray(this.#body, this.#end);
+    return this.#content;
+  }
+
+  get encoded(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
+}
+
 /** Error of all X.509 parsing: code EVIDENCE_INVALID. */
 export function derError(sentence: string, cause?: unknown): CocosError {
   return new CocosError('EVIDENCE_INVALID', sentence, { cause });
@@ -76,9 +103,9 @@ export class DerReader {
     const length = this.#length();
     const end = this.#at + length;
     if (end > this.#bytes.length) throw derError('DER element is longer than its container');
-    const content = this.#bytes.subarray(this.#at, end);
+    const body = this.#at;
     this.#at = end;
-    return { tag, content, encoded: this.#bytes.subarray(start, end) };
+    return new Found(tag, this.#bytes, start, body, end);
   }
 
   /** Next element, which must have this tag. */
