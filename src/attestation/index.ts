@@ -39,6 +39,7 @@ export {
 export { parseTdxQuote, readQuoteChain, type TdxQuote } from './tdx/quote.ts';
 export { parseAttest, type TpmAttest } from './tpm/attest.ts';
 export { parsePcrFile } from './tpm/pcr-file.ts';
+export { parsePcrValues } from './tpm/pcr-list.ts';
 export { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from './tpm/public-area.ts';
 export type { Check, CheckOutcome, Verdict } from './verdict.ts';
 export { CertificateCache } from './x509/certificate-cache.ts';

@@ -6,7 +6,7 @@ import { formatVerdict, verdictToJson } from '../../attestation/format-verdict.t
 import { type AppraisalPolicy, parsePolicy } from '../../attestation/policy.ts';
 import type { SnpProduct } from '../../attestation/snp/products.ts';
 import { verifyDice, verifySnp, verifyTdx, verifyTpm } from '../../attestation/standalone.ts';
-import { parsePcrFile } from '../../attestation/tpm/pcr-file.ts';
+import { parsePcrValues } from '../../attestation/tpm/pcr-list.ts';
 import type { Verdict } from '../../attestation/verdict.ts';
 import { parseCertificate } from '../../attestation/x509/certificate.ts';
 import { looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
@@ -151,20 +151,20 @@ function addTpm(parent: Command, context: CommandContext): void {
       'the attestation key that you trust: PEM, DER, certificate or TPM public area',
     )
     .requiredOption('--nonce <hex>', 'the qualifying data that you asked to have signed')
-    .option('--pcrs <file>', 'PCR values: JSON, or what tpm2_pcrread prints')
+    .option('--pcrs <file>', 'PCR values: JSON, what tpm2_pcrread prints, or what tpm2_quote -o writes')
     .option('--eventlog <file>', 'event log to replay to the quoted PCRs')
     .option('--policy <file>', 'appraisal policy, JSON; a strict one when left out')
     .action(async (options: Options) => {
       const qualifyingData = parseHex(options.nonce, 'A nonce');
       const { pcrs, eventlog } = options;
       const keyFile = await readEvidence(options.key);
-      const pcrText = pcrs === undefined ? null : Buffer.from(await readEvidence(pcrs)).toString('utf8');
+      const values = pcrs === undefined ? null : await readEvidence(pcrs);
       const verdict = verifyTpm({
         attest: await readEvidence(options.attest),
         signature: await readEvidence(options.signature),
         key: inFile(options.key, () => keyBytes(keyFile)),
         qualifyingData,
-        pcrs: pcrText === null ? null : inFile(pcrs ?? '', () => parsePcrFile(pcrText)),
+        pcrs: values === null ? null : inFile(pcrs ?? '', () => parsePcrValues(values)),
         eventLog: eventlog === undefined ? undefined : await readEvidence(eventlog),
         policy: await policyOf(options.policy, 'snp'),
         at: parseTime(undefined),
