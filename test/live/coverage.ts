@@ -1,0 +1,66 @@
+import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
+
+/** How much of a chart a run of the real programs went through, from the steps that the control API told of. */
+
+export interface Step {
+  readonly event: string;
+  /** Empty for an actor's first state. */
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface Coverage {
+  readonly states: readonly [reached: number, of: number];
+  readonly transitions: readonly [taken: number, of: number];
+  readonly missedStates: readonly string[];
+  readonly missedTransitions: readonly string[];
+}
+
+export function coverageOf(machine: AnyStateMachine, steps: readonly Step[]): Coverage {
+  const nodes = nodesOf(machine.root);
+  const leaves = nodes.filter((node) => node.type === 'atomic' && node.always === undefined);
+  const reached = new Set(steps.map(({ to }) => to));
+  const taken = new Set<AnyTransitionDefinition>();
+  for (const step of steps) {
+    const found = nodes
+      .filter((node) => isWithin(step.from, nameOf(node)))
+      .sort((one, other) => other.path.length - one.path.length)
+      .flatMap((node) => [...(node.transitions.get(step.event) ?? [])])
+      .find((definition) => leadsTo(definition, step));
+    if (found !== undefined) taken.add(found);
+  }
+  const all = nodes.flatMap((node) => [...node.transitions.values()].flat());
+  const missedStates = leaves.map(nameOf).filter((name) => !reached.has(name));
+  const missedTransitions = all.filter((definition) => !taken.has(definition)).map(describe);
+  return {
+    states: [leaves.length - missedStates.length, leaves.length],
+    transitions: [all.length - missedTransitions.length, all.length],
+    missedStates,
+    missedTransitions,
+  };
+}
+
+function leadsTo({ target }: AnyTransitionDefinition, { from, to }: Step): boolean {
+  if (target === undefined) return from === to;
+  // A state with an immediate transition may have been left before anybody saw it.
+  return target.some((node) => isWithin(to, nameOf(node)) || (node.always !== undefined && from !== to));
+}
+
+/** `alive.ready` lies within `alive`, and everything within the root. */
+function isWithin(state: string, name: string): boolean {
+  return name === '' || state === name || state.startsWith(`${name}.`);
+}
+
+function nameOf(node: AnyStateNode): string {
+  return node.path.join('.');
+}
+
+function nodesOf(node: AnyStateNode): AnyStateNode[] {
+  return [node, ...Object.values(node.states).flatMap((child) => nodesOf(child as AnyStateNode))];
+}
+
+/** For example `alive.ready: vm.exited → failed`. */
+function describe({ source, eventType, target }: AnyTransitionDefinition): string {
+  const to = target?.map((node) => nameOf(node)).join(', ') ?? 'itself';
+  return `${nameOf(source) || 'anywhere'}: ${eventType} → ${to}`;
+}
