@@ -17,7 +17,7 @@ import {
   referenceValues,
   sha256,
 } from './reference-values.ts';
-import { buildRootImage } from './root-image.ts';
+import { buildRootImage, type RootImage } from './root-image.ts';
 import { billOfMaterials } from './sbom.ts';
 import type { SecureBootKeys } from './uefi/keys.ts';
 import { signImage } from './uefi/sign.ts';
@@ -64,16 +64,41 @@ interface Ingredients {
 
 type Files = Record<string, Uint8Array | string>;
 
+/** What an image is put together from, whoever built it. */
+interface ImageParts {
+  /** Firmware, kernel stub and vsock daemon are taken from here. */
+  readonly packages: UnpackedPackages;
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array;
+  readonly root: RootImage;
+  readonly agent: Pick<AgentBundle, 'script' | 'addon'>;
+  readonly node: Uint8Array;
+  readonly keys: SecureBootKeys | null;
+  readonly sbom: Uint8Array | string;
+  readonly rebuild: readonly string[];
+}
+
 /** Makes every file of the image in memory. */
 export function makeImage({ packages, agent, keys, isTest, work }: Ingredients): {
   files: Files;
   rootHash: string;
 } {
-  const fileOf = (wish: string, path: string): Buffer => readFileSync(join(packages.folder(wish), path));
-  const kernel = fileOf('linux-image-cloud-amd64', join('boot', kernelName(packages)));
-  const initrd = buildInitramfs(packages);
+  const kernel = readFileSync(join(packages.folder('linux-image-cloud-amd64'), 'boot', kernelName(packages)));
   const cache = makeCodeCache(nodePath(), agent.script, { evaluate: !isTest, work });
-  const root = buildRootImage(packages, agent, cache, work);
+  return assembleImage({
+    ...{ packages, kernel, agent, keys },
+    initrd: buildInitramfs(packages),
+    root: buildRootImage(packages, agent, cache, work),
+    node: readFileSync(nodePath()),
+    sbom: billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
+    rebuild: ['npm ci', `npm run eos -- --out DIR${keys === null ? '' : ' --secure-boot KEYS'}`],
+  });
+}
+
+/** Kernel image, firmware, reference values and sums of a kernel, an initramfs and a root image. */
+export function assembleImage(parts: ImageParts): { files: Files; rootHash: string } {
+  const { packages, kernel, initrd, root, agent, keys } = parts;
+  const fileOf = (wish: string, path: string): Buffer => readFileSync(join(packages.folder(wish), path));
   const commandLine = commandLineFor(root);
   const stub = fileOf('systemd-boot-efi', 'usr/lib/systemd/boot/efi/linuxx64.efi.stub');
   const unsigned = buildUki({ stub, kernel, initrd, commandLine });
@@ -96,14 +121,14 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
     'agent.js': agent.script,
     [ADDON]: agent.addon,
     [VSOCK_DAEMON]: fileOf(VSOCK_DAEMON, join('usr/bin', VSOCK_DAEMON)),
-    'build.json': buildInfo(keys !== null),
-    'sbom.cdx.json': billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
+    'build.json': buildInfo(keys !== null, parts.rebuild),
+    'sbom.cdx.json': parts.sbom,
   };
   const contents: ImageContents = {
     commandLine,
     rootHash: root.rootHash,
     agent: agent.script,
-    node: readFileSync(nodePath()),
+    node: parts.node,
     files: { ...files },
   };
   const direct = (name: string, firmware: Uint8Array): BootFiles => ({
@@ -128,7 +153,7 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
 }
 
 /** What whoever wants to rebuild the image needs: which sources and packages it is of, and the commands. */
-function buildInfo(isSigned: boolean): string {
+function buildInfo(isSigned: boolean, commands: readonly string[]): string {
   const lock = readFileSync(join(ROOT, 'eos/packages.lock.json'));
   const info = {
     version: 1,
@@ -138,8 +163,7 @@ function buildInfo(isSigned: boolean): string {
     isSigned,
     rebuild: [
       `check out the sources of version ${VERSION} whose eos/packages.lock.json has the SHA-256 above`,
-      'npm ci',
-      `npm run eos -- --out DIR${isSigned ? ' --secure-boot KEYS' : ''}`,
+      ...commands,
       'cocos-cli eos diff DIR THIS-FOLDER',
     ],
   };

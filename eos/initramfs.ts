@@ -31,13 +31,41 @@ const LIBRARIES: readonly [wish: string, pattern: RegExp][] = [
   ['libpcre2-8-0', /\/libpcre2-8\.so\.[\d.]+$/],
 ];
 
+/** What the first file system holds beside the links and the script that are the same in each. */
+export interface InitramfsParts {
+  readonly busybox: Uint8Array;
+  /** Adds dmsetup and every library that it and busybox need. */
+  addTools(tree: FileTree): void;
+  /** In the order in which they are loaded; none where the kernel holds its drivers. */
+  readonly modules: readonly {
+    readonly file: string;
+    readonly required: boolean;
+    readonly bytes: Uint8Array;
+  }[];
+}
+
+/** The first file system, of the pinned packages. */
+export function buildInitramfs(packages: UnpackedPackages): Buffer {
+  const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
+  return packInitramfs({
+    busybox: readFileSync(busybox),
+    addTools(tree) {
+      tree.addFrom(packages.folder('dmsetup'), (path) => path === 'usr/sbin/dmsetup');
+      for (const [wish, pattern] of LIBRARIES) {
+        tree.addFrom(packages.folder(wish), (path) => pattern.test(path));
+      }
+    },
+    modules: selectModules(packages.folder('linux-image-cloud-amd64'), busybox),
+  });
+}
+
 /**
  * The first file system: busybox, dmsetup, modules and the script that opens the verified root.
  *
  * Not compressed: reading a larger file costs less than unpacking it does, and the bytes then depend on no
  * compressor.
  */
-export function buildInitramfs(packages: UnpackedPackages): Buffer {
+export function packInitramfs({ busybox, addTools, modules }: InitramfsParts): Buffer {
   const tree = new FileTree();
   for (const folder of ['dev', 'newroot', 'proc', 'sys', 'usr/bin', 'usr/sbin', LIBRARY])
     tree.addFolder(folder);
@@ -45,13 +73,9 @@ export function buildInitramfs(packages: UnpackedPackages): Buffer {
   // Standard input and output of init, before devtmpfs is there.
   tree.addDevice('dev/console', 5, 1, 0o600);
 
-  const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
-  tree.addFile('usr/bin/busybox', readFileSync(busybox), 0o755);
+  tree.addFile('usr/bin/busybox', busybox, 0o755);
   for (const applet of APPLETS) tree.addLink(`usr/bin/${applet}`, 'busybox');
-  tree.addFrom(packages.folder('dmsetup'), (path) => path === 'usr/sbin/dmsetup');
-  for (const [wish, pattern] of LIBRARIES) tree.addFrom(packages.folder(wish), (path) => pattern.test(path));
-
-  const modules = selectModules(packages.folder('linux-image-cloud-amd64'), busybox);
+  addTools(tree);
   for (const module of modules) tree.addFile(`modules/${module.file}`, module.bytes);
   const list = modules.map((module) => `${module.file} ${module.required ? 'required' : 'optional'}\n`);
   tree.addFile('modules/list', list.join(''));

@@ -17,6 +17,8 @@ fail() {
 
 mnt() { busybox mount "$@" || fail "mount $*"; }
 set_to() { echo "$2" >"/proc/sys/$1" || fail "setting $1"; }
+# For what a kernel may have been built without.
+set_if_there() { [ ! -e "/proc/sys/$1" ] || set_to "$1" "$2"; }
 
 # Writable space is memory, or the scratch disk that is mounted already; bounded, and gone with the guest.
 step mounts
@@ -44,15 +46,15 @@ echo "+memory +pids +cpu" >$cgroup/cocos/cgroup.subtree_control || fail "control
 # Nothing more may enter the kernel; no core dump, no swap, and addresses and other processes stay hidden.
 step settings
 busybox hostname eos
-set_to kernel/modules_disabled 1
-set_to kernel/kexec_load_disabled 1
-set_to kernel/sysrq 0
-set_to kernel/core_pattern ""
+set_if_there kernel/modules_disabled 1
+set_if_there kernel/kexec_load_disabled 1
+set_if_there kernel/sysrq 0
+set_if_there kernel/core_pattern ""
 set_to kernel/kptr_restrict 2
 set_to kernel/dmesg_restrict 1
 set_to kernel/yama/ptrace_scope 2
 set_to fs/suid_dumpable 0
-set_to vm/swappiness 0
+set_if_there vm/swappiness 0
 ulimit -c 0
 
 step agent
