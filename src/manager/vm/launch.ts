@@ -37,7 +37,7 @@ export interface RunningVm {
   readonly vtpm: HostProcess | null;
   readonly qmp: QmpClient;
   readonly transport: Transport;
-  /** QEMU's end, whoever brought it about. What served it is ended by then or soon after. */
+  /** QEMU's end, whoever brought it about. What served it ends soon after; `kill` waits for that. */
   readonly exited: Promise<GuestExit>;
   /** Ends the guest by QMP, without its help, and then by signals. */
   quit(): Promise<void>;
@@ -96,22 +96,22 @@ interface VmParts {
 
 /** The handle of a machine whose parts run. */
 export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
-  const exited = qemu.exited.then(async (exit) => {
+  // Told at once: who waits for the agent must not give up before the end of what served QEMU was awaited.
+  const cleared = qemu.exited.then(async () => {
     qmp.close();
-    await vtpm?.end();
-    await vsock.daemon?.end();
-    return exit;
+    await Promise.all([vtpm?.end(), vsock.daemon?.end()]);
   });
+  cleared.catch(() => undefined);
   const kill = async (): Promise<void> => {
     await qemu.end();
-    await exited;
+    await cleared;
   };
   return {
     qemu,
     vsock,
     vtpm,
     qmp,
-    exited,
+    exited: qemu.exited,
     transport: vsock.transport,
     kill,
     quit: async () => {
@@ -119,7 +119,7 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
       await qmp.execute('quit', {}, QUIT_LIMIT_MS).catch(() => undefined);
       const timeout = new AbortController();
       await Promise.race([
-        exited,
+        qemu.exited,
         sleep(QUIT_LIMIT_MS, undefined, { signal: timeout.signal }).catch(() => undefined),
       ]);
       timeout.abort();
