@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { measureLaunch } from '../attestation/measure/launch.ts';
@@ -6,6 +7,7 @@ import { predictRtmrs, predictUefiPcrs } from '../attestation/measure/uefi-pcrs.
 import { attestationCrypto } from '../crypto/attestation-crypto.ts';
 import { CocosError } from '../errors.ts';
 import { digestFile, readInput } from './files.ts';
+import { judgeSignature, type SignatureState, trustedCertificates } from './uki-signature.ts';
 
 /** A folder with an EOS image, as the builder leaves it. */
 
@@ -79,6 +81,27 @@ export async function predictLaunch(
     attestationCrypto,
   );
   return Buffer.from(measurement).toString('hex');
+}
+
+/**
+ * The state of the kernel image's signature.
+ *
+ * @param certificate PEM file of who must have signed it; left out for any that its firmware's variables trust
+ * @throws CocosError FILE_NOT_FOUND, INPUT_INVALID, MEASURE_UNSUPPORTED
+ */
+export async function imageSignature(folder: string, certificate?: string): Promise<SignatureState> {
+  const image = await readInput(path.join(folder, 'eos.efi'));
+  if (certificate !== undefined) return judgeSignature(image, [await readCertificate(certificate)]);
+  return judgeSignature(image, trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd'))));
+}
+
+async function readCertificate(file: string): Promise<Uint8Array> {
+  const text = await readInput(file);
+  try {
+    return new X509Certificate(text).raw;
+  } catch (cause) {
+    throw new CocosError('INPUT_INVALID', `${file} is no certificate.`, { cause });
+  }
 }
 
 /** PCRs or runtime registers of a UEFI boot of the unified kernel image. */

@@ -3,13 +3,13 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseReferenceValues } from '../../attestation/reference.ts';
 import { CocosError, EXIT } from '../../errors.ts';
-import { checkSums, predictLaunch, predictUefi, type SumCheck } from '../eos-image.ts';
+import { checkSums, imageSignature, predictLaunch, predictUefi, type SumCheck } from '../eos-image.ts';
 import { readJson } from '../files.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
 
 const Platform = z.enum(['snp', 'tdx', 'uefi', 'emulated']);
-const BuildInfo = z.object({ rebuild: z.array(z.string().max(500)).min(1).max(16) });
+const BuildInfo = z.object({ isSigned: z.boolean(), rebuild: z.array(z.string().max(500)).min(1).max(16) });
 
 interface PredictOptions {
   readonly platform: string;
@@ -23,24 +23,32 @@ export function eosCommands({ output, exit }: CommandContext): Command {
   eos
     .command('verify')
     .description(
-      'check the sums of an image, that its reference values follow from its files, and say how to rebuild it',
+      'check the sums of an image, its signature, that its reference values follow from its files; say how to rebuild it',
     )
     .argument('<folder>')
-    .action(async (folder: string) => {
+    .option(
+      '--certificate <file>',
+      'who must have signed the kernel image, PEM; else any that its firmware trusts',
+    )
+    .action(async (folder: string, { certificate }: { readonly certificate?: string }) => {
       const sums = await checkSums(folder);
       const wrong = sums.filter(({ expected, found }) => expected !== found);
       const values = wrong.length === 0 ? await checkReferences(folder) : [];
       const stale = values.filter(({ ok }) => !ok);
-      const { rebuild } = await buildInfo(folder);
-      const accepted = wrong.length === 0 && stale.length === 0;
+      const { rebuild, isSigned } = await buildInfo(folder);
+      const signature = await imageSignature(folder, certificate);
+      const isUnsignedRight = !isSigned && certificate === undefined && signature === 'unsigned';
+      const isSignatureRight = signature === 'valid' || isUnsignedRight;
+      const accepted = wrong.length === 0 && stale.length === 0 && isSignatureRight;
       const lines = [
         ...wrong.map((sum) => `wrong  ${describe(sum)}`),
         ...values.map(({ name, ok }) => `${ok ? 'ok    ' : 'wrong '} ${name}`),
+        `${isSignatureRight ? 'ok    ' : 'wrong '} signature of the kernel image: ${signature}`,
         accepted ? `${sums.length} files as they should be` : 'this image is not what it says',
         'To rebuild it from its sources:',
         ...rebuild.map((line) => `  ${line}`),
       ];
-      output.result(lines.join('\n'), { accepted, files: sums, values, rebuild });
+      output.result(lines.join('\n'), { accepted, files: sums, values, signature, rebuild });
       if (!accepted) exit(EXIT.rejected);
     });
   eos
