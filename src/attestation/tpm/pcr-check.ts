@@ -3,6 +3,20 @@ import type { HashName } from '../crypto-port.ts';
 import type { CheckList } from '../verdict.ts';
 import type { PcrBanks, QuoteInput } from './appraise.ts';
 
+/** What goes into each PCR: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent's. */
+const MEASURED: Readonly<Record<number, string>> = {
+  0: 'the firmware',
+  1: 'the settings of the firmware',
+  2: 'drivers of devices',
+  3: 'settings of the drivers of devices',
+  4: 'the kernel image',
+  5: 'the settings and the partitions that it was loaded by',
+  7: 'the Secure Boot variables',
+  9: 'the command line and the initrd',
+  11: 'the sections of the unified kernel image',
+  15: 'the agent and the manifest',
+};
+
 /**
  * Records `vtpm.pcrs`: each quoted PCR for which the policy or the reference values have a value has it. Values are
  * those that the quote digests.
@@ -39,6 +53,7 @@ export function checkPcrValues(
   const { bank, pcr, accepted } = first;
   const value = values.get(bank)?.get(pcr);
   const found = value === undefined ? 'not quoted' : bytesToHex(value);
-  const others = wrong.length > 1 ? `${wrong.length} PCRs differ` : undefined;
-  checks.record('vtpm.pcrs', false, `${bank} PCR ${pcr} ${accepted.join(' or ')}`, found, others);
+  const others = wrong.length > 1 ? `; ${wrong.length} PCRs differ` : '';
+  const note = `PCR ${pcr} measures ${MEASURED[pcr] ?? 'what the operating system chooses'}${others}`;
+  checks.record('vtpm.pcrs', false, `${bank} PCR ${pcr} ${accepted.join(' or ')}`, found, note);
 }
