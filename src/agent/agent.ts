@@ -40,7 +40,7 @@ import { findReportProvider, type ReportProvider } from './report-provider.ts';
 import { ResultStore } from './result-store.ts';
 import type { Session } from './sessions.ts';
 import type { Vtpm } from './tpm/vtpm.ts';
-import { InputStore, type Upload } from './transfers.ts';
+import { InputStore, type NewUpload, type Upload } from './transfers.ts';
 
 /** When what the first participant needs is made ready, if none has come before. */
 const AFTER_READY_MS = 1_000;
@@ -194,8 +194,9 @@ export class Agent {
   }
 
   /** Makes the upload of an input that is still expected. @throws CocosError INPUT_NOT_EXPECTED, LIMIT_EXCEEDED */
-  async beginUpload(session: Session, input: string, size: number, digest: string): Promise<Upload> {
-    const upload = await this.inputs.create(session, input, size, digest);
+  async beginUpload(session: Session, terms: NewUpload): Promise<Upload> {
+    const { input, size, digest } = terms;
+    const upload = await this.inputs.create(session, terms);
     try {
       this.sendLegal(COMPUTATION_ADDRESS, { type: 'input.receiving', input, transferId: upload.id });
     } catch (cause) {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { SealedMessage } from '../crypto/channel.ts';
 import { encodeSigningKey } from '../crypto/keys.ts';
-import type { SealedSegment } from '../crypto/segments.ts';
 import type { SessionOpening } from '../crypto/session.ts';
 import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
@@ -16,7 +15,9 @@ import {
 import { VERSION } from '../version.ts';
 import type { Agent } from './agent.ts';
 import { answerRequest } from './requests.ts';
+import type { ResultStore } from './result-store.ts';
 import { acceptParticipant, type Session } from './sessions.ts';
+import { Tickets } from './tickets.ts';
 import { UploadReceiver } from './upload-receiver.ts';
 
 const NONCE_BYTES = 32;
@@ -33,7 +34,7 @@ export class Desk {
   /** Address of the attestation by the digest of its evidence. */
   private readonly evidenceOf = new Map<string, string>();
   private readonly sessions = new Map<string, Session & { usedMs: number }>();
-  private readonly tickets = new Map<string, string>();
+  readonly tickets = new Tickets();
 
   constructor(agent: Agent) {
     this.agent = agent;
@@ -116,22 +117,17 @@ export class Desk {
     return session.channel.seal(encodeBody(answer), ASSOCIATED.answer(sequence));
   }
 
-  attachUpload(transferId: string): UploadReceiver {
-    return new UploadReceiver(this.agent, transferId);
-  }
-
-  issueTicket(session: Session): Uint8Array {
-    const ticket = randomBytes(16);
-    this.tickets.set(ticket.toString('hex'), session.id);
-    return ticket;
-  }
-
-  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds. */
-  download(ticket: string, firstSegment: number): AsyncGenerator<SealedSegment> {
-    const sessionId = this.tickets.get(ticket);
-    if (sessionId === undefined) throw new CocosError('SESSION_NOT_FOUND', 'The ticket is not known here.');
+  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds, TRANSFER_NOT_FOUND */
+  attachUpload(ticket: Uint8Array): UploadReceiver {
+    const { sessionId, grant } = this.tickets.redeem(ticket, 'upload');
     this.use(sessionId);
-    return this.agent.results.segments(firstSegment);
+    return new UploadReceiver(this.agent, grant.transferId, grant.attempt);
+  }
+
+  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds, RESULT_NOT_READY */
+  download(ticket: Uint8Array): ResultStore {
+    this.use(this.tickets.redeem(ticket, 'download').sessionId);
+    return this.agent.results;
   }
 
   /** States from now on and, for consumers, the log lines so far and from now on. */
@@ -157,7 +153,7 @@ export class Desk {
 
   private forget(sessionId: string): void {
     this.sessions.delete(sessionId);
-    for (const [ticket, holder] of this.tickets) if (holder === sessionId) this.tickets.delete(ticket);
+    this.tickets.forget(sessionId);
   }
 
   private use(sessionId: string): Session {

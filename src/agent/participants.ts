@@ -59,7 +59,7 @@ async function upload(
     arm();
     for await (const message of call as AsyncIterable<UploadRequest>) {
       arm();
-      receiver ??= desk.attachUpload(hex(message.transferId));
+      receiver ??= desk.attachUpload(message.ticket);
       await receiver.take(message.index, message.last, message.ciphertext);
     }
     return { segments: receiver?.end() ?? 0 };
@@ -76,7 +76,7 @@ async function* download(
   call: ServerWritableStream<DownloadRequest, DownloadResponse>,
 ): AsyncGenerator<DownloadResponse> {
   const { ticket, firstSegment } = call.request;
-  for await (const { index, last, bytes } of desk.download(hex(ticket), firstSegment)) {
+  for await (const { index, last, bytes } of desk.download(ticket).segments(firstSegment)) {
     yield { index, last, ciphertext: Buffer.from(bytes) };
   }
 }

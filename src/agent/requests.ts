@@ -1,11 +1,12 @@
 import { sealContentKey } from '../crypto/result.ts';
-import { DEFAULT_SEGMENT_SIZE } from '../crypto/segments.ts';
+import { DEFAULT_SEGMENT_SIZE, MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE } from '../crypto/segments.ts';
 import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import type { ResultOpened, SealedRequest, TransferFinished, TransferOpened } from '../rpc/sealed.ts';
 import type { Agent } from './agent.ts';
 import type { Desk } from './desk.ts';
 import { expectedDigest, type Session } from './sessions.ts';
+import type { Upload } from './transfers.ts';
 
 /** What each sealed request does. Roles were checked when the session was opened; parts are checked here. */
 export async function answerRequest(
@@ -18,7 +19,7 @@ export async function answerRequest(
     case 'status':
       return agent.status();
     case 'transfer.open':
-      return openTransfer(agent, session, request);
+      return openTransfer(agent, desk, session, request);
     case 'transfer.finish':
       return finishTransfer(agent, session, request.transferId);
     case 'transfer.abort':
@@ -51,6 +52,7 @@ export async function answerRequest(
 
 async function openTransfer(
   agent: Agent,
+  desk: Desk,
   session: Session,
   request: Extract<SealedRequest, { method: 'transfer.open' }>,
 ): Promise<TransferOpened> {
@@ -68,19 +70,27 @@ async function openTransfer(
   if (under !== undefined && under.participant === session.participant && under.size === size) {
     agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: now() });
     agent.inputs.resume(under, session);
-    return openedTransfer(session, under);
+    return openedTransfer(desk, session, under);
   }
-  const upload = await agent.beginUpload(session, input, size, digest);
-  return openedTransfer(session, upload);
+  const segmentSize = clamp(request.segmentSize ?? DEFAULT_SEGMENT_SIZE);
+  const upload = await agent.beginUpload(session, { input, size, digest, segmentSize });
+  return openedTransfer(desk, session, upload);
 }
 
-function openedTransfer(session: Session, upload: Awaited<ReturnType<Agent['beginUpload']>>): TransferOpened {
+/** The sender says what it would like; the limits of the stream bound it. */
+function clamp(segmentSize: number): number {
+  return Math.min(Math.max(segmentSize, MIN_SEGMENT_SIZE), MAX_SEGMENT_SIZE);
+}
+
+function openedTransfer(desk: Desk, session: Session, upload: Upload): TransferOpened {
+  const { id, attempt } = upload;
   return {
-    transferId: upload.id,
+    transferId: id,
     aead: session.aead,
-    segmentSize: DEFAULT_SEGMENT_SIZE,
+    segmentSize: upload.segmentSize,
     firstSegment: upload.opener.nextIndex,
-    attempt: upload.attempt,
+    attempt,
+    ticket: desk.tickets.issue(session.id, { kind: 'upload', transferId: id, attempt }),
   };
 }
 
@@ -112,7 +122,7 @@ function openResult(agent: Agent, desk: Desk, session: Session): ResultOpened {
   }
   return {
     computationId: manifest.id,
-    ticket: desk.issueTicket(session),
+    ticket: desk.tickets.issue(session.id, { kind: 'download' }),
     aead: agent.results.aead,
     segmentSize: sealed.segmentSize,
     segments: sealed.segments,

@@ -20,6 +20,17 @@ export interface SealedResult {
   readonly segmentSize: number;
 }
 
+/** One reader's place in the sealed result. */
+export interface ResultReader {
+  /** Bytes of the longest sealed segment. */
+  readonly segmentBytes: number;
+  /** Puts the next segment at the start of `into`; null behind the last. */
+  next(
+    into: Uint8Array,
+  ): Promise<{ readonly index: number; readonly last: boolean; readonly length: number } | null>;
+  close(): Promise<void>;
+}
+
 const RESULT_AEAD = 'chacha20-poly1305';
 
 /** The result, packed and sealed once; only its segments are kept. */
@@ -72,24 +83,47 @@ export class ResultStore {
     return this.sealed;
   }
 
-  /** Sealed segments from `first` on. */
+  /** Sealed segments from `first` on. @throws CocosError RESULT_NOT_READY, INPUT_INVALID for a segment past the end */
   async *segments(first: number): AsyncGenerator<SealedSegment> {
-    const { segments, segmentSize, size } = this.get();
-    const sealedSize = segmentSize + AEAD_TAG_BYTES;
-    const file = await open(this.file, 'r');
+    const reader = await this.read(first);
     try {
-      for (let index = first; index < segments; index++) {
-        const last = index === segments - 1;
-        const length = last ? size - index * segmentSize + AEAD_TAG_BYTES : sealedSize;
-        const bytes = new Uint8Array(length);
-        const { bytesRead } = await file.read(bytes, 0, length, index * sealedSize);
-        if (bytesRead !== length)
-          throw new CocosError('INTERNAL', 'The sealed result is shorter than it was.');
-        yield { index, last, bytes };
+      for (;;) {
+        const bytes = new Uint8Array(reader.segmentBytes);
+        const segment = await reader.next(bytes);
+        if (segment === null) return;
+        yield { index: segment.index, last: segment.last, bytes: bytes.subarray(0, segment.length) };
       }
     } finally {
-      await file.close();
+      await reader.close();
     }
+  }
+
+  /** Reads sealed segments from `first` on into memory of the caller. @throws CocosError as `segments` */
+  async read(first: number): Promise<ResultReader> {
+    const { segments, segmentSize, size } = this.get();
+    if (!Number.isInteger(first) || first < 0 || first >= segments) {
+      throw new CocosError(
+        'INPUT_INVALID',
+        `The result has ${segments} segments; none has the index ${first}.`,
+      );
+    }
+    const segmentBytes = segmentSize + AEAD_TAG_BYTES;
+    const file = await open(this.file, 'r');
+    let index = first;
+    return {
+      segmentBytes,
+      next: async (into) => {
+        if (index >= segments) return null;
+        const last = index === segments - 1;
+        const length = last ? size - index * segmentSize + AEAD_TAG_BYTES : segmentBytes;
+        const { bytesRead } = await file.read(into, 0, length, index * segmentBytes);
+        if (bytesRead !== length)
+          throw new CocosError('INTERNAL', 'The sealed result is shorter than it was.');
+        index += 1;
+        return { index: index - 1, last, length };
+      },
+      close: () => file.close(),
+    };
   }
 
   async clear(): Promise<void> {

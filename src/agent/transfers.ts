@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import { createDigest } from '../crypto/digest.ts';
 import { SegmentOpener } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
@@ -11,19 +12,29 @@ import type { Session } from './sessions.ts';
 /** Room that must stay free on the work folder's file system. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
 
-/** One upload: its plaintext file, its running digest, and the key of its present attempt. */
-export interface Upload {
-  readonly id: string;
+/** What a sender declares. */
+export interface NewUpload {
   readonly input: string;
-  readonly participant: string;
+  /** Plaintext bytes. */
   readonly size: number;
   readonly digest: string;
+  /** Plaintext bytes of a segment. */
+  readonly segmentSize: number;
+}
+
+/** One upload: its plaintext file, its running digest, and the key of its present attempt. */
+export interface Upload extends NewUpload {
+  readonly id: string;
+  readonly participant: string;
   readonly partFile: string;
   readonly file: FileHandle;
   readonly hash: ReturnType<typeof createDigest>;
+  /** Bytes that were opened, hashed, and written or on their way to the file. */
   received: number;
   attempt: number;
   opener: SegmentOpener;
+  /** Settles with the last write; rejects for good when one fails. */
+  written: Promise<void>;
 }
 
 /** Where inputs lie while and after they arrive: in memory, inside the enclave. */
@@ -53,61 +64,72 @@ export class InputStore {
   }
 
   /** @throws CocosError LIMIT_EXCEEDED when the enclave's memory cannot take `size` bytes more. */
-  async create(session: Session, input: string, size: number, digest: string): Promise<Upload> {
+  async create(session: Session, terms: NewUpload): Promise<Upload> {
     await mkdir(this.directory, { recursive: true });
     // Searchable, not listable: the sandbox's user reaches its own files by name.
     await chmod(this.directory, 0o711);
-    const { bavail, bsize } = await statfs(this.directory);
-    if (size + RESERVE_BYTES > bavail * bsize) {
-      throw new CocosError('LIMIT_EXCEEDED', `The enclave has no room for ${size} bytes.`, {
-        details: { free: bavail * bsize },
-      });
-    }
+    await this.requireRoom(terms.size);
     const id = randomBytes(16).toString('hex');
     const partFile = path.join(this.directory, `part-${id}`);
     const upload: Upload = {
+      ...terms,
       id,
-      input,
       participant: session.participant,
-      size,
-      digest,
       partFile,
       file: await open(partFile, 'wx', 0o600),
       hash: createDigest(),
       received: 0,
       attempt: 1,
-      opener: new SegmentOpener(
-        uploadSegments(session.channel, session.aead, { id, input, size, digest, attempt: 1 }),
-      ),
+      opener: new SegmentOpener(uploadSegments(session.channel, session.aead, { ...terms, id, attempt: 1 })),
+      written: Promise.resolve(),
     };
     this.uploads.set(id, upload);
     return upload;
   }
 
+  /** Room is taken by what lies there and by what was promised to other uploads. */
+  private async requireRoom(size: number): Promise<void> {
+    const { bavail, bsize } = await statfs(this.directory);
+    const promised = [...this.uploads.values()].reduce((sum, each) => sum + each.size - each.received, 0);
+    const free = Math.max(0, bavail * bsize - RESERVE_BYTES - promised);
+    if (size <= free) return;
+    throw new CocosError('LIMIT_EXCEEDED', `The enclave has no room for ${size} bytes.`, {
+      details: { free },
+    });
+  }
+
   /** Goes on with an upload under the keys of the present session. */
   resume(upload: Upload, session: Session): void {
     upload.attempt += 1;
-    const parameters = uploadSegments(session.channel, session.aead, upload);
-    upload.opener = new SegmentOpener(parameters, upload.opener.nextIndex);
+    const { nextIndex } = upload.opener;
+    upload.opener.erase();
+    upload.opener = new SegmentOpener(uploadSegments(session.channel, session.aead, upload), nextIndex);
   }
 
   /**
-   * Opens one segment and writes it.
+   * Opens one segment in its own memory and lets it be written: the memory is free again when the next segment has
+   * been taken.
    *
-   * @throws CocosError CRYPTO_OPEN_FAILED, STREAM_TRAILING or TRANSFER_SIZE_MISMATCH.
+   * @throws CocosError CRYPTO_OPEN_FAILED, STREAM_TRAILING, TRANSFER_SIZE_MISMATCH, or LIMIT_EXCEEDED when an earlier segment could not be written.
    */
   async take(upload: Upload, index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
-    const bytes = upload.opener.open(ciphertext, index, last);
-    if (upload.received + bytes.length > upload.size) {
+    const room = ciphertext.subarray(0, Math.max(0, ciphertext.length - AEAD_TAG_BYTES));
+    const bytes = upload.opener.open(ciphertext, index, last, room);
+    const position = upload.received;
+    if (position + bytes.length > upload.size) {
       throw new CocosError('TRANSFER_SIZE_MISMATCH', `More bytes came than the ${upload.size} declared.`);
     }
-    await upload.file.write(bytes, 0, bytes.length, upload.received);
     upload.hash.update(bytes);
     upload.received += bytes.length;
+    const before = upload.written;
+    upload.written = before.then(() => writeFully(upload.file, bytes, position));
+    upload.written.catch(() => undefined);
+    await (last ? upload.written : before);
   }
 
   /** Compares what came with what was declared, and keeps it. @throws CocosError TRANSFER_* */
   async commit(upload: Upload): Promise<void> {
+    await upload.written;
     if (upload.received !== upload.size) {
       throw new CocosError(
         'TRANSFER_SIZE_MISMATCH',
@@ -121,6 +143,7 @@ export class InputStore {
       });
     }
     await upload.file.close();
+    upload.opener.erase();
     this.uploads.delete(upload.id);
     await rename(upload.partFile, this.committedFile(upload.input));
   }
@@ -129,6 +152,8 @@ export class InputStore {
     const upload = this.uploads.get(id);
     if (upload === undefined) return;
     this.uploads.delete(id);
+    upload.opener.erase();
+    await upload.written.catch(() => undefined);
     await upload.file.close().catch(() => undefined);
     await rm(upload.partFile, { force: true });
   }
@@ -136,5 +161,16 @@ export class InputStore {
   async clear(): Promise<void> {
     for (const id of [...this.uploads.keys()]) await this.discard(id);
     await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  try {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+      at += bytesWritten;
+    }
+  } catch (cause) {
+    throw new CocosError('LIMIT_EXCEEDED', 'The enclave cannot hold what came.', { cause });
   }
 }

@@ -1,10 +1,14 @@
+import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import { now } from '../effects.ts';
-import { CocosError } from '../errors.ts';
+import { CocosError, type ErrorCode } from '../errors.ts';
 import type { Agent } from './agent.ts';
 import type { Upload } from './transfers.ts';
 
 /** A transfer's progress is told to its mirror this often, in bytes. */
 const PROGRESS_BYTES = 8 * 1024 * 1024;
+
+/** After these no segment that could come would mend the transfer. */
+const FINAL: ReadonlySet<ErrorCode> = new Set(['TRANSFER_SIZE_MISMATCH', 'LIMIT_EXCEEDED']);
 
 /** One stream of segments into one transfer; what is legal is for the transfer's machine to say. */
 export class UploadReceiver {
@@ -15,17 +19,29 @@ export class UploadReceiver {
   private reported: number;
 
   /** @throws CocosError TRANSFER_NOT_FOUND, STATE_EVENT_ILLEGAL when another stream feeds this transfer. */
-  constructor(agent: Agent, transferId: string) {
+  constructor(agent: Agent, transferId: string, attempt: number) {
     const upload = agent.inputs.find(transferId);
-    if (upload === undefined) throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer is not known here.');
+    if (upload === undefined || upload.attempt !== attempt) {
+      throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer is not known here, or was opened anew.');
+    }
     this.agent = agent;
     this.upload = upload;
-    this.attempt = upload.attempt;
+    this.attempt = attempt;
     this.reported = upload.received;
     agent.sendLegal(this.address, { type: 'transfer.attached' });
   }
 
-  /** @throws CocosError for a segment that does not open; the transfer is then refused as a whole. */
+  /** Index of the segment that comes next. */
+  get nextIndex(): number {
+    return this.upload.opener.nextIndex;
+  }
+
+  /** Bytes of the longest sealed segment. */
+  get segmentBytes(): number {
+    return this.upload.segmentSize + AEAD_TAG_BYTES;
+  }
+
+  /** The memory is the caller's again when the next segment was taken. @throws CocosError as `InputStore.take` */
   async take(index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
     const { upload, agent } = this;
     if (this.isOvertaken)
@@ -50,7 +66,7 @@ export class UploadReceiver {
   /** The stream broke, or what came on it was not what was sealed: the sender may come back and go on. */
   broken(error: CocosError): void {
     if (this.isOvertaken) return;
-    if (error.code === 'TRANSFER_SIZE_MISMATCH') {
+    if (FINAL.has(error.code)) {
       this.agent.send(this.address, { type: 'transfer.refused', cause: error.toJSON() });
     } else {
       this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });

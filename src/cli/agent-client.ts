@@ -4,7 +4,8 @@ import type { SealedChannel } from '../crypto/channel.ts';
 import type { SealedSegment } from '../crypto/segments.ts';
 import type { SessionOpening } from '../crypto/session.ts';
 import { CocosError } from '../errors.ts';
-import { clientCredentials, grpcTarget, parseAddress } from '../rpc/address.ts';
+import { type Address, clientCredentials, grpcTarget, parseAddress } from '../rpc/address.ts';
+import type { BulkPreface } from '../rpc/bulk.ts';
 import {
   AgentServiceClient,
   type UploadRequest,
@@ -21,6 +22,7 @@ import {
   SessionGreeting,
 } from '../rpc/sealed.ts';
 import { fromStatus } from '../rpc/status.ts';
+import { type BulkStream, openBulk } from './bulk-client.ts';
 
 const CALL_LIMIT_MS = 60_000;
 const EVIDENCE_LIMIT_MS = 90_000;
@@ -29,10 +31,12 @@ const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** The agent's service through the relay. Nothing that comes from it is believed before it was opened. */
 export class AgentClient {
   private readonly client: AgentServiceClient;
+  private readonly relay: Address;
 
   /** `relay` is the address that the manager tells, as `unix:/path` or `tcp:host:port`. */
   constructor(relay: string) {
     const address = parseAddress(relay);
+    this.relay = address;
     const none = { certificate: undefined, key: undefined, authority: undefined };
     this.client = new AgentServiceClient(grpcTarget(address), clientCredentials(address, none), {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
@@ -77,7 +81,7 @@ export class AgentClient {
       ),
     );
     decodeBody(SessionGreeting, channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.greeting));
-    return new AgentSession(this.client, opening.sessionId, channel);
+    return new AgentSession(this.client, this.relay, opening.sessionId, channel);
   }
 
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
@@ -89,10 +93,12 @@ export class AgentClient {
 export class AgentSession {
   readonly channel: SealedChannel;
   private readonly client: AgentServiceClient;
+  private readonly relay: Address;
   private readonly sessionId: Buffer;
 
-  constructor(client: AgentServiceClient, sessionId: Uint8Array, channel: SealedChannel) {
+  constructor(client: AgentServiceClient, relay: Address, sessionId: Uint8Array, channel: SealedChannel) {
     this.client = client;
+    this.relay = relay;
     this.sessionId = Buffer.from(sessionId);
     this.channel = channel;
   }
@@ -117,12 +123,13 @@ export class AgentSession {
     await this.call({ method: 'session.close' }, z.null()).catch(() => undefined);
   }
 
-  /** Sends segments with back-pressure; resolves with the segments that the agent holds. */
-  async upload(
-    transferId: string,
-    segments: AsyncIterable<SealedSegment>,
-    onSent: (bytes: number) => void,
-  ): Promise<number> {
+  /** A stream beside gRPC for segments; null where the path does not carry one. @throws CocosError the agent's refusal */
+  bulk(preface: BulkPreface): Promise<BulkStream | null> {
+    return openBulk(this.relay, preface);
+  }
+
+  /** Sends segments over gRPC, with back-pressure; resolves with the segments that the agent holds. */
+  async upload(ticket: Uint8Array, segments: AsyncIterable<SealedSegment>): Promise<number> {
     let settle: (error: CocosError | null, segments: number) => void = () => undefined;
     const answered = new Promise<number>((resolve, reject) => {
       settle = (error, count) => (error === null ? resolve(count) : reject(error));
@@ -135,12 +142,12 @@ export class AgentSession {
       settle(error === null ? null : fromStatus(error, 'AGENT_UNAVAILABLE'), response?.segments ?? 0);
     });
     call.on('error', () => undefined);
-    const id = Buffer.from(transferId, 'hex');
+    let shown = Buffer.from(ticket);
     for await (const { index, last, bytes } of segments) {
       if (over) break;
-      const wrote = call.write({ transferId: id, index, last, ciphertext: Buffer.from(bytes) });
+      const wrote = call.write({ ticket: shown, index, last, ciphertext: Buffer.from(bytes) });
+      shown = Buffer.alloc(0);
       if (!wrote) await Promise.race([drained(call), answered.then(() => undefined)]);
-      onSent(bytes.length);
     }
     call.end();
     return answered;

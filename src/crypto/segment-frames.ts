@@ -10,10 +10,22 @@ import { MAX_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
  */
 
 const LAST_BIT = 0x8000_0000;
-const HEADER_BYTES = 4;
+export const FRAME_HEADER_BYTES = 4;
 
 /** Longest frame body in bytes. */
 export const MAX_FRAMED_SEGMENT = MAX_SEGMENT_SIZE + AEAD_TAG_BYTES;
+
+/** Writes the header of a frame with `length` bytes of ciphertext into the first bytes of `out`. */
+export function writeFrameHeader(out: Uint8Array, length: number, last: boolean): void {
+  new DataView(out.buffer, out.byteOffset).setUint32(0, last ? length + LAST_BIT : length);
+}
+
+/** What the four bytes of a header say; whether the length is one that a segment has is for the caller to check. */
+export function parseFrameHeader(head: Uint8Array): { readonly length: number; readonly last: boolean } {
+  const word = new DataView(head.buffer, head.byteOffset).getUint32(0);
+  const last = word >= LAST_BIT;
+  return { last, length: last ? word - LAST_BIT : word };
+}
 
 /** One framed segment, ready to write. */
 export function frameSegment(segment: SealedSegment): Uint8Array {
@@ -33,10 +45,7 @@ export async function* readSegments(
   maxBytes: number = MAX_FRAMED_SEGMENT,
 ): AsyncGenerator<SealedSegment, void, undefined> {
   for (let index = startIndex; ; index += 1) {
-    const head = await reader.read(HEADER_BYTES);
-    const word = new DataView(head.buffer, head.byteOffset, HEADER_BYTES).getUint32(0);
-    const last = word >= LAST_BIT;
-    const length = last ? word - LAST_BIT : word;
+    const { length, last } = parseFrameHeader(await reader.read(FRAME_HEADER_BYTES));
     if (length < AEAD_TAG_BYTES || length > maxBytes) {
       throw new CocosError('FRAME_INVALID', `a segment frame cannot have ${length} bytes`);
     }

@@ -108,12 +108,19 @@ class SegmentCursor {
     return length <= this.segmentSize && (length > 0 || this.#next === 0);
   }
 
-  seal(plaintext: Uint8Array, last: boolean): Uint8Array {
-    return aeadSeal(this.#aead, this.#key, this.#nonce(last), this.#aad, plaintext);
+  seal(plaintext: Uint8Array, last: boolean, out: Uint8Array): Uint8Array {
+    return aeadSeal(this.#aead, this.#key, this.#nonce(last), this.#aad, plaintext, out);
   }
 
-  open(ciphertext: Uint8Array, last: boolean): Uint8Array {
-    return aeadOpen(this.#aead, this.#key, this.#nonce(last), this.#aad, ciphertext);
+  open(ciphertext: Uint8Array, last: boolean, out: Uint8Array): Uint8Array {
+    return aeadOpen(this.#aead, this.#key, this.#nonce(last), this.#aad, ciphertext, out);
+  }
+
+  /** Overwrites the keys: nothing can be sealed or opened any more. */
+  erase(): void {
+    this.#key.fill(0);
+    this.#prefix.fill(0);
+    this.#finished = true;
   }
 
   advance(last: boolean): void {
@@ -152,15 +159,25 @@ export class SegmentSealer {
    * is the only one).
    * @throws CocosError INPUT_INVALID for another length; STREAM_TRAILING after the last segment;
    * LIMIT_EXCEEDED after 2^32 segments
+   * @param out room for the plaintext and 16 bytes more; it may begin where the plaintext does
    */
-  seal(plaintext: Uint8Array, last: boolean): SealedSegment {
+  seal(
+    plaintext: Uint8Array,
+    last: boolean,
+    out: Uint8Array = new Uint8Array(plaintext.length + AEAD_TAG_BYTES),
+  ): SealedSegment {
     this.#cursor.requireOpen();
     if (!this.#cursor.fits(plaintext.length, last)) {
       throw new CocosError('INPUT_INVALID', `a segment of ${plaintext.length} bytes cannot stand here`);
     }
-    const segment = { index: this.#cursor.nextIndex, last, bytes: this.#cursor.seal(plaintext, last) };
+    const segment = { index: this.#cursor.nextIndex, last, bytes: this.#cursor.seal(plaintext, last, out) };
     this.#cursor.advance(last);
     return segment;
+  }
+
+  /** Overwrites the keys: nothing is sealed any more. */
+  erase(): void {
+    this.#cursor.erase();
   }
 }
 
@@ -189,8 +206,9 @@ export class SegmentOpener {
    * The plaintext of the next segment. A segment that is refused leaves the opener as it was.
    * @throws CocosError CRYPTO_OPEN_FAILED when it is altered, out of its place, repeated or of another
    * stream; STREAM_TRAILING after the last segment; LIMIT_EXCEEDED after 2^32 segments
+   * @param into room for the ciphertext less 16 bytes, made when left out; it may begin where the ciphertext does
    */
-  open(ciphertext: Uint8Array, index: number, last: boolean): Uint8Array {
+  open(ciphertext: Uint8Array, index: number, last: boolean, into?: Uint8Array): Uint8Array {
     this.#cursor.requireOpen();
     if (index !== this.#cursor.nextIndex) {
       throw new CocosError('CRYPTO_OPEN_FAILED', `segment ${index} came where ${this.nextIndex} is next`);
@@ -198,9 +216,15 @@ export class SegmentOpener {
     if (!this.#cursor.fits(ciphertext.length - AEAD_TAG_BYTES, last)) {
       throw new CocosError('CRYPTO_OPEN_FAILED', `segment ${index} has a length it cannot have`);
     }
-    const plaintext = this.#cursor.open(ciphertext, last);
+    const out = into ?? new Uint8Array(ciphertext.length - AEAD_TAG_BYTES);
+    const plaintext = this.#cursor.open(ciphertext, last, out);
     this.#cursor.advance(last);
     return plaintext;
+  }
+
+  /** Overwrites the keys: nothing opens any more. */
+  erase(): void {
+    this.#cursor.erase();
   }
 
   /** Call when the source has ended. @throws CocosError STREAM_TRUNCATED when the last segment never came */

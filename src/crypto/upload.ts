@@ -1,7 +1,7 @@
 import type { AeadName } from './aead.ts';
 import { utf8 } from './bytes.ts';
 import type { SealedChannel } from './channel.ts';
-import { DEFAULT_SEGMENT_SIZE, type SegmentParameters } from './segments.ts';
+import type { SegmentParameters } from './segments.ts';
 
 /** What both ends know of an upload before its first byte. */
 export interface UploadTerms {
@@ -11,6 +11,8 @@ export interface UploadTerms {
   readonly size: number;
   /** Digest of the plaintext, text form. */
   readonly digest: string;
+  /** Plaintext bytes of each segment but the last: for the whole upload, whatever breaks. */
+  readonly segmentSize: number;
   /** Counts the times that the upload was opened; each has a key of its own. */
   readonly attempt: number;
 }
@@ -26,6 +28,6 @@ export function uploadSegments(
     key: channel.exportKey(`upload ${id} ${attempt}`),
     aead,
     associatedData: utf8(['cocosai upload v1', id, input, size, digest, attempt].join('\0')),
-    segmentSize: DEFAULT_SEGMENT_SIZE,
+    segmentSize: terms.segmentSize,
   };
 }

@@ -16,6 +16,8 @@ export const SealedRequest = z.discriminatedUnion('method', [
     input: z.string().max(128),
     size: z.int().min(0),
     digest: Digest,
+    /** What the sender would like; the agent decides. */
+    segmentSize: z.int().min(1).optional(),
   }),
   z.strictObject({ method: z.literal('transfer.finish'), transferId: z.string().max(64) }),
   z.strictObject({ method: z.literal('transfer.abort'), transferId: z.string().max(64) }),
@@ -45,6 +47,8 @@ export const TransferOpened = z.strictObject({
   firstSegment: z.int().min(0),
   /** Counts the times that this transfer was opened; each has a key of its own. */
   attempt: z.int().min(1),
+  /** Good for one stream of segments. */
+  ticket: Bytes,
 });
 export type TransferOpened = z.infer<typeof TransferOpened>;
 

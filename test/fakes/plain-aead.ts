@@ -14,10 +14,11 @@ export function aeadSeal(
   _nonce: Uint8Array,
   _associated: Uint8Array,
   plaintext: Uint8Array,
+  out = new Uint8Array(plaintext.length + AEAD_TAG_BYTES),
 ): Uint8Array {
-  const sealed = new Uint8Array(plaintext.length + AEAD_TAG_BYTES);
-  sealed.set(plaintext);
-  return sealed;
+  out.set(plaintext);
+  out.fill(0, plaintext.length);
+  return out;
 }
 
 export function aeadOpen(
@@ -26,7 +27,9 @@ export function aeadOpen(
   _nonce: Uint8Array,
   _associated: Uint8Array,
   sealed: Uint8Array,
+  out = new Uint8Array(Math.max(0, sealed.length - AEAD_TAG_BYTES)),
 ): Uint8Array {
   if (sealed.length < AEAD_TAG_BYTES) throw new CocosError('CRYPTO_OPEN_FAILED', 'too short');
-  return sealed.slice(0, sealed.length - AEAD_TAG_BYTES);
+  out.set(sealed.subarray(0, out.length));
+  return out;
 }

@@ -1,7 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { access, rename, rm } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { unpackArchive } from '../../archive/unpack.ts';
@@ -11,19 +9,19 @@ import { ByteReader } from '../../crypto/byte-reader.ts';
 import { createDigest, sha256Text } from '../../crypto/digest.ts';
 import { encodeSigningKey } from '../../crypto/keys.ts';
 import type { Receipt } from '../../crypto/receipt.ts';
-import {
-  openResult,
-  readResultHeader,
-  verifyResultHeader,
-  writeResultFile,
-} from '../../crypto/result-file.ts';
+import { openResult, readResultHeader, verifyResultHeader } from '../../crypto/result-file.ts';
 import { CocosError } from '../../errors.ts';
-import { ResultOpened } from '../../rpc/sealed.ts';
 import { readKeys } from '../context.ts';
 import { readInput } from '../files.ts';
 import { table } from '../output.ts';
 import { asParticipant, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
+import { fetchResult } from '../result-fetch.ts';
+
+interface GetOptions {
+  readonly out: string;
+  readonly grpcOnly?: boolean;
+}
 
 interface OpenOptions {
   readonly key: string;
@@ -39,26 +37,23 @@ export function resultCommands(context: CommandContext): Command {
       .command('get')
       .description('fetch the sealed result and its receipt')
       .argument('<enclave>')
-      .requiredOption('--out <file>', 'where the sealed result goes'),
-  ).action((enclave: string, options: { readonly out: string }, command: Command) =>
-    asParticipant(context, command, enclave, 'consumer', async ({ session, manifestDigest }) => {
-      const opened = await session.call({ method: 'result.open' }, ResultOpened);
-      const header = {
-        version: 1 as const,
+      .requiredOption('--out <file>', 'where the sealed result goes')
+      .option('--grpc-only', 'fetch inside gRPC, for paths that carry nothing else'),
+  ).action((enclave: string, options: GetOptions, command: Command) =>
+    asParticipant(context, command, enclave, 'consumer', async ({ session, manifestDigest, keys }) => {
+      const { out, grpcOnly = false } = options;
+      if (await exists(out)) throw new CocosError('FILE_EXISTS', `${out} exists and is not overwritten.`);
+      const receipt = await fetchResult(session, {
+        file: out,
+        keys,
         manifestDigest,
-        computationId: opened.computationId,
-        aead: opened.aead,
-        segmentSize: opened.segmentSize,
-        sealedKey: opened.sealedKey,
-        receipt: opened.receipt,
-        signature: opened.signature,
-        agentSigningKey: encodeSigningKey(opened.agentSigningKey),
-        size: opened.size,
-      };
-      const receipt = verifyResultHeader(header);
-      await writeStream(options.out, writeResultFile(header, session.download(opened.ticket, 0)));
+        grpcOnly,
+        onProgress: (received, size) =>
+          output.progress(`result: ${Math.floor((received / Math.max(size, 1)) * 100)} %`),
+        onBroken: () => output.progress('result: the connection broke, going on'),
+      });
       await session.call({ method: 'result.confirm' }, z.null());
-      output.result(`${describe(receipt)}\nwrote ${options.out}`, { file: options.out, receipt });
+      output.result(`${describe(receipt)}\nwrote ${out}`, { file: out, receipt });
     }),
   );
   result
@@ -135,16 +130,6 @@ async function withResult<T>(file: string, run: (reader: ByteReader) => Promise<
     return await run(new ByteReader(stream));
   } finally {
     stream.destroy();
-  }
-}
-
-async function writeStream(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  if (await exists(file)) throw new CocosError('FILE_EXISTS', `${file} exists and is not overwritten.`);
-  try {
-    await pipeline(Readable.from(chunks), createWriteStream(file, { flags: 'wx', mode: 0o600 }));
-  } catch (thrown) {
-    await rm(file, { force: true });
-    throw thrown;
   }
 }
 

@@ -312,7 +312,7 @@ describe('the desk', () => {
 
   it('keeps a transfer from everybody but the one who opened it', async () => {
     const owner = await open('dataset', 'dataset');
-    const { transferId } = await ask(owner, transfer('one', '1'), TransferOpened);
+    const { transferId, ticket } = await ask(owner, transfer('one', '1'), TransferOpened);
     const other = await open('other', 'dataset');
     for (const method of ['transfer.finish', 'transfer.abort'] as const) {
       await expect(ask(other, { method, transferId }, z.unknown())).rejects.toEqual(
@@ -321,7 +321,7 @@ describe('the desk', () => {
     }
     expect(agent.transfer(transferId)?.value).toBe('opening');
     // A host that joins a transfer has no key for it.
-    const receiver = desk.attachUpload(transferId);
+    const receiver = desk.attachUpload(ticket);
     await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
     expect(agent.computation.context.inputs['one']?.status).toBe('receiving');
     await ask(owner, { method: 'transfer.abort', transferId }, z.null());

@@ -8,6 +8,7 @@ import { Agent } from '../../../src/agent/agent.ts';
 import type { Session } from '../../../src/agent/sessions.ts';
 import type { SecurityProcessor } from '../../../src/attestation/emulated/processor.ts';
 import { SealedChannel } from '../../../src/crypto/channel.ts';
+import { DEFAULT_SEGMENT_SIZE } from '../../../src/crypto/segments.ts';
 import type { Link } from '../../../src/link/link.ts';
 import { memoryTransport } from '../../../src/link/memory.ts';
 import { MirrorSet } from '../../../src/link/mirror.ts';
@@ -89,10 +90,12 @@ describe('the transfers of an agent', () => {
     await rm(workDir, { recursive: true, force: true });
   });
 
+  const terms = { input: 'algorithm', size: 1, digest, segmentSize: DEFAULT_SEGMENT_SIZE };
+
   it('do not add up when a participant gives them up again and again', async () => {
     let latest = '';
     for (let round = 0; round < 10; round++) {
-      const { id } = await agent.beginUpload(session, 'algorithm', 1, digest);
+      const { id } = await agent.beginUpload(session, terms);
       latest = `transfer/${id}`;
       agent.sendLegal(latest, { type: 'transfer.abort' });
       // Its cause can be asked for until the input is on its way again.
@@ -107,8 +110,8 @@ describe('the transfers of an agent', () => {
   });
 
   it('are one at a time for each input', async () => {
-    await agent.beginUpload(session, 'algorithm', 1, digest);
-    await expect(agent.beginUpload(session, 'algorithm', 1, digest)).rejects.toMatchObject({
+    await agent.beginUpload(session, terms);
+    await expect(agent.beginUpload(session, terms)).rejects.toMatchObject({
       code: 'INPUT_NOT_EXPECTED',
     });
     expect(lost).toEqual([]);

@@ -68,8 +68,8 @@ export interface CallResponse {
 }
 
 export interface UploadRequest {
-  /** Id of the transfer; in the first message of the stream only. */
-  transferId: Buffer;
+  /** Given by a sealed call; in the first message of the stream only. */
+  ticket: Buffer;
   index: number;
   last: boolean;
   ciphertext: Buffer;
@@ -534,13 +534,13 @@ export const CallResponse: MessageFns<CallResponse> = {
 };
 
 function createBaseUploadRequest(): UploadRequest {
-  return { transferId: Buffer.alloc(0), index: 0, last: false, ciphertext: Buffer.alloc(0) };
+  return { ticket: Buffer.alloc(0), index: 0, last: false, ciphertext: Buffer.alloc(0) };
 }
 
 export const UploadRequest: MessageFns<UploadRequest> = {
   encode(message: UploadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.transferId.length !== 0) {
-      writer.uint32(10).bytes(message.transferId);
+    if (message.ticket.length !== 0) {
+      writer.uint32(10).bytes(message.ticket);
     }
     if (message.index !== 0) {
       writer.uint32(16).uint32(message.index);
@@ -572,7 +572,7 @@ export const UploadRequest: MessageFns<UploadRequest> = {
               break;
             }
 
-            message.transferId = Buffer.from(reader.bytes());
+            message.ticket = Buffer.from(reader.bytes());
             continue;
           }
           case 2: {
@@ -944,7 +944,10 @@ export const AgentServiceService = {
     responseSerialize: (value: CallResponse): Buffer => Buffer.from(CallResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CallResponse => CallResponse.decode(value),
   },
-  /** Segments of an input whose transfer was opened by a call. */
+  /**
+   * Segments of an input whose transfer was opened by a call. For paths that carry HTTP/2 only: where they carry
+   * anything, segments go on a plain stream beside gRPC, in both directions.
+   */
   upload: {
     path: "/cocosai.agent.v1.AgentService/Upload" as const,
     requestStream: true as const,
@@ -983,7 +986,10 @@ export interface AgentServiceServer extends UntypedServiceImplementation {
   openSession: handleUnaryCall<OpenSessionRequest, OpenSessionResponse>;
   /** One sealed request and its sealed answer. */
   call: handleUnaryCall<CallRequest, CallResponse>;
-  /** Segments of an input whose transfer was opened by a call. */
+  /**
+   * Segments of an input whose transfer was opened by a call. For paths that carry HTTP/2 only: where they carry
+   * anything, segments go on a plain stream beside gRPC, in both directions.
+   */
   upload: handleClientStreamingCall<UploadRequest, UploadResponse>;
   /** Segments of the result, sealed under its content key. */
   download: handleServerStreamingCall<DownloadRequest, DownloadResponse>;
@@ -1037,7 +1043,10 @@ export interface AgentServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CallResponse) => void,
   ): ClientUnaryCall;
-  /** Segments of an input whose transfer was opened by a call. */
+  /**
+   * Segments of an input whose transfer was opened by a call. For paths that carry HTTP/2 only: where they carry
+   * anything, segments go on a plain stream beside gRPC, in both directions.
+   */
   upload(callback: (error: ServiceError | null, response: UploadResponse) => void): ClientWritableStream<UploadRequest>;
   upload(
     metadata: Metadata,
