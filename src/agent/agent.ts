@@ -94,6 +94,11 @@ export class Agent {
 
   start(): void {
     this.root.start();
+    // What no run will use any more does not lie there until the enclave ends.
+    this.computationRef.subscribe((snapshot) => {
+      if (snapshot.matches('stopped') || snapshot.matches('failed'))
+        this.inputs.clear().catch(() => undefined);
+    });
   }
 
   /** An event for the agent's own machine. */

@@ -23,6 +23,7 @@ import { UploadReceiver } from './upload-receiver.ts';
 const NONCE_BYTES = 32;
 /** Attestations kept at once, in whatever state. */
 const ATTESTATION_LIMIT = 256;
+const OVER: ReadonlySet<string> = new Set(['closed', 'expired', 'failed']);
 /** Idle time is noted at most this often, since each note is an event. */
 const USE_NOTE_MS = 60_000;
 
@@ -171,20 +172,26 @@ export class Desk {
     return session;
   }
 
-  /** Makes room by forgetting attestations that are over; a flood of challenges meets the limit. */
+  /**
+   * Makes room by forgetting attestations that are over and then the oldest one that no session stands on: who floods
+   * an agent with challenges hurries everybody, and keeps nobody out.
+   */
   private retireEnded(): void {
     if (this.attestations.size < ATTESTATION_LIMIT) return;
-    for (const address of this.attestations) {
-      const state = this.agent.attestation(address)?.value;
-      if (state === undefined || state === 'closed' || state === 'expired' || state === 'failed')
-        this.retire(address);
-    }
-    if (this.attestations.size >= ATTESTATION_LIMIT) {
+    const states = [...this.attestations].map((address) => ({
+      address,
+      state: this.agent.attestation(address)?.value,
+    }));
+    for (const { address, state } of states) if (state === undefined || OVER.has(state)) this.retire(address);
+    if (this.attestations.size < ATTESTATION_LIMIT) return;
+    const oldest = states.find(({ state }) => state === 'evidenced');
+    if (oldest === undefined) {
       throw new CocosError(
         'LIMIT_EXCEEDED',
         `The agent keeps at most ${ATTESTATION_LIMIT} attestations at once.`,
       );
     }
+    this.retire(oldest.address);
   }
 
   private retire(address: string): void {

@@ -47,15 +47,20 @@ export async function readManifest(file: string): Promise<Manifest> {
 /** Reads a private key file. @throws CocosError KEY_FILE_PERMISSIONS, KEY_FILE_INVALID, KEY_PASSPHRASE */
 export async function readKeys(file: string, passphraseFile: string | undefined) {
   const text = (await readInput(file)).toString('utf8');
-  const { mode } = await stat(file);
-  if ((mode & 0o077) !== 0) {
-    throw new CocosError('KEY_FILE_PERMISSIONS', `${file} can be read by others; chmod 600 it.`);
-  }
+  await requireOwnerOnly(file);
   const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
   if (isPrivateKeyFileSealed(text) && passphrase === undefined) {
     throw new CocosError('KEY_PASSPHRASE', `${file} is sealed; give --passphrase-file.`);
   }
   return decodePrivateKeyFile(text, passphrase);
+}
+
+/** @throws CocosError KEY_FILE_PERMISSIONS when anybody but its owner may do anything with the file */
+export async function requireOwnerOnly(file: string): Promise<void> {
+  const { mode } = await stat(file);
+  if ((mode & 0o077) !== 0) {
+    throw new CocosError('KEY_FILE_PERMISSIONS', `${file} can be read by others; chmod 600 it.`);
+  }
 }
 
 /** The first line of a file. */

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { VERSION } from '../version.ts';
 import { actorCommands } from './commands/actors.ts';
 import { attestationCommands } from './commands/attestation.ts';
+import { checksumCommand } from './commands/checksum.ts';
 import { enclaveCommands } from './commands/enclave.ts';
 import { eosCommands } from './commands/eos.ts';
 import { inputCommands } from './commands/input.ts';
@@ -54,6 +55,7 @@ export function createProgram(
     .configureOutput({ writeErr: () => undefined });
   for (const command of [
     keyCommands(context),
+    checksumCommand(context),
     manifestCommands(context),
     enclaveCommands(context),
     attestationCommands(context),

@@ -1,4 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, getHashes } from 'node:crypto';
+import { sha256 as portableSha256 } from '@noble/hashes/sha2.js';
+import { sha3_256 as portableSha3 } from '@noble/hashes/sha3.js';
 import { CocosError } from '../errors.ts';
 import { fromHex, toHex, utf8 } from './bytes.ts';
 
@@ -17,7 +19,10 @@ export function sha256Text(bytes: Uint8Array): string {
   return `sha256:${toHex(sha256(bytes))}`;
 }
 
-/** A SHA-256 that takes its input in pieces and counts it. */
+/** SHA-256 is the project's own; SHA3-256 is for manifests of the Go CocosAI. */
+export type DigestName = 'sha256' | 'sha3-256';
+
+/** A digest that takes its input in pieces and counts it. */
 export interface Digest {
   /** Bytes taken so far. */
   readonly size: number;
@@ -26,9 +31,9 @@ export interface Digest {
   finish(): string;
 }
 
-/** Starts an incremental SHA-256 for inputs that do not fit in memory. */
-export function createDigest(): Digest {
-  const hash = createHash('sha256');
+/** Starts an incremental digest for inputs that do not fit in memory; native where the runtime has it. */
+export function createDigest(name: DigestName = 'sha256'): Digest {
+  const hash = getHashes().includes(name) ? createHash(name) : portableHash(name);
   let size = 0;
   return {
     get size() {
@@ -38,8 +43,13 @@ export function createDigest(): Digest {
       hash.update(bytes);
       size += bytes.length;
     },
-    finish: () => `sha256:${hash.digest('hex')}`,
+    finish: () => `${name}:${toHex(hash.digest())}`,
   };
+}
+
+/** The portable implementation. */
+export function portableHash(name: DigestName) {
+  return name === 'sha256' ? portableSha256.create() : portableSha3.create();
 }
 
 /** The 32 bytes of a digest in text form. @throws CocosError INPUT_INVALID */

@@ -114,6 +114,12 @@ export function isPrivateKeyFileSealed(text: string): boolean {
   return parseText(PrivateFile, text).sealed !== undefined;
 }
 
+/** What a private key file says without its passphrase. @throws CocosError KEY_FILE_INVALID */
+export function describePrivateKeyFile(text: string): PublicKeyFile & { readonly isSealed: boolean } {
+  const { name, public: keys, sealed } = parseText(PrivateFile, text);
+  return { name, ...keys, isSealed: sealed !== undefined };
+}
+
 /**
  * Keys of a private key file.
  * @throws CocosError KEY_FILE_INVALID when it is no private key file, is damaged, or its secrets do not

@@ -7,6 +7,8 @@ export interface CuttingRelay {
   readonly sent: number[];
   /** Resolves when the relay has carried this many bytes from one participant's connection. */
   reached(bytes: number): Promise<void>;
+  /** Cuts every connection there is now. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -71,6 +73,9 @@ export async function cutRelay(socketFile: string, options: CuttingRelayOptions)
         waiting.add(wake);
         wake();
       }),
+    cut: () => {
+      for (const socket of open) socket.destroy();
+    },
     close: async () => {
       for (const socket of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));

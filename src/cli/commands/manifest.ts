@@ -8,6 +8,7 @@ import { readManifest } from '../context.ts';
 import { digestFile, readInput, writeNew } from '../files.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
+import { uploadSource } from '../upload-source.ts';
 
 interface CreateOptions {
   readonly id?: string;
@@ -125,7 +126,9 @@ async function createManifest(options: CreateOptions): Promise<Manifest> {
 }
 
 async function digestOf(source: string): Promise<string> {
-  return Digest.safeParse(source).success ? source : (await digestFile(source)).digest;
+  return Digest.safeParse(source).success
+    ? source
+    : ((await uploadSource(source)).digest ?? (await digestFile(source)).digest);
 }
 
 function cut(text: string, separator: string): [string, string] {

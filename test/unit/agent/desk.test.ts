@@ -327,6 +327,34 @@ describe('the desk', () => {
     await ask(owner, { method: 'transfer.abort', transferId }, z.null());
   });
 
+  it('takes a ticket once, for what it was given for, and not after the transfer was opened anew', async () => {
+    const owner = await open('dataset', 'dataset');
+    const first = await ask(owner, transfer('one', '1'), TransferOpened);
+    const second = await ask(owner, transfer('one', '1'), TransferOpened);
+    expect(second.transferId).toBe(first.transferId);
+    expect(() => desk.attachUpload(first.ticket)).toThrow(error('TRANSFER_NOT_FOUND'));
+    expect(() => desk.download(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    desk.attachUpload(second.ticket);
+    expect(() => desk.attachUpload(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    expect(() => desk.attachUpload(randomBytes(32))).toThrow(error('SESSION_NOT_FOUND'));
+    await ask(owner, { method: 'transfer.abort', transferId: first.transferId }, z.null());
+  });
+
+  it('takes the segment size that the sender would like, within bounds', async () => {
+    const owner = await open('dataset', 'dataset');
+    for (const [wish, given] of [
+      [1, 65_536],
+      [1_000_000, 1_000_000],
+      [2 ** 31, 4_194_304],
+    ] as const) {
+      const request = { ...transfer('one', '1'), segmentSize: wish } as SealedRequest;
+      const { transferId, segmentSize } = await ask(owner, request, TransferOpened);
+      expect(segmentSize).toBe(given);
+      await ask(owner, { method: 'transfer.abort', transferId }, z.null());
+      await expect.poll(() => agent.computation.context.inputs['one']?.status).toBe('expected');
+    }
+  });
+
   it('lets the key that the manifest names stop the computation', async () => {
     const session = await open('stopper', 'controller');
     const { state, cause } = await ask(session, { method: 'computation.stop' }, ComputationStatus);
@@ -341,10 +369,14 @@ describe('the desk', () => {
     expect(refused[0]?.reason).toEqual(error('LIMIT_EXCEEDED'));
     const kept = attestations();
     expect(kept.length).toBe(256);
-    // One that is over makes room for one.
+    // One that is over makes room; where none is, the oldest that nobody has answered gives way.
     agent.send(kept[7] ?? '', { type: 'deadline.reached' });
     await desk.evidence(randomBytes(32));
-    await expect(desk.evidence(randomBytes(32))).rejects.toEqual(error('LIMIT_EXCEEDED'));
+    expect(attestations()).not.toContain(kept[7]);
+    expect(attestations()).toContain(kept[0]);
+    await desk.evidence(randomBytes(32));
+    expect(attestations()).not.toContain(kept[0]);
+    expect(attestations()).toContain(kept[1]);
     expect(attestations().length).toBe(256);
   });
 

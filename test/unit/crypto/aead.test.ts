@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type AeadName, aeadOpen, aeadSeal, nativeAead, portableAead } from '../../../src/crypto/aead.ts';
-import { fromHex, toHex, utf8 } from '../../../src/crypto/bytes.ts';
+import { concat, fromHex, toHex, utf8 } from '../../../src/crypto/bytes.ts';
 import { codeOf, flip } from './support.ts';
 
 const NAMES: readonly AeadName[] = ['chacha20-poly1305', 'aes-256-gcm'];
@@ -44,10 +44,27 @@ describe('aeadSeal', () => {
           expect(toHex(sealed)).toBe(toHex(portable.seal(key, nonce, aad, plaintext)));
           expect(toHex(native.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
           expect(toHex(portable.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
+          // In the memory of the input, too.
+          const memory = concat(plaintext, new Uint8Array(16));
+          expect(toHex(native.seal(key, nonce, aad, memory.subarray(0, -16), memory))).toBe(toHex(sealed));
+          expect(toHex(native.open(key, nonce, aad, memory, memory.subarray(0, -16)))).toBe(toHex(plaintext));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 1_000 },
     );
+  });
+});
+
+describe('in pieces', () => {
+  it.each(NAMES)('%s: a segment longer than a piece is one message', (name) => {
+    const key = new Uint8Array(32).fill(3);
+    const nonce = new Uint8Array(12).fill(4);
+    for (const length of [32_767, 32_768, 32_769, 65_536, 100_001]) {
+      const plaintext = Uint8Array.from({ length }, (_, index) => (index * 7) & 0xff);
+      const sealed = aeadSeal(name, key, nonce, utf8('aad'), plaintext);
+      expect(toHex(sealed)).toBe(toHex(portableAead(name).seal(key, nonce, utf8('aad'), plaintext)));
+      expect(toHex(aeadOpen(name, key, nonce, utf8('aad'), sealed))).toBe(toHex(plaintext));
+    }
   });
 });
 

@@ -7,6 +7,7 @@ import {
   canonicalJson,
   createDigest,
   digestFromText,
+  portableHash,
   sha256Text,
 } from '../../../src/crypto/digest.ts';
 import { codeOf } from './support.ts';
@@ -30,6 +31,31 @@ describe('createDigest', () => {
     digest.update(utf8('bc'));
     expect(digest.size).toBe(3);
     expect(digest.finish()).toBe(ABC);
+  });
+});
+
+describe('createDigest of SHA3-256', () => {
+  it('gives the digest of FIPS 202', () => {
+    const digest = createDigest('sha3-256');
+    digest.update(utf8('abc'));
+    expect(digest.finish()).toBe('sha3-256:3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532');
+  });
+});
+
+describe('portableHash', () => {
+  it.each(['sha256', 'sha3-256'] as const)('%s: is the native one, however the input is cut', (name) => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 300, size: 'max' }), { maxLength: 5 }), (pieces) => {
+        const native = createDigest(name);
+        const portable = portableHash(name);
+        for (const piece of pieces) {
+          native.update(piece);
+          portable.update(piece);
+        }
+        expect(native.finish()).toBe(`${name}:${toHex(portable.digest())}`);
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });
 

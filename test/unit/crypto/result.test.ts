@@ -84,6 +84,19 @@ describe('verifyReceipt', () => {
     expect(check(bytes, signature, generateSigningKeyPair().publicKey)).toBe('RESULT_INVALID');
   });
 
+  it('refuses it with any one bit flipped, in the receipt or in its signature', () => {
+    const accepted: string[] = [];
+    for (const [what, original] of Object.entries({ receipt: bytes, signature })) {
+      for (let bit = 0; bit < original.length * 8; bit++) {
+        const altered = original.slice();
+        altered[bit >> 3] = (altered[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        const outcome = what === 'receipt' ? check(altered, signature) : check(bytes, altered);
+        if (outcome !== 'RESULT_INVALID') accepted.push(`${what} bit ${bit}`);
+      }
+    }
+    expect(accepted).toEqual([]);
+  }, 300_000);
+
   it('refuses a signature made for another purpose', () => {
     expect(check(bytes, sign(bytes, agent.secretKey))).toBe('RESULT_INVALID');
   });

@@ -1,0 +1,58 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { CocosError } from '../errors.ts';
+import { fromBase64Url, toBase64Url } from './bytes.ts';
+
+/** Private keys of Ed25519 and X25519 in the forms of other programs: PEM (PKCS #8, RFC 8410) and JWK (RFC 8037). */
+
+export type ForeignCurve = 'Ed25519' | 'X25519';
+export type ForeignForm = 'pem' | 'jwk';
+
+/**
+ * The 32 secret bytes of a key in PEM or JWK.
+ * @throws CocosError KEY_FILE_INVALID when it is neither, or of another kind; KEY_PASSPHRASE when it is an encrypted
+ * PEM and the passphrase is missing or wrong
+ */
+export function importSecretKey(text: string, curve: ForeignCurve, passphrase?: string): Uint8Array {
+  const key = readKey(text, passphrase);
+  const { crv, d } = key.export({ format: 'jwk' });
+  if (crv !== curve || d === undefined) {
+    throw new CocosError('KEY_FILE_INVALID', `The key is not one of ${curve}.`, {
+      details: { expected: curve, found: crv ?? key.asymmetricKeyType ?? 'unknown' },
+    });
+  }
+  return fromBase64Url(d, 'the key', 'KEY_FILE_INVALID');
+}
+
+/** Text of a private key, PKCS #8 in PEM (encrypted under a passphrase where one is given) or JWK. */
+export function exportSecretKey(
+  curve: ForeignCurve,
+  pair: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array },
+  form: ForeignForm,
+  passphrase?: string,
+): string {
+  const jwk = { kty: 'OKP', crv: curve, x: toBase64Url(pair.publicKey), d: toBase64Url(pair.secretKey) };
+  if (form === 'jwk') return `${JSON.stringify(jwk, null, 2)}\n`;
+  const key = createPrivateKey({ key: jwk, format: 'jwk' });
+  const sealed = passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase };
+  return key.export({ type: 'pkcs8', format: 'pem', ...sealed }).toString();
+}
+
+function readKey(text: string, passphrase: string | undefined): KeyObject {
+  const isJwk = text.trimStart().startsWith('{');
+  if (!isJwk && text.includes('ENCRYPTED') && passphrase === undefined) {
+    throw new CocosError('KEY_PASSPHRASE', 'The key is sealed; give its passphrase.');
+  }
+  try {
+    if (isJwk) return createPrivateKey({ key: JSON.parse(text), format: 'jwk' });
+    return createPrivateKey({
+      key: text,
+      format: 'pem',
+      ...(passphrase === undefined ? {} : { passphrase }),
+    });
+  } catch (cause) {
+    const isSealed = !isJwk && text.includes('ENCRYPTED');
+    throw isSealed
+      ? new CocosError('KEY_PASSPHRASE', 'The passphrase is wrong, or the key was altered.', { cause })
+      : new CocosError('KEY_FILE_INVALID', 'The key is neither a PEM nor a JWK private key.', { cause });
+  }
+}

@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { type CuttingRelay, cutRelay } from './cutting-relay.ts';
+import { seeded } from './kill-manager.ts';
+import { collect, restartManager, type System, succeeded } from './system.ts';
+
+/** One upload under random cuts, each of them while bytes are on their way. */
+
+export interface Survival {
+  readonly cuts: Readonly<Record<string, number>>;
+  /** Bytes that participants sent beyond those of the file, control and framing among them. */
+  readonly extraBytes: number;
+}
+
+interface SurviveOptions {
+  readonly size: number;
+  readonly cuts: number;
+  readonly seed: number;
+  /** Socket of the enclave's relay. */
+  readonly relay: string;
+  readonly upload: readonly string[];
+}
+
+const KINDS = ['relay cut', 'command killed', 'manager killed'] as const;
+
+/** Cuts at random places of the file, in each of the ways in turn; the upload must end by itself. */
+export async function surviveUpload(system: System, options: SurviveOptions): Promise<Survival> {
+  const random = seeded(options.seed);
+  const places = Array.from({ length: options.cuts }, () => random() * options.size * 0.95).sort(
+    (a, b) => a - b,
+  );
+  const cuts = { 'relay cut': 0, 'command killed': 0, 'manager killed': 0 };
+  let carried = 0;
+  let relay: CuttingRelay = await cutRelay(options.relay, {});
+  let command = system.spawnCli(...options.upload);
+  let ended = collect(command);
+  const sentHere = () => relay.sent.reduce((sum, bytes) => sum + bytes, 0);
+  const leaveRelay = async () => {
+    carried += sentHere();
+    await relay.close();
+  };
+  for (const [index, place] of places.entries()) {
+    while (carried + sentHere() < place) {
+      if (command.exitCode !== null)
+        throw new Error(`the upload ended before cut ${index}: ${(await ended).stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const kind = KINDS[index % KINDS.length] ?? 'relay cut';
+    cuts[kind] += 1;
+    if (kind === 'relay cut') relay.cut();
+    if (kind === 'command killed') {
+      const gone = once(command, 'exit');
+      command.kill('SIGKILL');
+      await gone;
+      command = system.spawnCli(...options.upload);
+      ended = collect(command);
+    }
+    if (kind === 'manager killed') {
+      await leaveRelay();
+      await restartManager(system);
+      relay = await cutRelay(options.relay, {});
+    }
+  }
+  succeeded(await ended);
+  await leaveRelay();
+  return { cuts, extraBytes: carried - options.size };
+}

@@ -1,0 +1,101 @@
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  makeParties,
+  type Parties,
+  PROCESS_REFERENCE,
+  type System,
+  startSystem,
+  succeeded,
+} from '../harness/system.ts';
+
+/** One result, four consumers at once, and a fifth key. */
+
+const MIB = 2 ** 20;
+const CONSUMERS = ['consumer', 'second', 'third', 'fourth'];
+const ALGORITHM = `
+import os
+with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
+    f.write(b"result" * ${2 * MIB})
+`;
+
+describe('a result', () => {
+  let system: System;
+  let parties: Parties;
+
+  beforeAll(async () => {
+    system = await startSystem({ COCOSAI_MODE: 'process' });
+    const others = CONSUMERS.slice(1);
+    for (const name of others) succeeded(await system.cli('keys', 'generate', name, '--out', system.folder));
+    parties = await makeParties(system, {
+      algorithm: ALGORITHM,
+      datasets: {},
+      reference: PROCESS_REFERENCE,
+      manifest: others.flatMap((name) => ['--consumer', system.file(`${name}.pub`)]),
+    });
+    succeeded(await system.cli('enclave', 'create', 'job', '--manifest', parties.manifest));
+    succeeded(await system.cli('algo', 'job', system.file('algorithm'), ...parties.trust('provider')));
+    succeeded(await system.cli('run', 'job', ...parties.trust('consumer')));
+  });
+
+  afterAll(async () => {
+    expect(await system.stop()).toBe(0);
+  });
+
+  const get = (name: string, ...more: string[]) =>
+    system.cli('result', 'get', 'job', '--out', system.file(`${name}.res`), ...parties.trust(name), ...more);
+  const open = (file: string, key: string) =>
+    system.cli(
+      'result',
+      'open',
+      file,
+      '--key',
+      system.file(`${key}.key`),
+      '--out',
+      system.file(`${path.basename(file)}-${key}`),
+    );
+
+  it('goes to all its consumers at once, over either path, and to nobody else', async () => {
+    const [last = '', ...others] = CONSUMERS;
+    const fetched = await Promise.all([...others.map((name) => get(name)), get(last, '--grpc-only')]);
+    for (const each of fetched) succeeded(each);
+    for (const name of CONSUMERS) {
+      succeeded(await open(system.file(`${name}.res`), name));
+      expect(
+        readFileSync(system.file(`${name}.res-${name}`, 'out')).equals(Buffer.from('result'.repeat(2 * MIB))),
+      ).toBe(true);
+    }
+    expect(await get('stranger')).toMatchObject({ stderr: expect.stringMatching(/^KEY_NOT_IN_MANIFEST/m) });
+    const stolen = await open(system.file('second.res'), 'stranger');
+    expect(stolen).toMatchObject({ code: 2, stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m) });
+    // Each consumer's file is sealed to that consumer.
+    expect(await open(system.file('second.res'), 'third')).toMatchObject({ code: 2 });
+  });
+
+  it('is fetched from where an earlier fetch broke off', async () => {
+    const whole = readFileSync(system.file('second.res'));
+    const cut = whole.subarray(0, 5 * MIB + 123);
+    writeFileSync(system.file('again.res.part'), cut);
+    copyFileSync(system.file('second.key'), system.file('again.key'));
+    succeeded(await get('again'));
+    expect(readFileSync(system.file('again.res')).equals(whole)).toBe(true);
+    // A part of something else is not gone on with.
+    writeFileSync(system.file('third2.res.part'), Buffer.from('COCOSRES and more'));
+    copyFileSync(system.file('third.key'), system.file('third2.key'));
+    succeeded(await get('third2'));
+    succeeded(await open(system.file('third2.res'), 'third2'));
+  });
+
+  it('does not open when a byte of its segments was altered, and leaves nothing behind', async () => {
+    const bytes = Buffer.from(readFileSync(system.file('consumer.res')));
+    bytes.writeUInt8(bytes.readUInt8(6 * MIB) ^ 1, 6 * MIB);
+    writeFileSync(system.file('altered.res'), bytes);
+    succeeded(await system.cli('result', 'verify', system.file('altered.res')));
+    expect(await open(system.file('altered.res'), 'consumer')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m),
+    });
+    expect(() => readFileSync(system.file('altered.res-consumer', 'out'))).toThrow();
+  });
+});

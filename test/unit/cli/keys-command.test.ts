@@ -1,0 +1,165 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createOutput } from '../../../src/cli/output.ts';
+import { createProgram } from '../../../src/cli/program.ts';
+import { CocosError } from '../../../src/errors.ts';
+
+/** Key files as the command line makes, reads and refuses them; openssl is the other program. */
+
+let folder: string;
+const at = (name: string) => path.join(folder, name);
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'cocos-keys-'));
+  writeFileSync(at('right'), 'correct horse\n');
+  writeFileSync(at('wrong'), 'battery staple\n');
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function cli(...args: readonly string[]): Promise<unknown> {
+  const results: unknown[] = [];
+  const output = { ...createOutput(true), result: (_: string, value: unknown) => void results.push(value) };
+  await createProgram(output, {}, () => undefined).parseAsync(['node', 'cocos-cli', ...args]);
+  return results[0];
+}
+
+async function code(...args: readonly string[]): Promise<string> {
+  return cli(...args).then(
+    () => 'nothing',
+    (thrown: unknown) => CocosError.from(thrown).code,
+  );
+}
+
+function openssl(...args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync('openssl', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return stdout;
+}
+
+describe('keys', () => {
+  it('generate: a sealed file of mode 0600 that the passphrase alone opens, and that nothing overwrites', async () => {
+    await cli('keys', 'generate', 'ann', '--out', folder, '--passphrase-file', at('right'));
+    expect(statSync(at('ann.key')).mode & 0o777).toBe(0o600);
+    const before = readFileSync(at('ann.key'), 'utf8');
+    expect(await code('keys', 'generate', 'ann', '--out', folder)).toBe('FILE_EXISTS');
+    const exported = ['keys', 'export', at('ann.key'), '--out', at('ann.pem')];
+    expect(await code(...exported)).toBe('KEY_PASSPHRASE');
+    expect(await code(...exported, '--passphrase-file', at('wrong'))).toBe('KEY_PASSPHRASE');
+    chmodSync(at('ann.key'), 0o640);
+    expect(await code(...exported, '--passphrase-file', at('right'))).toBe('KEY_FILE_PERMISSIONS');
+    chmodSync(at('ann.key'), 0o600);
+    writeFileSync(at('damaged.key'), before.slice(0, -40), { mode: 0o600 });
+    expect(await code('keys', 'export', at('damaged.key'), '--out', at('ann.pem'))).toBe('KEY_FILE_INVALID');
+    expect(readFileSync(at('ann.key'), 'utf8')).toBe(before);
+    expect(() => statSync(at('ann.pem'))).toThrow();
+  });
+
+  it('generate: leaves no private key behind where the public file is in the way', async () => {
+    writeFileSync(at('bob.pub'), 'mine');
+    expect(await code('keys', 'generate', 'bob', '--out', folder)).toBe('FILE_EXISTS');
+    expect(() => statSync(at('bob.key'))).toThrow();
+    expect(readFileSync(at('bob.pub'), 'utf8')).toBe('mine');
+  });
+
+  it.each(['pem', 'jwk'])('export and import: the same keys come back through %s', async (form) => {
+    const name = `x-${form}`;
+    openssl('genpkey', '-algorithm', 'X25519', '-out', at(`${name}.kem`));
+    openssl('genpkey', '-algorithm', 'ED25519', '-out', at(`${name}.sign`));
+    const source = ['--signing', at(`${name}.sign`), '--kem', at(`${name}.kem`), '--out', folder];
+    const made = await cli('keys', 'import', name, ...source);
+    const shown = await cli('keys', 'show', at(`${name}.pub`));
+    expect(shown).toMatchObject({ kem: expect.stringMatching(/^x25519:/) });
+    // openssl says what the public key is.
+    const der = spawnSync('openssl', [
+      'pkey',
+      '-in',
+      at(`${name}.sign`),
+      '-pubout',
+      '-outform',
+      'DER',
+    ]).stdout;
+    expect(made).toMatchObject({ signing: `ed25519:${der.subarray(-32).toString('base64url')}` });
+    for (const which of ['signing', 'kem']) {
+      const out = at(`${name}.${which}.out`);
+      await cli('keys', 'export', at(`${name}.key`), '--which', which, '--form', form, '--out', out);
+      expect(statSync(out).mode & 0o777).toBe(0o600);
+      expect(await code('keys', 'export', at(`${name}.key`), '--which', which, '--out', out)).toBe(
+        'FILE_EXISTS',
+      );
+    }
+    if (form === 'pem') {
+      expect(openssl('pkey', '-in', at(`${name}.signing.out`))).toBe(
+        readFileSync(at(`${name}.sign`), 'utf8'),
+      );
+    }
+    const again = ['--signing', at(`${name}.signing.out`), '--kem', at(`${name}.kem.out`), '--out', folder];
+    await cli('keys', 'import', `${name}-again`, ...again);
+    const copy = await cli('keys', 'show', at(`${name}-again.pub`));
+    expect(copy).toEqual({ ...Object(shown), name: `${name}-again` });
+  });
+
+  it('import: names what is wrong with a foreign key', async () => {
+    openssl(
+      'genpkey',
+      '-algorithm',
+      'ED25519',
+      '-aes256',
+      '-pass',
+      'pass:correct horse',
+      '-out',
+      at('sealed.pem'),
+    );
+    const take = (file: string, ...more: string[]) =>
+      code('keys', 'import', 'carl', '--signing', at(file), '--out', folder, ...more);
+    expect(await take('sealed.pem')).toBe('KEY_PASSPHRASE');
+    expect(await take('sealed.pem', '--source-passphrase-file', at('wrong'))).toBe('KEY_PASSPHRASE');
+    openssl('genpkey', '-algorithm', 'X25519', '-out', at('other.pem'));
+    expect(await take('other.pem')).toBe('KEY_FILE_INVALID');
+    writeFileSync(at('none.pem'), 'no key', { mode: 0o600 });
+    expect(await take('none.pem')).toBe('KEY_FILE_INVALID');
+    chmodSync(at('sealed.pem'), 0o644);
+    expect(await take('sealed.pem', '--source-passphrase-file', at('right'))).toBe('KEY_FILE_PERMISSIONS');
+    expect(() => statSync(at('carl.key'))).toThrow();
+    chmodSync(at('sealed.pem'), 0o600);
+    expect(await take('sealed.pem', '--source-passphrase-file', at('right'))).toBe('nothing');
+  });
+
+  it('list: tells sealed from plain and damaged without a passphrase', async () => {
+    const listed = await cli('keys', 'list', folder);
+    expect(listed).toContainEqual(expect.objectContaining({ file: 'ann.key', state: 'private, sealed' }));
+    expect(listed).toContainEqual(
+      expect.objectContaining({ file: 'x-pem.key', state: 'private, not sealed' }),
+    );
+    expect(listed).toContainEqual(
+      expect.objectContaining({ file: 'damaged.key', state: 'KEY_FILE_INVALID' }),
+    );
+  });
+});
+
+describe('checksum', () => {
+  it('is that of sha256sum and openssl for a file', async () => {
+    const file = at('some');
+    writeFileSync(file, 'some bytes');
+    const [sha256] = spawnSync('sha256sum', [file], { encoding: 'utf8' }).stdout.split(' ');
+    expect(await cli('checksum', file)).toEqual({ path: file, digest: `sha256:${sha256}`, size: 10 });
+    const sha3 = openssl('dgst', '-sha3-256', '-r', file).split(' ')[0];
+    expect(await cli('checksum', file, '--algorithm', 'sha3-256')).toMatchObject({
+      digest: `sha3-256:${sha3}`,
+    });
+    expect(await code('checksum', at('nowhere'))).toBe('FILE_NOT_FOUND');
+  });
+
+  it('of a folder is what a manifest asks for when the folder is sent', async () => {
+    const tree = mkdtempSync(path.join(folder, 'tree-'));
+    writeFileSync(path.join(tree, 'a'), 'a');
+    const first = await cli('checksum', tree);
+    writeFileSync(path.join(tree, 'b'), 'b');
+    expect(await cli('checksum', tree)).not.toEqual(first);
+    rmSync(path.join(tree, 'b'));
+    expect(await cli('checksum', tree)).toEqual(first);
+  });
+});
