@@ -28,7 +28,7 @@ async function prepare(task: Task): Promise<() => Promise<void>> {
     case 'sealed result': {
       const manifest = await readManifest(task.manifest);
       const { keys } = await readKeys(task.key, undefined);
-      const trust = await readTrust(task.policy, task.reference);
+      const trust = await readTrust({ policy: task.policy, reference: task.reference }, process.env);
       const agent = new AgentClient(task.relay);
       const role = task.kind === 'sealed upload' ? 'dataset' : 'consumer';
       const { session } = await openTrustedSession(agent, trust, manifest, keys, role);
