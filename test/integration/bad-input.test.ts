@@ -158,7 +158,7 @@ describe('bad input', () => {
       'TRANSFER_DIGEST_MISMATCH',
       65,
     );
-    expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'FILE_UNREADABLE', 74);
+    expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'ARCHIVE_UNSAFE', 65);
     expectError(await cli('result', 'verify', system.file('none')), 'FILE_NOT_FOUND', 66);
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
   });
