@@ -252,6 +252,12 @@ describe('negative.md, event log of a quote', () => {
     expect(failures({ input, pcrs: extended })).toEqual(['vtpm.event-log']);
   });
 
+  it('73: refuses a log that is cut off inside an event', () => {
+    const log = eventLog(events);
+    expect(failures({ log: log.subarray(0, log.length - 3) })).toEqual(['event-log.form']);
+    expect(failures({ log: Uint8Array.from([...log, 1]) })).toEqual(['event-log.form']);
+  });
+
   it('names the first event that departs from the reference log', () => {
     const reference = {
       bank: 'sha256' as const,
