@@ -7,22 +7,28 @@ import { referenceFromCorim, referenceToCorim } from '../../src/attestation/cori
 import { parseCborLayer } from '../../src/attestation/dice/cbor-layer.ts';
 import { splitDiceChain } from '../../src/attestation/dice/chain-file.ts';
 import { parseX509Layer } from '../../src/attestation/dice/x509-layer.ts';
-import { verifyEar } from '../../src/attestation/ear.ts';
+import { EAR_PROFILE, signEar, verifyEar } from '../../src/attestation/ear.ts';
 import { mismatchedEvents } from '../../src/attestation/eventlog/data.ts';
 import { parseEventLog } from '../../src/attestation/eventlog/parse.ts';
 import { replay } from '../../src/attestation/eventlog/replay.ts';
 import { decodeEvidence, encodeEvidence } from '../../src/attestation/evidence.ts';
 import { inspectEvidence } from '../../src/attestation/inspect.ts';
 import { readOvmfMetadata } from '../../src/attestation/measure/ovmf.ts';
+import { parsePolicy } from '../../src/attestation/policy.ts';
 import { parseReferenceValues } from '../../src/attestation/reference.ts';
+import { openPolicy, signPolicy } from '../../src/attestation/signed-policy.ts';
 import { parseSnpReport } from '../../src/attestation/snp/abi.ts';
 import { parseCertificateTable } from '../../src/attestation/snp/certificate-table.ts';
+import { parseEndorsement } from '../../src/attestation/snp/endorsement.ts';
+import { parseStrictJson } from '../../src/attestation/strict-json.ts';
+import { parsePckExtensions } from '../../src/attestation/tdx/pck.ts';
 import { parseTdxQuote, readQuoteChain } from '../../src/attestation/tdx/quote.ts';
 import { splitSignedJson } from '../../src/attestation/tdx/signed-json.ts';
 import { parseQeIdentity, parseTcbInfo } from '../../src/attestation/tdx/tcb-info.ts';
 import { parseAttest } from '../../src/attestation/tpm/attest.ts';
 import { parseHclReport } from '../../src/attestation/tpm/hcl.ts';
 import { parsePcrFile } from '../../src/attestation/tpm/pcr-file.ts';
+import { parsePcrValues } from '../../src/attestation/tpm/pcr-list.ts';
 import { attestationKeyFromSpki, parsePublicArea } from '../../src/attestation/tpm/public-area.ts';
 import { parseTpmSignature } from '../../src/attestation/tpm/signature.ts';
 import { parseCertificate } from '../../src/attestation/x509/certificate.ts';
@@ -33,7 +39,7 @@ import { CocosError, type ErrorCode } from '../../src/errors.ts';
 import { vectorsDir } from '../vectors.ts';
 import { claims, referenceJson, vmLog } from './emulated-host.ts';
 import { cborLayer, newKey, x509Layer } from './fake-dice.ts';
-import { eventLog, publicArea } from './fake-tpm.ts';
+import { ecdsaSignature, eventLog, publicArea } from './fake-tpm.ts';
 import { mutate, random } from './mutate.ts';
 
 /** Every parser that meets bytes of others, with good input to start from. */
@@ -51,6 +57,8 @@ const REFUSALS: readonly ErrorCode[] = [
   'REFERENCE_INVALID',
   'MEASURE_UNSUPPORTED',
   'ATTEST_REJECTED',
+  'INPUT_INVALID',
+  'POLICY_INVALID',
 ];
 
 const read = (...parts: string[]): Uint8Array => new Uint8Array(readFileSync(join(vectorsDir(), ...parts)));
@@ -92,6 +100,13 @@ export function parsers(): Parser[] {
   const collateral = read('tdx', 'v5-tdx15', 'tcb_info.json');
   const key = attestationKeyFromSpki(parseCertificate(read('snp', 'genoa-v3', 'vcek.der')).spki);
   const ovmf = read('snp-launch-digest', 'ovmf_AmdSev_suffix.bin');
+  const token = { eat_profile: EAR_PROFILE, iat: 1, submods: { snp: { 'ear.status': 'affirming' } } };
+  const policyJson = { version: 1, platforms: ['snp'], snp: { minimumTcb: { milan: { snp: 8 } }, vmpl: 0 } };
+  const pcrList = new Uint8Array(668);
+  pcrList.set([1, 0, 0, 0, 11, 0, 3, 3]);
+  pcrList.set([1, 0, 0, 0, 2, 0, 0, 0, 32], 132);
+  pcrList[206] = 32;
+  const [pck = new Uint8Array()] = readQuoteChain(parseTdxQuote(read('tdx', 'v5-tdx15', 'quote.bin')).chain);
   const corim = referenceToCorim(parseReferenceValues(referenceJson));
   return [
     {
@@ -143,7 +158,7 @@ export function parsers(): Parser[] {
     { name: 'TPM public area', seeds: [publicArea(b), publicArea(newKey('P-384'))], parse: parsePublicArea },
     {
       name: 'TPM signature',
-      seeds: [utf8('\u0000\u0018\u0000\u000b').slice(0, 4)],
+      seeds: [ecdsaSignature(log, b), ecdsaSignature(log, newKey('P-384'), 'sha384'), new Uint8Array(96)],
       parse: (bytes) => parseTpmSignature(bytes, key),
     },
     {
@@ -185,11 +200,45 @@ export function parsers(): Parser[] {
     },
     { name: 'bundle', seeds: [bundle()], parse: decodeEvidence },
     { name: 'CoRIM', seeds: [corim], parse: (bytes) => [decodeCorim(bytes), referenceFromCorim(bytes)] },
+    {
+      name: 'PCR list',
+      seeds: [pcrList],
+      parse: parsePcrValues,
+    },
+    {
+      name: 'AMD endorsement',
+      seeds: ['genoa-v3', 'turin-v5'].map((c) => read('snp', c, 'vcek.der')),
+      parse: (bytes) => parseEndorsement(parseCertificate(bytes)),
+    },
+    {
+      name: 'Intel PCK',
+      seeds: [pck],
+      parse: (bytes) => parsePckExtensions(parseCertificate(bytes)),
+    },
+    {
+      name: 'policy',
+      seeds: [utf8(JSON.stringify(policyJson))],
+      parse: (bytes) => parsePolicy(parseStrictJson(text(bytes))),
+    },
+    {
+      name: 'reference values',
+      seeds: [utf8(JSON.stringify(referenceJson))],
+      parse: (bytes) => parseReferenceValues(parseStrictJson(text(bytes))),
+    },
+    {
+      name: 'signed policy',
+      seeds: [
+        utf8(JSON.stringify(signPolicy(utf8('{}'), `ed25519:${'A'.repeat(43)}`, () => new Uint8Array(64)))),
+      ],
+      parse: (bytes) =>
+        openPolicy(parseStrictJson(text(bytes)), undefined, { ...crypto, verifyEd25519: () => true }),
+    },
     { name: 'firmware metadata', seeds: [ovmf], parse: readOvmfMetadata },
     {
       name: 'EAR',
-      seeds: [utf8('e30.e30.AAAA')],
-      parse: (bytes) => verifyEar(text(bytes), new Uint8Array(32), crypto),
+      seeds: [utf8(signEar(token, 'key', () => new Uint8Array(64)))],
+      // Every signature counts here, so that the readers behind it are met.
+      parse: (bytes) => verifyEar(text(bytes), new Uint8Array(32), { ...crypto, verifyEd25519: () => true }),
     },
     {
       name: 'inspection',
