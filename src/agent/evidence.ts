@@ -31,7 +31,7 @@ export async function collectEvidence(
             chain: [...agent.dice.certificates],
           },
         };
-  const [{ report, certificates, launchLog }, quote] = await Promise.all([
+  const [{ report, launchLog }, quote] = await Promise.all([
     agent.reportProvider.report(reportData(nonce, claims, attestationCrypto)),
     agent.vtpm?.quote(qualifyingData(nonce, claims, attestationCrypto)),
   ]);
@@ -40,7 +40,7 @@ export async function collectEvidence(
     version: 1,
     claims,
     nonce: Uint8Array.from(nonce),
-    report: { kind: 'snp', report, certificates: [...certificates] },
+    report,
     ...(log.success ? { launchLog: log.data } : {}),
     ...(quote === undefined ? {} : { vtpm: quote }),
     ...dice,

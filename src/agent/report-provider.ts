@@ -1,16 +1,16 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { Claims } from '../attestation/claims.ts';
+import type { EvidenceBundle } from '../attestation/evidence.ts';
 import { parseCertificateTable } from '../attestation/snp/certificate-table.ts';
 import { CocosError } from '../errors.ts';
 import { requestDerivedKey, requestReport } from '../link/report-protocol.ts';
 import { PORTS, type Transport } from '../link/transport.ts';
+import { readTsm, type TsmPlatform, tsmPlatform } from './tsm.ts';
 
 export interface Report {
-  readonly report: Uint8Array;
-  /** DER of the certificates that came with the report. */
-  readonly certificates: readonly Uint8Array[];
+  /** As it goes into the bundle. */
+  readonly report: EvidenceBundle['report'];
   /** The host's account of the launch, unchecked. */
   readonly launchLog: unknown;
 }
@@ -25,11 +25,13 @@ export interface ReportProvider {
 }
 
 const SECRET_BYTES = 32;
-const TSM_REPORTS = '/sys/kernel/config/tsm/report';
+/** Event log of a TDX guest, where the firmware left one (ACPI CCEL). */
+const EVENT_LOG = '/sys/firmware/acpi/tables/data/CCEL';
 
 /** The hardware's provider where the kernel offers one, else the emulated one. */
 export async function findReportProvider(transport: Transport): Promise<ReportProvider> {
-  return (await hasTsmProvider()) ? snpProvider(transport) : emulatedProvider(transport);
+  const platform = await tsmPlatform();
+  return platform === null ? emulatedProvider(transport) : tsmProvider(platform, transport);
 }
 
 function emulatedProvider(transport: Transport): ReportProvider {
@@ -39,54 +41,29 @@ function emulatedProvider(transport: Transport): ReportProvider {
     report: async (reportData) => {
       const answer = await requestReport(await transport.connect(PORTS.report), reportData);
       if (answer.report === null) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host gave no report.');
-      return { report: answer.report, certificates: answer.certificates, launchLog: answer.launchLog };
+      const { report, certificates, launchLog } = answer;
+      return { report: { kind: 'snp', report, certificates: [...certificates] }, launchLog };
     },
   };
 }
 
-/** SEV-SNP through configfs-tsm (Linux Documentation/ABI/testing/configfs-tsm-report). */
-function snpProvider(transport: Transport): ReportProvider {
+/** SEV-SNP and TDX through configfs-tsm. */
+function tsmProvider(platform: TsmPlatform, transport: Transport): ReportProvider {
   return {
-    platform: 'snp',
+    platform,
     // The kernel offers derived keys by an ioctl alone, which this runtime cannot make. A random secret is as
     // good for the chain of one boot: the report binds the leaf.
     secret: async () => new Uint8Array(randomBytes(SECRET_BYTES)),
     report: async (reportData) => {
-      const { report, certificates } = await readTsmReport(reportData);
+      const { report, auxiliary } = await readTsm(reportData);
+      if (platform === 'tdx') {
+        const eventLog = await readFile(EVENT_LOG).catch(() => undefined);
+        const log = eventLog === undefined ? {} : { eventLog: new Uint8Array(eventLog) };
+        return { report: { kind: 'tdx', quote: report, ...log }, launchLog: undefined };
+      }
       const { launchLog } = await requestReport(await transport.connect(PORTS.report), null);
-      return { report, certificates, launchLog };
+      const certificates = parseCertificateTable(auxiliary);
+      return { report: { kind: 'snp', report, certificates }, launchLog };
     },
   };
-}
-
-/** Making an entry fails with ENXIO where no provider is loaded. */
-async function hasTsmProvider(): Promise<boolean> {
-  const entry = path.join(TSM_REPORTS, `probe-${randomUUID()}`);
-  try {
-    await mkdir(entry);
-  } catch {
-    return false;
-  }
-  const provider = (await readFile(path.join(entry, 'provider'), 'utf8')).trim();
-  await rmdir(entry);
-  return provider === 'sev_guest';
-}
-
-async function readTsmReport(reportData: Uint8Array) {
-  const entry = path.join(TSM_REPORTS, `cocos-${randomUUID()}`);
-  try {
-    await mkdir(entry);
-    const generation = async () => Number((await readFile(path.join(entry, 'generation'), 'utf8')).trim());
-    const before = await generation();
-    await writeFile(path.join(entry, 'inblob'), reportData);
-    const report = await readFile(path.join(entry, 'outblob'));
-    const auxiliary = await readFile(path.join(entry, 'auxblob'));
-    // One write was ours; any other count means that somebody else changed the input of this report.
-    if ((await generation()) !== before + 1) throw new Error('another writer changed the report request');
-    return { report: new Uint8Array(report), certificates: parseCertificateTable(auxiliary) };
-  } catch (cause) {
-    throw new CocosError('EVIDENCE_UNAVAILABLE', 'The platform gave no report.', { cause });
-  } finally {
-    await rmdir(entry).catch(() => undefined);
-  }
 }
