@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeCpio } from './cpio.ts';
 import { FileTree } from './file-tree.ts';
-import { selectModules } from './kernel-modules.ts';
+import { type KernelModule, selectModules } from './kernel-modules.ts';
 import type { UnpackedPackages } from './unpack.ts';
 
 /** What the first init calls; everything else of busybox stays unreachable by name. */
@@ -37,11 +37,7 @@ export interface InitramfsParts {
   /** Adds dmsetup and every library that it and busybox need. */
   addTools(tree: FileTree): void;
   /** In the order in which they are loaded; none where the kernel holds its drivers. */
-  readonly modules: readonly {
-    readonly file: string;
-    readonly required: boolean;
-    readonly bytes: Uint8Array;
-  }[];
+  readonly modules: readonly KernelModule[];
 }
 
 /** The first file system, of the pinned packages. */
@@ -77,7 +73,7 @@ export function packInitramfs({ busybox, addTools, modules }: InitramfsParts): B
   for (const applet of APPLETS) tree.addLink(`usr/bin/${applet}`, 'busybox');
   addTools(tree);
   for (const module of modules) tree.addFile(`modules/${module.file}`, module.bytes);
-  const list = modules.map((module) => `${module.file} ${module.required ? 'required' : 'optional'}\n`);
+  const list = modules.map((module) => `${module.file} ${module.need}\n`);
   tree.addFile('modules/list', list.join(''));
   tree.addFile('init', readFileSync(new URL('./init/first-init.sh', import.meta.url)), 0o755);
   return writeCpio(tree);

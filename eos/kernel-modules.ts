@@ -3,15 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 /** Modules without which the guest does not boot. */
-const REQUIRED = [
-  'virtio_blk',
-  'dm_verity',
-  'dm_crypt',
-  'xts',
-  'erofs',
-  'vmw_vsock_virtio_transport',
-  'configfs',
-];
+const REQUIRED = ['virtio_blk', 'dm_verity', 'erofs', 'vmw_vsock_virtio_transport', 'configfs'];
+/** Modules that a guest with a scratch disk needs besides. */
+const SCRATCH = ['dm_crypt', 'dm_integrity', 'authenc', 'xts'];
 /** Modules that load only where the hardware is: fast AES, report providers of the two TEEs. No network driver. */
 const OPTIONAL = ['aesni_intel', 'tsm', 'sev_guest', 'tdx_guest'];
 
@@ -19,8 +13,11 @@ export interface KernelModule {
   /** File name in the initramfs, such as `dm-verity.ko`. */
   readonly file: string;
   readonly bytes: Buffer;
-  readonly required: boolean;
+  readonly need: Need;
 }
+
+/** Loaded or the boot fails; loaded where it can be; loaded, or the boot fails, only with a scratch disk. */
+export type Need = 'required' | 'optional' | 'scratch';
 
 /**
  * The modules of the guest in loading order, unpacked (init's insmod reads no xz), their signatures kept.
@@ -36,19 +33,20 @@ export function selectModules(kernel: string, busybox: string): KernelModule[] {
   );
   const builtIn = readBuiltIn(kernel);
   const chosen = new Map<string, KernelModule>();
-  const add = (name: string, required: boolean): void => {
+  const add = (name: string, need: Need): void => {
     if (chosen.has(name) || builtIn.has(name)) return;
     const path = files.get(name);
     if (path === undefined) {
-      if (required) throw new Error(`the kernel package has no module ${name}`);
+      if (need !== 'optional') throw new Error(`the kernel package has no module ${name}`);
       return;
     }
     const bytes = path.endsWith('.xz') ? unxz(path, busybox) : readFileSync(path);
-    for (const dependency of dependenciesOf(bytes)) add(dependency, required);
-    chosen.set(name, { file: `${basename(path).replace(/\.xz$/, '')}`, bytes, required });
+    for (const dependency of dependenciesOf(bytes)) add(dependency, need);
+    chosen.set(name, { file: `${basename(path).replace(/\.xz$/, '')}`, bytes, need });
   };
-  for (const name of REQUIRED) add(name, true);
-  for (const name of OPTIONAL) add(name, false);
+  for (const name of REQUIRED) add(name, 'required');
+  for (const name of OPTIONAL) add(name, 'optional');
+  for (const name of SCRATCH) add(name, 'scratch');
   return [...chosen.values()];
 }
 

@@ -48,10 +48,16 @@ for word in $line; do
 done
 [ -n "$roothash" ] && [ -n "$rootblocks" ] || fail "no root hash on the command line"
 
+# Modules of the kinds $1 and $2 of the list.
+load() {
+  while read -r file need; do
+    [ "$need" = "$1" ] || [ "$need" = "$2" ] || continue
+    insmod "/modules/$file" 2>/dev/null || [ "$need" = optional ] || fail "module $file"
+  done </modules/list
+}
+
 step modules
-while read -r file need; do
-  insmod "/modules/$file" 2>/dev/null || [ "$need" = optional ] || fail "module $file"
-done </modules/list
+load required optional
 
 # The kernel's generator waits for the CPU's random numbers by itself. Those of the TPM are mixed in before any key is
 # made: TPM2_GetRandom of 32 bytes, its answer with its header. The host's virtio-rng has no driver here.
@@ -75,16 +81,33 @@ table="0 $sectors verity 1 /dev/vda /dev/vda 4096 4096 $rootblocks $rootblocks s
 dmsetup create root --readonly --table "$table" >/dev/null || fail "dm-verity"
 mount -t erofs -o ro,nosuid,nodev /dev/dm-0 /newroot || fail "root file system"
 
-# The key exists in this shell and in the kernel alone; at power-off the disk is noise.
+# The keys exist in this shell and in the kernel alone; at power-off the disk is noise. Each sector has a tag under the
+# second key, so that one which the host changed cannot be read. What was never written has no tag and cannot be
+# read either: mke2fs writes the first block of each group in part, so that one is written before. The disk is
+# formatted twice, since only the first time tells how much room the tags leave.
 if [ -b /dev/vdb ]; then
   step scratch
-  key=$(hexdump -v -n 64 -e '64/1 "%02x"' /dev/random)
-  [ ${#key} -eq 128 ] || fail "no key for the scratch disk"
-  size=$(blockdev --getsz /dev/vdb) || fail "size of the scratch disk"
-  echo "0 $size crypt aes-xts-plain64 $key 0 /dev/vdb 0" | dmsetup create scratch >/dev/null || fail "dm-crypt"
+  load scratch -
+  tags() { dmsetup create tags --table "0 $1 integrity /dev/vdb 0 32 D 1 block_size:4096" >/dev/null; }
+  tags 8 || fail "dm-integrity"
+  dmsetup remove tags || fail "dm-integrity"
+  size=$(hexdump -v -s 16 -n 4 -e '1/4 "%u"' /dev/vdb)
+  [ "$size" -ge 4096 ] 2>/dev/null || fail "size of the scratch disk"
+  size=$((size / 8 * 8))
+  tags $size || fail "dm-integrity"
+  key=$(hexdump -v -n 96 -e '96/1 "%02x"' /dev/random)
+  [ ${#key} -eq 192 ] || fail "no key for the scratch disk"
+  cipher='capi:authenc(hmac(sha256),xts(aes))-plain64'
+  echo "0 $size crypt $cipher $key 0 /dev/dm-1 0 2 integrity:32:aead sector_size:4096" |
+    dmsetup create scratch >/dev/null || fail "dm-crypt"
   key=
-  mke2fs -m 0 /dev/dm-1 >/dev/null 2>&1 || fail "file system of the scratch disk"
-  mount -t ext2 -o nosuid,nodev,noatime /dev/dm-1 /newroot/cocos || fail "mount of the scratch disk"
+  block=0
+  while [ $block -lt $((size / 8)) ]; do
+    dd if=/dev/zero of=/dev/dm-2 bs=4096 seek=$block count=1 conv=notrunc 2>/dev/null || fail "scratch disk"
+    block=$((block + 32768))
+  done
+  mke2fs -b 4096 -m 0 /dev/dm-2 >/dev/null 2>&1 || fail "file system of the scratch disk"
+  mount -t ext2 -o nosuid,nodev,noatime /dev/dm-2 /newroot/cocos || fail "mount of the scratch disk"
   rmdir /newroot/cocos/lost+found
 fi
 
