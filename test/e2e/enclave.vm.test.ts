@@ -133,14 +133,17 @@ describe('an enclave in a virtual machine', () => {
       const victim = await create(asleep.system, asleep.parties, 'victim');
       const other = await create(asleep.system, asleep.parties, 'other');
       await upload(asleep.system, asleep.parties, 'victim');
-      const run = collect(asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer')));
-      const watch = collect(asleep.system.spawnCli('enclave', 'watch', 'victim'));
-      await expect
-        .poll(
-          async () => (await asleep.system.cli('actors', 'show', `${victim.address}/computation`)).stdout,
-          { timeout: 20_000 },
-        )
-        .toContain('running');
+      const runner = asleep.system.spawnCli('run', 'victim', ...asleep.parties.trust('consumer'));
+      let told = '';
+      runner.stderr?.on('data', (part: Buffer) => {
+        told += part.toString();
+      });
+      const run = collect(runner);
+      const watcher = asleep.system.spawnCli('enclave', 'watch', 'victim');
+      const watch = collect(watcher);
+      if (watcher.stdout !== null) await once(watcher.stdout, 'data');
+      // The run starts by itself: only what it prints shows that its command is in the session too.
+      await expect.poll(() => told, { timeout: 60_000 }).toContain('asleep');
 
       process.kill(victim.pid, 'SIGKILL');
 
