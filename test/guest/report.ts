@@ -23,14 +23,22 @@ export interface GuestReport {
   quote(): z.infer<typeof Quote>;
 }
 
+interface BootOptions {
+  readonly scratchMiB?: number;
+  readonly memoryMiB?: number;
+  /** After which the guest is ended. */
+  readonly limitMs?: number;
+  /** Called with the guest's folder once its agent has said something of this name. */
+  readonly meanwhile?: { readonly said: string; act(folder: string): void };
+}
+
 /**
  * @param folder an existing one, short, for sockets and state
- * @param limitMs after which the guest is ended
  */
 export async function bootForReport(
   image: ImageFiles,
   folder: string,
-  { scratchMiB = 0, memoryMiB = 256, limitMs = 90_000 } = {},
+  { scratchMiB = 0, memoryMiB = 256, limitMs = 90_000, meanwhile }: BootOptions = {},
 ): Promise<GuestReport & { readonly folder: string }> {
   const run = mkdtempSync(join(folder, 'r-'));
   const vtpmFolder = join(run, 'vtpm');
@@ -45,7 +53,14 @@ export async function bootForReport(
     ...{ socketDir: run, vtpmFolder, scratchMiB, logFile, notice: () => undefined },
   });
   const timer = setTimeout(() => void guest.kill().catch(() => undefined), limitMs);
+  const watch = setInterval(() => {
+    if (meanwhile === undefined) return clearInterval(watch);
+    if (!readFileSync(logFile, 'latin1').includes(`COCOS-TEST ${meanwhile.said} `)) return;
+    clearInterval(watch);
+    meanwhile.act(run);
+  }, 200);
   await guest.exited;
+  clearInterval(watch);
   clearTimeout(timer);
   await guest.kill();
   const text = readFileSync(logFile, 'latin1');

@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, createPublicKey } from 'node:crypto';
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,6 +138,33 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     const noise = blocks.filter((block) => new Set(block).size > 200);
     expect(noise.length).toBeGreaterThan(62);
   }, 120_000);
+});
+
+describe.skipIf(reason !== null)('the scratch disk', () => {
+  it('gives the guest nothing that the host has changed', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'cocos-m-'));
+    const image = buildTestImage('test/guest/scratch-agent.ts', 'eos-scratch-test');
+    // Every block that is all noise, which those of the file are; none of the tags.
+    const act = (folder: string): void => {
+      const disk = readFileSync(join(folder, 'scratch.img'));
+      const file = openSync(join(folder, 'scratch.img'), 'r+');
+      for (let at = 0; at < disk.length; at += 4096) {
+        if (new Set(disk.subarray(at, at + 4096)).size < 250) continue;
+        writeSync(file, Buffer.of((disk[at + 7] ?? 0) ^ 1), 0, 1, at + 7);
+      }
+      closeSync(file);
+    };
+    try {
+      const report = await bootForReport(image, scratch, {
+        scratchMiB: 32,
+        meanwhile: { said: 'first', act },
+      });
+      expect(report.said('first')).toBe('same');
+      expect(['EIO', 'EILSEQ', 'EBADMSG']).toContain(report.said('last'));
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  }, 150_000);
 });
 
 /** Clears the state of the record that switches Secure Boot on: the firmware then takes it as deleted. */
