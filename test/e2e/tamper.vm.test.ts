@@ -98,6 +98,26 @@ describe('an image booted directly', () => {
   it('is accepted as it is, and refused with another manifest', async () => {
     succeeded(await createFrom(scene, 'whole', () => undefined));
     expect(await refusals(scene, 'whole')).toEqual([]);
+
+    // What was foretold of the files is what the emulated processor reports of the guest.
+    const { system } = scene;
+    const shape = ['--platform', 'emulated', '--vcpus', '1', '-o', 'json'];
+    const foretold = succeeded(await system.cli('eos', 'predict', scene.image, ...shape)).json[0];
+    const digest = z.looseObject({ 'launch-digest': z.string().length(96) }).parse(foretold)['launch-digest'];
+    const nonce = ['--nonce', '07'.repeat(32)];
+    succeeded(
+      await system.cli('attestation', 'get', 'whole', ...nonce, '--out', system.file('inspected.evidence')),
+    );
+    const inspected = await system.cli(
+      'attestation',
+      'inspect',
+      system.file('inspected.evidence'),
+      '-o',
+      'json',
+    );
+    const report = z.looseObject({ report: z.looseObject({ measurement: z.string() }) });
+    expect(report.parse(succeeded(inspected).json[0]).report.measurement).toBe(digest);
+
     const other = scene.system.file('other.json');
     const text = readFileSync(scene.parties.manifest, 'utf8');
     writeFileSync(other, text.replace('"name":"test"', '"name":"tess"'));
