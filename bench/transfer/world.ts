@@ -72,6 +72,8 @@ export interface Enclave {
   readonly relay: string;
   /** What its agent has used so far. */
   agent(): { readonly cpuSeconds: number; readonly peakMiB: number };
+  /** Sends both inputs and waits for the result. */
+  compute(algorithm: string, dataset: string): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -98,6 +100,13 @@ export async function startEnclaves(): Promise<Enclaves> {
         trust: { manifest, policy, reference: PROCESS_REFERENCE },
         relay: Shown.parse(shown).context.relayAddress,
         agent: () => usage(agentPid()),
+        compute: async (algorithmFile, datasetFile) => {
+          const trust = ['--manifest', manifest, '--policy', policy, '--reference', PROCESS_REFERENCE];
+          const own = [...trust, '--key', system.file('party.key')];
+          await done('algo', name, algorithmFile, ...own);
+          await done('data', name, 'big', datasetFile, ...own);
+          await done('run', name, ...own);
+        },
         remove: async () => void (await done('enclave', 'remove', name)),
       };
     },

@@ -158,6 +158,7 @@ describe('bad input', () => {
       'TRANSFER_DIGEST_MISMATCH',
       65,
     );
+    // A folder is sent as its tar; one that holds a socket has none.
     expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'ARCHIVE_UNSAFE', 65);
     expectError(await cli('result', 'verify', system.file('none')), 'FILE_NOT_FOUND', 66);
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
