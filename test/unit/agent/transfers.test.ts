@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -107,6 +107,15 @@ describe('the transfers of an agent', () => {
     await expect.poll(() => mirrors.addresses().sort()).toEqual(['computation', latest]);
     expect(mirrors.get(latest)?.value).toBe('aborted');
     expect(lost).toEqual([]);
+  });
+
+  it('leave nothing in the enclave when the computation is stopped before its run', async () => {
+    await agent.beginUpload(session, terms);
+    expect(await readdir(path.join(workDir, 'inputs'))).toHaveLength(1);
+    agent.sendLegal('computation', { type: 'computation.stop', by: 'host' });
+    await expect
+      .poll(() => readdir(path.join(workDir, 'inputs')).catch(() => 'gone'), { timeout: 5_000 })
+      .toBe('gone');
   });
 
   it('are one at a time for each input', async () => {
