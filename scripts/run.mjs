@@ -18,8 +18,8 @@ const TASKS = {
   test: { host: () => 'test', steps: ['build', 'eos', 'tsx scripts/test.ts ...'] },
   'test:quick': { host: () => 'process', steps: ['build', 'tsx scripts/test.ts --quick ...'] },
   'test:models': {
-    host: () => 'process',
-    steps: ['build', 'tsx scripts/models.ts', 'tsx scripts/models-live.ts'],
+    host: (args) => (args.includes('--vm') ? 'demo' : 'process'),
+    steps: ['build', 'eos', 'tsx scripts/models.ts', 'tsx scripts/models-live.ts ...'],
   },
   chaos: { steps: ['tsx scripts/chaos.ts ...'] },
   'chaos:manager': {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ComputationStatus, TransferOpened } from '../../src/rpc/sealed.ts';
 import { cutRelay } from '../harness/cutting-relay.ts';
 import { RestartableService } from '../harness/serve-computations.ts';
-import { restartManager, succeeded } from '../harness/system.ts';
+import { ROOT, restartManager, succeeded } from '../harness/system.ts';
 import { type LiveParties, oddAgent, partiesOf, type Told, World, withManifest } from './world.ts';
 
 /** The paths of the models, gone by a real manager and real agents in process mode. Gives what they told of. */
@@ -22,7 +22,36 @@ export async function walkLive(note: (line: string) => void): Promise<Told[]> {
   return [...told, ...(await waiting)];
 }
 
+/** A short set of the paths, gone by a manager and its agents in virtual machines. */
+export function walkVirtualMachines(): Promise<Told[]> {
+  return inWorld({ COCOSAI_MODE: 'vm' }, async (world) => {
+    const parties = await partiesOf(world, PROGRAMS.good, { reference: VM_REFERENCE });
+    const job = await world.create('job', parties.manifest);
+    const killed = await world.create('killed', null);
+    await Promise.all([world.reaches(job, /^alive\.ready$/), world.reaches(killed, /^alive\.ready$/)]);
+    const { system } = world;
+    const provider = parties.trust('provider');
+    succeeded(await system.cli('algo', 'job', parties.file('algorithm'), ...provider));
+    succeeded(await system.cli('data', 'job', 'one', parties.file('one'), ...provider));
+    const out = system.file('job.cocos');
+    succeeded(await system.cli('run', 'job', ...parties.trust('consumer')));
+    succeeded(await system.cli('result', 'get', 'job', '--out', out, ...parties.trust('consumer')));
+    process.kill(await world.pid(killed), 'SIGSTOP');
+    await world.reaches(killed, /^alive\.unreachable$/);
+    process.kill(await world.pid(killed), 'SIGCONT');
+    await world.reaches(killed, /^alive\.ready$/);
+    process.kill(await world.pid(killed), 'SIGKILL');
+    await world.reaches(killed, /^failed\.settled$/);
+    await restartManager(system);
+    await world.reaches(job, /^alive\.ready$/);
+    await world.control.send(job, { type: 'enclave.stop' });
+    await world.reaches(job, /^stopped\.settled$/);
+  });
+}
+
 const PROCESS = { COCOSAI_MODE: 'process', COCOSAI_MAX_ENCLAVES: '64' };
+
+const VM_REFERENCE = path.join(ROOT, 'build/eos/reference-values.json');
 
 const PROGRAMS = {
   good: 'import os\nopen(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w").write("2")\n',

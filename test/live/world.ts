@@ -137,12 +137,16 @@ export interface LiveParties extends Parties {
 export async function partiesOf(
   world: World,
   algorithm: string,
-  { one = '1\n', consumers = [] }: { one?: string; consumers?: readonly string[] } = {},
+  {
+    one = '1\n',
+    consumers = [],
+    reference = PROCESS_REFERENCE,
+  }: { one?: string; consumers?: readonly string[]; reference?: string } = {},
 ): Promise<LiveParties> {
   const folder = mkdtempSync(world.system.file('parties-'));
   const file = (...names: string[]) => path.join(folder, ...names);
   const manifest = consumers.flatMap((name) => ['--consumer', file(`${name}.pub`)]);
-  const options = { algorithm, datasets: { one }, reference: PROCESS_REFERENCE, manifest };
+  const options = { algorithm, datasets: { one }, reference, manifest };
   return { ...(await makeParties({ ...world.system, folder, file }, options)), file };
 }
 
