@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ensurePinnedPackages } from '../scripts/setup/pinned-packages.mjs';
 import { bundleAgent } from './agent-bundle.ts';
@@ -9,6 +18,9 @@ import { secureBootKeys } from './uefi/keys.ts';
 import { unpackPackages } from './unpack.ts';
 
 const MIB = 1024 * 1024;
+/** How much is told of what fills the root image. */
+const LARGEST = 8;
+const DEPTH = 3;
 
 /** Builds the EOS image; the same inputs give the same bytes on any machine. */
 async function buildEos(options: BuildOptions): Promise<string> {
@@ -33,6 +45,10 @@ async function buildEos(options: BuildOptions): Promise<string> {
       renameSync(join(work, 'output'), join(options.out, name));
       console.log(`eos: ${name.padEnd(32)} ${(bytes.length / MIB).toFixed(2).padStart(8)} MiB`);
     }
+    console.log('eos: the root holds, before it is compressed:');
+    for (const [name, size] of largestFolders(join(work, 'root'))) {
+      console.log(`eos:   ${name.padEnd(30)} ${(size / MIB).toFixed(2).padStart(8)} MiB`);
+    }
     writeStamp(options.out, inputs);
     const seconds = ((performance.now() - begin) / 1000).toFixed(1);
     const signed = keys === null ? 'unsigned' : 'signed for Secure Boot';
@@ -40,6 +56,20 @@ async function buildEos(options: BuildOptions): Promise<string> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Folders three deep, and files above those, by what they hold in bytes; the largest first. */
+function largestFolders(root: string): [string, number][] {
+  const sizes = new Map<string, number>();
+  for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+    const stat = lstatSync(join(root, path));
+    // `bin` and `lib` are links into `usr`, which are followed.
+    const [top = ''] = path.split('/');
+    if (!stat.isFile() || lstatSync(join(root, top)).isSymbolicLink()) continue;
+    const name = path.split('/').slice(0, DEPTH).join('/');
+    sizes.set(name, (sizes.get(name) ?? 0) + stat.size);
+  }
+  return [...sizes].sort(([, a], [, b]) => b - a).slice(0, LARGEST);
 }
 
 try {
