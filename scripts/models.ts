@@ -1,22 +1,7 @@
-import { attestationModel, transferModel } from '../models/agent-children.model.ts';
-import { computationModel } from '../models/computation.model.ts';
-import { type Exploration, explore, type Model } from '../models/explore.ts';
-import { enclaveModel, linkModel, verifierModel } from '../models/host.model.ts';
-import { agentModel, managerModel } from '../models/root.model.ts';
-import { serviceModel } from '../models/service.model.ts';
+import { type Exploration, explore } from '../models/explore.ts';
+import { MODELS } from '../models/index.ts';
 
 /** Prints how much of every machine its model covers, with what is left out. */
-const MODELS: Readonly<Record<string, readonly Model[]>> = {
-  enclave: [enclaveModel],
-  computation: [computationModel('auto'), computationModel('controlled')],
-  transfer: [transferModel],
-  attestation: [attestationModel],
-  verifier: [verifierModel],
-  link: [linkModel],
-  manager: [managerModel],
-  service: [serviceModel],
-  agent: [agentModel],
-};
 
 let missed = 0;
 for (const [name, models] of Object.entries(MODELS)) {

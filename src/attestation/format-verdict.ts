@@ -9,10 +9,15 @@ const MARKS: Readonly<Record<CheckOutcome, string>> = { passed: 'ok', failed: 'F
 /** Longer values are shortened in the table, never in the JSON form. */
 const MAX_VALUE_CHARACTERS = 128;
 
+/** Text with `?` in place of what moves a terminal's cursor or turns its direction. */
+export function withoutControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach the terminal
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
+}
+
 /** One line without control characters: names and versions in evidence are not trusted with a terminal. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach the terminal
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
+  const clean = withoutControls(text);
   return clean.length > MAX_VALUE_CHARACTERS ? `${clean.slice(0, MAX_VALUE_CHARACTERS - 1)}…` : clean;
 }
 

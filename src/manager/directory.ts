@@ -103,18 +103,12 @@ export class Directory {
     const before = this.live.get(actor.id);
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
+    // One that is brought back, in this run or from an earlier one, begins as it was stored.
+    const isRecalled = before === undefined ? this.recalled.has(actor.id) : before.actor !== actor;
     this.take({
       address: actor.id,
       actor,
-      // One that is brought back, in this run or from an earlier one, begins as it was stored.
-      event:
-        before === undefined
-          ? this.recalled.has(actor.id)
-            ? RECALLED
-            : type
-          : before.actor === actor
-            ? type
-            : RECALLED,
+      event: isRecalled ? RECALLED : type,
       before: before?.snapshot ?? null,
       after,
     });

@@ -266,9 +266,10 @@ export class Manager {
 
   /** Id of the computation of an enclave, from the manifest that it was made with or was given later. */
   private computationOf(enclave: string): string | null {
+    const { manifest } = this.directory.enclave(enclave);
+    if (manifest !== null) return manifest.id;
     const mirrored = this.directory.mirrorsOf(enclave).get(COMPUTATION_ADDRESS)?.context['manifest'];
-    const manifest = this.directory.enclave(enclave).manifest ?? mirrored;
-    return ManifestId.safeParse(manifest).data?.id ?? null;
+    return ManifestId.safeParse(mirrored).data?.id ?? null;
   }
 
   /** What the management service asks for. */

@@ -1,24 +1,21 @@
-import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { Entry } from '../../examples/service/journal.ts';
 import { ReferenceService } from '../../examples/service/reference-service.ts';
 import { parseAddress } from '../../src/rpc/address.ts';
-import { insist, seeded } from './kill-manager.ts';
+import { Seeded } from '../seeded.ts';
+import { CARRIED_DATASETS, carry, doubling } from './carry.ts';
 import { makeParties, type Parties, PROCESS_REFERENCE, restartManager, type System } from './system.ts';
+import { until } from './until.ts';
 
 /**
  * Computations that a management service defines, carried to their end while the service and the manager are
  * restarted at moments that a seed decides.
  */
 
-const ALGORITHM = `
-import os
-with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w") as f:
-    f.write(open(os.path.join(os.environ["COCOS_DATASETS"], "one")).read() * 2)
-`;
 const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
-const LIMIT_MS = 120_000;
+const wait = (what: string, check: () => Promise<boolean>) =>
+  until(what, check, { limitMs: 120_000, everyMs: 100 });
 
 type EventEntry = Extract<Entry, { kind: 'event' }>;
 
@@ -76,19 +73,19 @@ export async function serveComputations(
   seed: number,
   report: (line: string) => void = () => undefined,
 ): Promise<ServedReport> {
-  const random = seeded(seed);
+  const random = new Seeded(seed);
   const parties = await makeParties(system, {
-    algorithm: ALGORITHM,
-    datasets: { one: 'twice ' },
+    algorithm: doubling(0),
+    datasets: CARRIED_DATASETS,
     reference: PROCESS_REFERENCE,
   });
   const restarts = { service: 0, manager: 0 };
   const over = new AbortController();
   const restarter = (async () => {
     while (!over.signal.aborted) {
-      await new Promise((resolve) => setTimeout(resolve, 500 + random() * 2_500));
+      await new Promise((resolve) => setTimeout(resolve, 500 + random.next() * 2_500));
       if (over.signal.aborted) return;
-      if (random() < 0.5) {
+      if (random.next() < 0.5) {
         await service.restart();
         restarts.service += 1;
       } else {
@@ -101,7 +98,7 @@ export async function serveComputations(
     const queue = Array.from({ length: count }, (_, index) => `served-${index + 1}`);
     const work = async () => {
       for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
-        await carry(system, service, parties, id);
+        await serve(system, service, parties, id);
         report(
           `${id}: ended, after ${restarts.service} restarts of the service, ${restarts.manager} of the manager`,
         );
@@ -113,7 +110,7 @@ export async function serveComputations(
     await restarter;
   }
   const ids = Array.from({ length: count }, (_, index) => `served-${index + 1}`);
-  await until('every enclave to have stopped', async () => {
+  await wait('every enclave to have stopped', async () => {
     const stopped = (await service.events()).filter(({ toState }) => toState === 'stopped.settled');
     return stopped.length >= count;
   });
@@ -126,7 +123,7 @@ export async function serveComputations(
   return { computations: count, events: events.length, restarts };
 }
 
-async function carry(
+async function serve(
   system: System,
   service: RestartableService,
   parties: Parties,
@@ -136,34 +133,16 @@ async function carry(
   const file = system.file(`${id}.json`);
   await writeFile(file, JSON.stringify(manifest));
   await service.current.define(manifest);
-  await until(`${id} to be answered`, async () => service.current.computations.get(id)?.isAnswered === true);
+  await wait(`${id} to be answered`, async () => service.current.computations.get(id)?.isAnswered === true);
   const { enclaveId, refusal } = service.current.computations.get(id) ?? {};
   if (typeof enclaveId !== 'string') throw new Error(`${id} was refused: ${refusal}`);
-  await until(`${id} to be ready`, async () =>
+  await wait(`${id} to be ready`, async () =>
     (await service.events()).some((each) => each.computationId === id && each.toState === 'alive.ready'),
   );
   const trust = (party: string) =>
     parties.trust(party).map((word) => (word === parties.manifest ? file : word));
-  for (const upload of [
-    ['algo', enclaveId, system.file('algorithm')],
-    ['data', enclaveId, 'one', system.file('one')],
-  ]) {
-    await insist(system, [...upload, ...trust('provider')]).catch((error: Error) => {
-      if (!error.message.includes('INPUT_NOT_EXPECTED')) throw error;
-    });
-  }
-  await insist(system, ['run', enclaveId, ...trust('consumer')]);
-  const [sealed, opened] = [system.file(`${id}.cocos`), system.file(`${id}-opened`)];
-  await insist(system, ['result', 'get', enclaveId, '--out', sealed, ...trust('consumer')]).catch(
-    (error: Error) => {
-      // Written whole, by an attempt that could not say so to the agent.
-      if (!error.message.includes('FILE_EXISTS')) throw error;
-    },
-  );
-  await insist(system, ['result', 'open', sealed, '--key', system.file('consumer.key'), '--out', opened]);
-  if (readFileSync(`${opened}/out`, 'utf8') !== 'twice twice ')
-    throw new Error(`the result of ${id} is wrong`);
-  await until(`${id} to have ended`, async () =>
+  await carry(system, enclaveId, trust);
+  await wait(`${id} to have ended`, async () =>
     (await service.events()).some((each) => each.computationId === id && each.toState === 'delivered'),
   );
   await service.current.stop(id);
@@ -184,12 +163,4 @@ function judge(id: string, events: readonly EventEntry[]): void {
     ({ fromState, toState }) => toState === 'delivered' && fromState !== 'delivered',
   );
   if (ends.length !== 1) throw new Error(`${id} ended ${ends.length} times`);
-}
-
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  const limit = Date.now() + LIMIT_MS;
-  while (!(await check())) {
-    if (Date.now() > limit) throw new Error(`waited too long for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

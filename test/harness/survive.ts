@@ -1,6 +1,6 @@
 import { once } from 'node:events';
+import { Seeded } from '../seeded.ts';
 import { type CuttingRelay, cutRelay } from './cutting-relay.ts';
-import { seeded } from './kill-manager.ts';
 import { collect, restartManager, type System, succeeded } from './system.ts';
 
 /** One upload under random cuts, each of them while bytes are on their way. */
@@ -24,8 +24,8 @@ const KINDS = ['relay cut', 'command killed', 'manager killed'] as const;
 
 /** Cuts at random places of the file, in each of the ways in turn; the upload must end by itself. */
 export async function surviveUpload(system: System, options: SurviveOptions): Promise<Survival> {
-  const random = seeded(options.seed);
-  const places = Array.from({ length: options.cuts }, () => random() * options.size * 0.95).sort(
+  const random = new Seeded(options.seed);
+  const places = Array.from({ length: options.cuts }, () => random.next() * options.size * 0.95).sort(
     (a, b) => a - b,
   );
   const cuts = { 'relay cut': 0, 'command killed': 0, 'manager killed': 0 };

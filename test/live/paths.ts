@@ -132,7 +132,10 @@ function computations(): Promise<Told[]> {
     const large = await partiesOf(world, PROGRAMS.large);
     const sealing = await begin('sealing', large);
     await feed('sealing', large);
-    await world.told1(`${sealing}/computation`, 'sealingResults');
+    await world.tells(
+      'that the result is being sealed',
+      ({ address, to }) => address === `${sealing}/computation` && to === 'sealingResults',
+    );
     await stop(sealing).catch(() => undefined);
     const narrow = withManifest(large, 'narrow', { limits: { diskMiB: 16 } });
     const full = await begin('full', narrow);
@@ -180,14 +183,17 @@ function transfers(): Promise<Told[]> {
     const upload = ['data', 'wide', 'one', wide.file('one'), ...wide.trust('provider')];
     const sender = system.spawnCli(...upload);
     const ended = once(sender, 'exit');
-    await untilTold(
-      world,
+    await world.tells(
+      "of a transfer's progress",
       (step) =>
         step.machine === 'transfer' && step.event === 'transfer.progress' && step.address.startsWith(job),
     );
     sender.kill('SIGKILL');
     await ended;
-    await untilTold(world, (step) => step.to === 'suspended' && step.address.startsWith(job));
+    await world.tells(
+      'of a suspended transfer',
+      (step) => step.to === 'suspended' && step.address.startsWith(job),
+    );
     succeeded(await system.cli(...upload));
     // Given up by its participant elsewhere, while it is on its way.
     const other = await begun('given-up');
@@ -212,19 +218,11 @@ function transfers(): Promise<Told[]> {
       const over = once(running, 'exit');
       const isMoving = (step: Told) =>
         step.event === 'transfer.progress' && step.address.startsWith(`${enclave}/`);
-      await untilTold(world, isMoving);
+      await world.tells('of progress', isMoving);
       const address = world.told.find(isMoving)?.address ?? '';
       return { enclave, address, ended: over };
     }
   });
-}
-
-async function untilTold(world: World, is: (step: Told) => boolean): Promise<void> {
-  const limit = Date.now() + 60_000;
-  while (!world.told.some(is)) {
-    if (Date.now() > limit) throw new Error('waited too long for a step');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** A session that is used for longer than its use is noted once. */
@@ -236,7 +234,7 @@ function sessions(): Promise<Told[]> {
     const { session, close } = await world.session(address, parties, 'provider', 'dataset');
     await new Promise((resolve) => setTimeout(resolve, 61_000));
     await session.call({ method: 'status' }, ComputationStatus);
-    await untilTold(world, (step) => step.event === 'session.used');
+    await world.tells('of a used session', (step) => step.event === 'session.used');
     await session.close();
     close();
   });
@@ -319,7 +317,7 @@ async function oddAgents(): Promise<Told[]> {
     });
     await walk('leaving', async (world) => {
       const address = await world.create('leaving', null);
-      await untilTold(world, (step) => step.address === address && step.event === 'link.lost');
+      await world.tells('of a lost link', (step) => step.address === address && step.event === 'link.lost');
     });
     await walk('refusing', async (world) => {
       await world.reaches(await world.create('refusing', null), /^failed\.settled$/);
@@ -342,8 +340,8 @@ async function service(): Promise<Told[]> {
       const parties = await partiesOf(world, PROGRAMS.good);
       await world.reaches('service', /^attached\.live$/);
       await reference.current.close();
-      await untilTold(
-        world,
+      await world.tells(
+        'of a lost service',
         (step) => step.machine === 'service' && step.from === 'connecting' && step.to === 'backingOff',
       );
       await reference.restart();

@@ -9,12 +9,13 @@ import { openTrustedSession, readTrust } from '../../src/cli/trust.ts';
 import type { SessionRole } from '../../src/crypto/session.ts';
 import { parseAddress } from '../../src/rpc/address.ts';
 import { makeParties, type Parties, PROCESS_REFERENCE, type System, startSystem } from '../harness/system.ts';
+import { until } from '../harness/until.ts';
 import type { Step } from './coverage.ts';
 
 /** A real manager with its agents, driven through the public APIs alone, and every step that it tells of. */
 
 const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
-const LIMIT_MS = 60_000;
+const PATIENCE = { limitMs: 60_000, everyMs: 20 } as const;
 
 export interface Told extends Step {
   readonly address: string;
@@ -63,19 +64,21 @@ export class World {
     return (await this.control.create(request)).address;
   }
 
-  /** Waits until an actor has come to a state, or has left the one that it is in. */
+  /** Waits until an actor has come to a state. */
   async reaches(address: string, state: RegExp): Promise<void> {
-    await until(`${address} to reach ${state}`, async () => {
-      const actor = await this.control.get(address).catch(() => null);
-      return actor !== null && state.test(actor.state);
-    });
+    await until(
+      `${address} to reach ${state}`,
+      async () => {
+        const actor = await this.control.get(address).catch(() => null);
+        return actor !== null && state.test(actor.state);
+      },
+      PATIENCE,
+    );
   }
 
-  /** Waits until an actor was told to have come to a state. */
-  async told1(address: string, state: string): Promise<void> {
-    await until(`${address} to come to ${state}`, () =>
-      Promise.resolve(this.told.some((step) => step.address === address && step.to === state)),
-    );
+  /** Waits until a step like this was told. */
+  async tells(what: string, is: (step: Told) => boolean): Promise<void> {
+    await until(`the manager to tell ${what}`, () => this.told.some(is), { limitMs: 60_000, everyMs: 10 });
   }
 
   async pid(address: string): Promise<number> {
@@ -160,14 +163,6 @@ export function withManifest(parties: LiveParties, name: string, change: object)
     manifest,
     trust: (party) => parties.trust(party).map((word) => (word === parties.manifest ? manifest : word)),
   };
-}
-
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  const limit = Date.now() + LIMIT_MS;
-  while (!(await check())) {
-    if (Date.now() > limit) throw new Error(`waited too long for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 function machineOf(address: string): string {

@@ -1,24 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { attestationModel, transferModel } from '../../models/agent-children.model.ts';
-import { computationModel } from '../../models/computation.model.ts';
-import { explore, type Model } from '../../models/explore.ts';
-import { enclaveModel, linkModel, verifierModel } from '../../models/host.model.ts';
-import { agentModel, managerModel } from '../../models/root.model.ts';
-import { serviceModel } from '../../models/service.model.ts';
+import { explore } from '../../models/explore.ts';
+import { MODELS } from '../../models/index.ts';
 
 /** Every state and transition of every machine, followed from its own model. */
-
-const MODELS: Readonly<Record<string, readonly Model[]>> = {
-  computation: [computationModel('auto'), computationModel('controlled')],
-  transfer: [transferModel],
-  attestation: [attestationModel],
-  enclave: [enclaveModel],
-  link: [linkModel],
-  verifier: [verifierModel],
-  agent: [agentModel],
-  manager: [managerModel],
-  service: [serviceModel],
-};
 
 describe.each(Object.entries(MODELS))('the %s machine', (_name, models) => {
   const explorations = models.map(explore);

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { isHashName } from '../../attestation/eventlog/algorithms.ts';
 import { type EventLog, parseEventLog } from '../../attestation/eventlog/parse.ts';
 import { registerName, replay } from '../../attestation/eventlog/replay.ts';
+import { withoutControls } from '../../attestation/format-verdict.ts';
 import { inspectEvidence } from '../../attestation/inspect.ts';
 import { attestationCrypto as crypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
@@ -30,8 +31,7 @@ function entry(name: string, value: unknown, indent: string): string[] {
 }
 
 function shown(value: unknown): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach the terminal
-  const text = String(value).replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
+  const text = withoutControls(String(value));
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 

@@ -70,9 +70,8 @@ export class ServiceStream {
   private readonly ended: Promise<void>;
   private isOpen = true;
   private closing: Promise<void> | null = null;
-  /** Milliseconds of `performance.now()` when the service was heard and spoken to last. */
+  /** Milliseconds of `performance.now()` when the service was heard last. */
   heardAtMs = performance.now();
-  sentAtMs = performance.now();
 
   constructor(client: ComputationManagementServiceClient) {
     this.client = client;
@@ -102,7 +101,6 @@ export class ServiceStream {
     if (!this.isOpen || this.call.destroyed) {
       throw new CocosError('SERVICE_UNAVAILABLE', 'The stream to the service has ended.');
     }
-    this.sentAtMs = performance.now();
     if (this.call.write({ message })) return;
     let drained = () => {};
     const drain = new Promise<void>((resolve) => {
