@@ -20,6 +20,9 @@ interface SurviveOptions {
   readonly upload: readonly string[];
 }
 
+/** More than the control of a session: a connection that has carried this much carries segments. */
+const UNDER_WAY = 256 * 1024;
+
 const KINDS = ['relay cut', 'command killed', 'manager killed'] as const;
 
 /** Cuts at random places of the file, in each of the ways in turn; the upload must end by itself. */
@@ -34,12 +37,15 @@ export async function surviveUpload(system: System, options: SurviveOptions): Pr
   let command = system.spawnCli(...options.upload);
   let ended = collect(command);
   const sentHere = () => relay.sent.reduce((sum, bytes) => sum + bytes, 0);
+  /** Connections at this relay when the last cut fell; the next one waits until newer ones carry bytes. */
+  let connectionsCut = 0;
+  const underWay = () => relay.sent.slice(connectionsCut).some((bytes) => bytes >= UNDER_WAY);
   const leaveRelay = async () => {
     carried += sentHere();
     await relay.close();
   };
   for (const [index, place] of places.entries()) {
-    while (carried + sentHere() < place) {
+    while (carried + sentHere() < place || !underWay()) {
       if (command.exitCode !== null)
         throw new Error(`the upload ended before cut ${index}: ${(await ended).stderr}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -59,6 +65,7 @@ export async function surviveUpload(system: System, options: SurviveOptions): Pr
       await restartManager(system);
       relay = await cutRelay(options.relay, {});
     }
+    connectionsCut = relay.sent.length;
   }
   succeeded(await ended);
   await leaveRelay();
