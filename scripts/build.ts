@@ -11,7 +11,7 @@ import { HOST_NODE } from './host-node.ts';
 import { bundleLibrary, LIBRARY } from './library-bundle.ts';
 
 /**
- * Bundles the three programs into `dist/`, with the reference values of process mode beside them, and the verifier as a
+ * Bundles the three programs, and that of the manager's relay thread, into `dist/`, with the reference values of process mode beside them, and the verifier as a
  * library with its types.
  */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -26,9 +26,15 @@ await mkdir(DIST, { recursive: true });
 const types = promisify(execFile)(path.join(ROOT, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.library.json'], {
   cwd: ROOT,
 });
+const ENTRIES = {
+  manager: 'src/manager/main.ts',
+  relay: 'src/manager/relay-main.ts',
+  agent: 'src/agent/main.ts',
+  cli: 'src/cli/main.ts',
+};
 const programs = await Promise.all(
-  ['manager', 'agent', 'cli'].map(async (role) => {
-    const { script, addon } = await bundleAgent(`src/${role}/main.ts`);
+  Object.entries(ENTRIES).map(async ([role, entry]) => {
+    const { script, addon } = await bundleAgent(entry);
     const file = path.join(DIST, `cocos-${role}.js`);
     await writeFile(file, script);
     await chmod(file, 0o755);
@@ -50,5 +56,5 @@ for (const name of Object.keys(LIBRARY) as (keyof typeof LIBRARY)[]) {
 await types;
 const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;
 console.log(
-  `build: 3 programs and the library, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
+  `build: ${programs.length} programs and the library, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
 );

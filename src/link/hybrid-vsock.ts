@@ -86,5 +86,6 @@ export function hybridTransport(udsPath: string): Transport {
   return {
     connect: (port, options) => connectHybrid(udsPath, port, options),
     listen: (port, onConnection) => listenHybrid(udsPath, port, onConnection),
+    dialOf: (port) => ({ unix: udsPath, vsockPort: port }),
   };
 }

@@ -6,6 +6,14 @@ export interface Transport {
   connect(port: number, options?: { readonly timeoutMs?: number }): Promise<Duplex>;
   /** @throws CocosError HOST_PORT_TAKEN when the port is in use. */
   listen(port: number, onConnection: (stream: Duplex) => void): Promise<Listener>;
+  /** Where `connect` goes, so that another thread can go there; absent where streams come to this one only. */
+  readonly dialOf?: (port: number) => Dial;
+}
+
+/** A unix socket, or a guest's vsock port behind that of its vsock device. */
+export interface Dial {
+  readonly unix: string;
+  readonly vsockPort: number | null;
 }
 
 export interface Listener {

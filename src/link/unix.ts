@@ -13,6 +13,7 @@ export function unixTransport(directory: string): Transport {
   return {
     connect: (port, options = {}) => connectUnix(fileOf(port), options.timeoutMs ?? CONNECT_TIMEOUT_MS),
     listen: (port, onConnection) => listenUnix(fileOf(port), onConnection),
+    dialOf: (port) => ({ unix: fileOf(port), vsockPort: null }),
   };
 }
 

@@ -27,6 +27,8 @@ export interface ManagerConfig {
   readonly eosDir: string;
   /** Program of the agent for process mode. */
   readonly agentProgram: string;
+  /** Program of the thread that carries participants' bytes. */
+  readonly relayProgram: string;
   /** `unix` puts each relay on a unix socket, `tcp` on a free port of this host's loopback address. */
   readonly relay: 'unix' | 'tcp';
   /** How virtual machines start: kernel and initrd given by the host, or a unified kernel image under UEFI. */
@@ -98,6 +100,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     mode: env.COCOSAI_MODE,
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
+    relayProgram: path.join(programDir, 'cocos-relay.js'),
     relay: env.COCOSAI_RELAY,
     boot: env.COCOSAI_BOOT,
     diskMiB: env.COCOSAI_DISK_MIB,

@@ -17,7 +17,8 @@ import type { Guest } from './guest.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import type { MirrorJournal } from './mirror-journal.ts';
-import { openRelay, type Relay, relayPlace } from './relay.ts';
+import { relayPlace } from './relay.ts';
+import type { AimedRelay, RelayThread } from './relay-thread.ts';
 import { reportServer } from './report-server.ts';
 import { Signal } from './signal.ts';
 import { attachGuest, endStrayGuest, startGuest } from './start-guest.ts';
@@ -38,6 +39,7 @@ interface EnclaveHostOptions {
   /** Told of every journal record after it was applied, since one may have ended its mirror. */
   readonly noteRetired: (record: unknown) => void;
   readonly vtpms: VtpmStock;
+  readonly relays: RelayThread;
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
@@ -57,7 +59,7 @@ export class EnclaveHost {
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
   private readonly launched = new Signal<Guest | null>();
-  private relay: Relay | null = null;
+  private relay: AimedRelay | null = null;
   private link: Link | null = null;
   private listeners: Listener[] = [];
   private agentBootId = '';
@@ -100,6 +102,7 @@ export class EnclaveHost {
     this.launched.set(guest);
     if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
     if (signal.aborted) return void (await guest.kill());
+    await this.relay.aim(guest.transport);
     await this.listen(guest, enclave, this.plan);
     this.options.send({
       type: 'vm.started',
@@ -141,9 +144,9 @@ export class EnclaveHost {
     ];
   }
 
-  private openRelay(before: string | null): Promise<Relay> {
-    const at = relayPlace(this.options.config.relay, path.join(this.socketDir, 'relay.sock'), before);
-    return openRelay({ at, connect: () => this.connectAgent() });
+  private openRelay(before: string | null): Promise<AimedRelay> {
+    const { config, relays } = this.options;
+    return relays.open(relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before));
   }
 
   startLink(): () => void {
@@ -276,11 +279,6 @@ export class EnclaveHost {
   private async makeVtpm(enclave: EnclaveContext): Promise<void> {
     if (!this.hasVtpm(enclave)) return;
     await this.options.vtpms.take(this.vtpmFolder, path.join(this.directory, 'vtpm.log'));
-  }
-
-  private async connectAgent(): Promise<Duplex> {
-    if (this.guest === null) throw new CocosError('AGENT_UNAVAILABLE', 'The enclave is not running yet.');
-    return this.guest.transport.connect(PORTS.participants);
   }
 
   private async checkDisk(): Promise<void> {

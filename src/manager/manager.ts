@@ -31,6 +31,7 @@ import {
   type StoredEnclave,
   storeEnclave,
 } from './recovery.ts';
+import { RelayThread } from './relay-thread.ts';
 import type { RunHandlers } from './service/run-requests.ts';
 import { ServiceFeed } from './service/service-feed.ts';
 import { lockState } from './state-lock.ts';
@@ -56,6 +57,7 @@ export class Manager {
   private readonly hosts = new Map<string, EnclaveHost>();
   private readonly platform: Platform;
   private readonly vtpms: VtpmStock;
+  private readonly relays: RelayThread;
   private readonly root: Actor<typeof managerMachine>;
   private bound: Bound | null = null;
 
@@ -82,6 +84,7 @@ export class Manager {
     firstSequence: number,
   ) {
     this.config = config;
+    this.relays = new RelayThread(config.relayProgram, log);
     this.log = log;
     this.store = store;
     this.unlock = unlock;
@@ -148,6 +151,7 @@ export class Manager {
   async ended(): Promise<void> {
     await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
     this.root.stop();
+    await this.relays.stop();
     await this.vtpms.close();
     await this.feed?.stop();
     await this.directory.settled();
@@ -238,6 +242,7 @@ export class Manager {
       room: () => this.feed?.room() ?? this.journal.room(),
       processor: () => this.platform.processor(),
       vtpms: this.vtpms,
+      relays: this.relays,
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
       log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),

@@ -14,7 +14,7 @@ export interface Relay extends Listener {
   readonly address: string;
 }
 
-type RelayPlace = { readonly unix: string } | { readonly tcp: string; readonly port: number };
+export type RelayPlace = { readonly unix: string } | { readonly tcp: string; readonly port: number };
 
 /** Where a relay listens; one that was open before comes back to its place. */
 export function relayPlace(kind: 'unix' | 'tcp', file: string, before: string | null): RelayPlace {

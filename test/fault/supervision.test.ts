@@ -19,11 +19,10 @@ beforeEach(async () => {
       ...{
         COCOSAI_MODE: 'process',
         COCOSAI_ON_STOP: 'stop',
-        COCOSAI_AGENT: path.join(ROOT, 'dist/cocos-agent.js'),
       },
       ...{ COCOSAI_STATE_DIR: path.join(folder, 'state'), COCOSAI_RUN_DIR: path.join(folder, 'run') },
     },
-    folder,
+    path.join(ROOT, 'dist'),
   );
   manager = await Manager.open(config, (_, message, fields) =>
     lines.push(`${message} ${JSON.stringify(fields)}`),

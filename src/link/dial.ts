@@ -1,0 +1,9 @@
+import type net from 'node:net';
+import { connectHybrid } from './hybrid-vsock.ts';
+import { CONNECT_TIMEOUT_MS, type Dial } from './transport.ts';
+import { connectUnix } from './unix.ts';
+
+/** Goes where a transport's `connect` would. @throws CocosError VSOCK_CONNECT */
+export function connectDial({ unix, vsockPort }: Dial): Promise<net.Socket> {
+  return vsockPort === null ? connectUnix(unix, CONNECT_TIMEOUT_MS) : connectHybrid(unix, vsockPort);
+}
