@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import { ByteReader } from '../crypto/byte-reader.ts';
 import { equal } from '../crypto/bytes.ts';
+import { keepFreedMemory } from '../crypto/freed-memory.ts';
 import { encodeSigningKey, type ParticipantKeys } from '../crypto/keys.ts';
 import type { Receipt } from '../crypto/receipt.ts';
 import { openContentKey, resultSegments } from '../crypto/result.ts';
@@ -42,6 +43,7 @@ export interface FetchRequest {
  * @throws CocosError the agent's; RESULT_INVALID, CRYPTO_OPEN_FAILED for what does not verify; FILE_UNREADABLE
  */
 export async function fetchResult(session: AgentSession, request: FetchRequest): Promise<Receipt> {
+  keepFreedMemory();
   const partFile = `${request.file}.part`;
   let isBulk = !request.grpcOnly;
   let held = -1;
@@ -162,24 +164,39 @@ async function fetchSegments(
   const segments =
     stream === null ? session.download(ticket, firstSegment) : stream.reader.segments(segmentBytes);
   const scratch = Buffer.allocUnsafeSlow(header.segmentSize);
-  const head = new Uint8Array(FRAME_HEADER_BYTES);
+  // One segment is written while the next one comes; its memory is used again by the one after that.
+  let written = Promise.resolve();
   try {
     for await (const { bytes, last } of segments) {
       const plain = scratch.subarray(0, Math.max(0, bytes.length - AEAD_TAG_BYTES));
       opener.open(bytes, opener.nextIndex, last, plain);
-      writeFrameHeader(head, bytes.length, last);
-      const position = part.headerBytes + part.segments * frameBytes(header);
-      const { bytesWritten } = await part.file.writev([head, bytes], position);
-      if (bytesWritten !== head.length + bytes.length)
-        throw new CocosError('FILE_UNREADABLE', `${request.file} cannot be written to its end.`);
-      part.segments += 1;
-      request.onProgress(Math.min(header.size, part.segments * header.segmentSize), header.size);
+      await written;
+      written = writeSegment(request, part, bytes, last);
+      written.catch(() => undefined);
     }
     opener.finish();
+    await written;
     return true;
   } finally {
+    await written.catch(() => undefined);
     scratch.fill(0);
     opener.erase();
     stream?.close();
   }
+}
+
+async function writeSegment(
+  { file, onProgress }: FetchRequest,
+  part: Part,
+  bytes: Uint8Array,
+  last: boolean,
+): Promise<void> {
+  const head = new Uint8Array(FRAME_HEADER_BYTES);
+  writeFrameHeader(head, bytes.length, last);
+  const position = part.headerBytes + part.segments * frameBytes(part.header);
+  const { bytesWritten } = await part.file.writev([head, bytes], position);
+  if (bytesWritten !== head.length + bytes.length)
+    throw new CocosError('FILE_UNREADABLE', `${file} cannot be written to its end.`);
+  part.segments += 1;
+  onProgress(Math.min(part.header.size, part.segments * part.header.segmentSize), part.header.size);
 }

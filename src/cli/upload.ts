@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import { createDigest } from '../crypto/digest.ts';
+import { keepFreedMemory } from '../crypto/freed-memory.ts';
 import { type SealedSegment, SegmentSealer, segmentCount } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
 import { CocosError } from '../errors.ts';
@@ -30,6 +31,7 @@ export interface UploadRequest {
 
 /** Sends an input; after a break it goes on with the first segment that the agent does not hold. */
 export async function upload(session: AgentSession, request: UploadRequest): Promise<TransferFinished> {
+  keepFreedMemory();
   const hash = new SourceHash(request);
   let isBulk = !request.grpcOnly;
   let held = 0;

@@ -4,6 +4,8 @@ import { CONNECT_TIMEOUT_MS, type Dial } from './transport.ts';
 import { connectUnix } from './unix.ts';
 
 /** Goes where a transport's `connect` would. @throws CocosError VSOCK_CONNECT */
-export function connectDial({ unix, vsockPort }: Dial): Promise<net.Socket> {
-  return vsockPort === null ? connectUnix(unix, CONNECT_TIMEOUT_MS) : connectHybrid(unix, vsockPort);
+export function connectDial({ unix, vsockPort }: Dial, highWaterMark: number): Promise<net.Socket> {
+  return vsockPort === null
+    ? connectUnix(unix, CONNECT_TIMEOUT_MS, { highWaterMark })
+    : connectHybrid(unix, vsockPort, { highWaterMark });
 }

@@ -1,7 +1,7 @@
 import type net from 'node:net';
 import { CocosError } from '../errors.ts';
 import { CONNECT_TIMEOUT_MS, type Listener, type Transport } from './transport.ts';
-import { connectUnix, listenUnix } from './unix.ts';
+import { type Buffering, connectUnix, listenUnix } from './unix.ts';
 
 /** Longest answer of the daemon: `OK `, a port of ten digits, a line feed; with a margin. */
 const ANSWER_LIMIT = 64;
@@ -17,10 +17,12 @@ const LINE_FEED = 0x0a;
 export async function connectHybrid(
   udsPath: string,
   port: number,
-  options: { readonly timeoutMs?: number } = {},
+  options: { readonly timeoutMs?: number } & Buffering = {},
 ): Promise<net.Socket> {
   const deadline = performance.now() + (options.timeoutMs ?? CONNECT_TIMEOUT_MS);
-  const socket = await connectUnix(udsPath, deadline - performance.now());
+  const { highWaterMark } = options;
+  const buffer = highWaterMark === undefined ? {} : { highWaterMark };
+  const socket = await connectUnix(udsPath, deadline - performance.now(), buffer);
   try {
     await handshake(socket, port, deadline - performance.now());
   } catch (cause) {

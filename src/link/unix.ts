@@ -17,10 +17,15 @@ export function unixTransport(directory: string): Transport {
   };
 }
 
+/** Bytes that a socket takes before it says that it is full; Node's own limit where there is none. */
+export interface Buffering {
+  readonly highWaterMark?: number;
+}
+
 /** @throws CocosError VSOCK_CONNECT when nobody listens at the path, or not within `timeoutMs`. */
-export function connectUnix(file: string, timeoutMs: number): Promise<net.Socket> {
+export function connectUnix(file: string, timeoutMs: number, buffer: Buffering = {}): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ path: file });
+    const socket = net.connect({ path: file, ...buffer });
     const fail = (cause: Error) => {
       clearTimeout(timer);
       socket.destroy();
@@ -44,6 +49,7 @@ export function connectUnix(file: string, timeoutMs: number): Promise<net.Socket
 export async function listenUnix(
   file: string,
   onConnection: (socket: net.Socket) => void,
+  buffer: Buffering = {},
 ): Promise<Listener> {
   if (Buffer.byteLength(file) > SOCKET_PATH_LIMIT) {
     throw new CocosError(
@@ -54,7 +60,7 @@ export async function listenUnix(
   if (await isAnswered(file)) throw new CocosError('HOST_PORT_TAKEN', `Another process listens at ${file}.`);
   await rm(file, { force: true });
   const sockets = new Set<net.Socket>();
-  const server = net.createServer((socket) => {
+  const server = net.createServer(buffer, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     // Without a listener an error on a socket nobody holds yet would end the process.

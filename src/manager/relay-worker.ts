@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { CocosError } from '../errors.ts';
 import { connectDial } from '../link/dial.ts';
 import type { Dial } from '../link/transport.ts';
-import { openRelay, type Relay } from './relay.ts';
+import { openRelay, RELAY_BUFFER_BYTES, type Relay } from './relay.ts';
 import type { RelayNews, RelayOrder } from './relay-orders.ts';
 
 interface Entry {
@@ -39,6 +39,6 @@ export function serveRelays(): void {
 
 function connectGuest(entry: Entry | undefined) {
   const dial = entry?.dial ?? null;
-  if (dial !== null) return connectDial(dial);
+  if (dial !== null) return connectDial(dial, RELAY_BUFFER_BYTES);
   return Promise.reject(new CocosError('AGENT_UNAVAILABLE', 'The enclave is not running yet.'));
 }

@@ -6,6 +6,12 @@ import { listenUnix } from '../link/unix.ts';
 
 /** Connections that one enclave's relay carries at once. */
 const CONNECTION_LIMIT = 64;
+/**
+ * What a relay holds of one direction of a connection. Both ends seal and open half a MiB at a time and neither reads
+ * nor writes meanwhile: with less between them one waits for the other.
+ */
+export const RELAY_BUFFER_BYTES = 1024 * 1024;
+const BUFFER = { highWaterMark: RELAY_BUFFER_BYTES };
 /** A connection that moves no byte in either direction for this long is closed. */
 const IDLE_LIMIT_MS = 600_000;
 
@@ -45,7 +51,7 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
     );
   };
   if ('unix' in options.at) {
-    const listener = await listenUnix(options.at.unix, onConnection);
+    const listener = await listenUnix(options.at.unix, onConnection, BUFFER);
     return { address: `unix:${options.at.unix}`, close: () => listener.close() };
   }
   return listenTcp(options.at, onConnection, open);
@@ -66,7 +72,7 @@ async function listenTcp(
   onConnection: (socket: net.Socket) => void,
   open: Set<net.Socket>,
 ): Promise<Relay> {
-  const server = net.createServer({ noDelay: true }, onConnection);
+  const server = net.createServer({ noDelay: true, ...BUFFER }, onConnection);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${at.tcp}:${at.port}.`, { cause })),
