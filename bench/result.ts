@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { type Figure, median } from './figure.ts';
 import type { Taken } from './transfer/protocol.ts';
-import { MIB, makeFile, startEnclaves, startSink, transfer } from './transfer/world.ts';
+import { MIB, makeFile, randomResult, startEnclaves, startSink, transfer } from './transfer/world.ts';
 
 /**
  * Fetching a sealed result into a file, every segment opened, beside the plainest grpc-js server stream of as many bytes
@@ -29,7 +29,7 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
   async function measure(sizeMiB: number): Promise<Figure[]> {
     const { system } = enclaves;
     const algorithm = system.file('algorithm.py');
-    await writeFile(algorithm, algorithmOf(sizeMiB));
+    await writeFile(algorithm, randomResult(sizeMiB));
     const dataset = system.file('small');
     await makeFile(dataset, 16);
     const enclave = await enclaves.create('bench', { algorithm, dataset });
@@ -77,14 +77,4 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
       alone('processor of the agent', perGiB((agent.cpuSeconds - before.cpuSeconds) / runs), 's/GiB', null),
     ];
   }
-}
-
-function algorithmOf(sizeMiB: number): string {
-  return `
-import os
-block = os.urandom(${MIB})
-with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
-    for _ in range(${sizeMiB}):
-        f.write(block)
-`;
 }

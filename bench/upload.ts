@@ -75,7 +75,15 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
       const { relay, trust } = enclave;
       const key = enclaves.system.file('party.key');
       const before = enclave.agent();
-      const sender = await transfer({ kind: 'sealed upload', relay, ...trust, key, file, grpcOnly });
+      const sender = await transfer({
+        kind: 'sealed upload',
+        input: 'big',
+        relay,
+        ...trust,
+        key,
+        file,
+        grpcOnly,
+      });
       const after = enclave.agent();
       note(name, sender);
       note(`agent of ${name}`, {

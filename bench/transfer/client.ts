@@ -39,8 +39,9 @@ async function prepare(task: Task): Promise<() => Promise<void>> {
           void (await fetchResult(session, { ...common, file: task.file, keys, manifestDigest }));
       }
       const source = await uploadSource(task.file);
-      const digest = manifest.datasets[0]?.digest ?? '';
-      return async () => void (await upload(session, { ...common, input: 'big', source, digest }));
+      const { input } = task;
+      const digest = manifest.datasets.find(({ name }) => name === input)?.digest ?? '';
+      return async () => void (await upload(session, { ...common, input, source, digest }));
     }
     case 'crypto alone':
       return () => cryptoAlone(task.file);

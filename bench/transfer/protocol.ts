@@ -24,7 +24,8 @@ interface SealedTask {
 }
 
 export type Task =
-  | ({ readonly kind: 'sealed upload' | 'sealed result' } & SealedTask)
+  | ({ readonly kind: 'sealed upload' /** Name of the dataset. */; readonly input: string } & SealedTask)
+  | ({ readonly kind: 'sealed result' } & SealedTask)
   | { readonly kind: 'crypto alone'; readonly file: string }
   | { readonly kind: 'plain upload'; readonly target: string; readonly tls: boolean; readonly file: string }
   | {

@@ -61,6 +61,17 @@ export async function makeFile(file: string, bytes: number): Promise<void> {
   await out.close();
 }
 
+/** An algorithm with a result of this size that no compression shortens. */
+export function randomResult(sizeMiB: number): string {
+  return `
+import os
+block = os.urandom(${MIB})
+with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
+    for _ in range(${sizeMiB}):
+        f.write(block)
+`;
+}
+
 export interface Enclaves {
   readonly system: System;
   /** Makes an enclave with a manifest of one dataset, `big`. */
