@@ -106,6 +106,26 @@ export function openPrivateApt(folder, group) {
         rmSync(scratch, { recursive: true, force: true });
       }
     },
+    /** Names of a package and of all that it needs, whatever this host has. */
+    needs(name) {
+      const plan = runCommand('apt-get', [...options, '-s', '--no-install-recommends', 'install', name], {
+        what: `dependencies of ${name}`,
+      });
+      return [...plan.matchAll(/^Inst (\S+) /gm)].map((match) => match[1]);
+    },
+    /**
+     * Downloads the newest version of each package into a folder; apt checks them against the signed lists.
+     * @returns {string[]} paths of the files
+     */
+    downloadAll(names, target) {
+      runCommand('apt-get', [...options, '-q', 'download', ...names], {
+        cwd: target,
+        what: `download of ${names.length} packages`,
+      });
+      return readdirSync(target)
+        .filter((entry) => entry.endsWith('.deb'))
+        .map((entry) => join(target, entry));
+    },
   };
 }
 
