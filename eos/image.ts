@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { firmwareState } from '../src/attestation/measure/snp.ts';
-import { predictUefiPcrs } from '../src/attestation/measure/uefi-pcrs.ts';
+import { measureTd, withVariables } from '../src/attestation/measure/tdvf.ts';
+import { predictRtmrs, predictUefiPcrs } from '../src/attestation/measure/uefi-pcrs.ts';
 import { attestationCrypto } from '../src/crypto/attestation-crypto.ts';
 import { VERSION } from '../src/version.ts';
 import { ADDON, type AgentBundle } from './agent-bundle.ts';
@@ -16,6 +17,7 @@ import {
   type ImageContents,
   referenceValues,
   sha256,
+  tdxReferenceValues,
 } from './reference-values.ts';
 import { buildRootImage, type RootImage } from './root-image.ts';
 import { billOfMaterials } from './sbom.ts';
@@ -40,6 +42,7 @@ export const OUTPUTS = [
   'ovmf-code.fd',
   'ovmf-vars.fd',
   'ovmf-amdsev.fd',
+  'ovmf-tdx.fd',
   'agent.js',
   ADDON,
   VSOCK_DAEMON,
@@ -48,6 +51,7 @@ export const OUTPUTS = [
   'reference-values.json',
   'reference-values-uefi.json',
   'reference-values-snp.json',
+  'reference-values-tdx.json',
   'SHA256SUMS',
 ] as const;
 
@@ -108,6 +112,8 @@ export function assembleImage(parts: ImageParts): { files: Files; rootHash: stri
   const bios = fileOf('seabios', 'usr/share/seabios/bios-256k.bin');
   const code = fileOf('ovmf', 'usr/share/OVMF/OVMF_CODE_4M.secboot.fd');
   const amdSev = fileOf('ovmf-amdsev', 'usr/share/ovmf/OVMF.amdsev.fd');
+  // As packaged it would trust Microsoft's keys and no others.
+  const tdx = withVariables(fileOf('ovmf-inteltdx', 'usr/share/ovmf/OVMF.inteltdx.ms.fd'), variables);
   const files: Files = {
     vmlinuz: kernel,
     'initrd.img': initrd,
@@ -118,6 +124,7 @@ export function assembleImage(parts: ImageParts): { files: Files; rootHash: stri
     'ovmf-code.fd': code,
     'ovmf-vars.fd': variables,
     'ovmf-amdsev.fd': amdSev,
+    'ovmf-tdx.fd': tdx,
     'agent.js': agent.script,
     [ADDON]: agent.addon,
     [VSOCK_DAEMON]: fileOf(VSOCK_DAEMON, join('usr/bin', VSOCK_DAEMON)),
@@ -148,6 +155,10 @@ export function assembleImage(parts: ImageParts): { files: Files; rootHash: stri
   files['reference-values.json'] = referenceValues(contents, direct('bios.bin', bios));
   files['reference-values-uefi.json'] = referenceValues(contents, uefi);
   files['reference-values-snp.json'] = referenceValues(contents, direct('ovmf-amdsev.fd', amdSev));
+  files['reference-values-tdx.json'] = tdxReferenceValues(contents, {
+    mrtd: measureTd(tdx, attestationCrypto),
+    rtmrs: predictRtmrs({ uki, variables }, attestationCrypto),
+  });
   files['SHA256SUMS'] = checksums(files);
   return { files, rootHash: Buffer.from(root.rootHash).toString('hex') };
 }

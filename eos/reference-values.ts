@@ -53,6 +53,23 @@ export function referenceValues(image: ImageContents, boot: BootFiles): string {
   return `${JSON.stringify(values, null, 2)}\n`;
 }
 
+/** The same for a trust domain of TDX, whose firmware starts the kernel image. */
+export function tdxReferenceValues(
+  image: ImageContents,
+  { mrtd, rtmrs }: { readonly mrtd: Uint8Array | null; readonly rtmrs: PcrTable },
+): string {
+  if (mrtd === null) throw new Error('the firmware for TDX has no TDX metadata');
+  const registers = Object.entries(rtmrs).map(([index, value]) => [`rtmr${index}`, [value]]);
+  const values = {
+    version: 1,
+    eosVersion: VERSION,
+    tdx: { mrtd: [Buffer.from(mrtd).toString('hex')], ...Object.fromEntries(registers) },
+    dice: { layers: diceLayers(image) },
+    files: digests(image.files),
+  };
+  return `${JSON.stringify(values, null, 2)}\n`;
+}
+
 function acceptedPcrs(pcrs: PcrTable): Record<string, string[]> {
   return Object.fromEntries(Object.entries(pcrs).map(([pcr, value]) => [pcr, [value]]));
 }

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { measureLaunch } from '../attestation/measure/launch.ts';
 import { firmwareState } from '../attestation/measure/snp.ts';
+import { measureTd } from '../attestation/measure/tdvf.ts';
 import { predictRtmrs, predictUefiPcrs } from '../attestation/measure/uefi-pcrs.ts';
 import { attestationCrypto } from '../crypto/attestation-crypto.ts';
 import { CocosError } from '../errors.ts';
@@ -102,6 +103,17 @@ async function readCertificate(file: string): Promise<Uint8Array> {
   } catch (cause) {
     throw new CocosError('INPUT_INVALID', `${file} is no certificate.`, { cause });
   }
+}
+
+/**
+ * MRTD of a TDX launch with the image's firmware, hex.
+ *
+ * @throws CocosError FILE_NOT_FOUND, MEASURE_UNSUPPORTED
+ */
+export async function predictTd(folder: string): Promise<string> {
+  const mrtd = measureTd(await readInput(path.join(folder, 'ovmf-tdx.fd')), attestationCrypto);
+  if (mrtd === null) throw new CocosError('MEASURE_UNSUPPORTED', 'ovmf-tdx.fd is no firmware for TDX.');
+  return Buffer.from(mrtd).toString('hex');
 }
 
 /** PCRs or runtime registers of a UEFI boot of the unified kernel image. */

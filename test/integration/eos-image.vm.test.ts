@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { authenticodeDigest } from '../../src/attestation/measure/pe.ts';
 import { parseReferenceValues } from '../../src/attestation/reference.ts';
+import { predictTd, predictUefi } from '../../src/cli/eos-image.ts';
 import { launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 
@@ -80,6 +83,37 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
       ).not.toBe(0);
     },
   );
+
+  it('foretells MRTD of the firmware for TDX as another program computes it', async () => {
+    // By an independent implementation (aleph-im/aleph-vm, its module tdx_measurement) for ovmf-inteltdx 2026.08+ds-2;
+    // another version of that package in eos/packages.lock.json has another value.
+    const other =
+      'a7a1f751abc454f9cbab198ca8d2edb2821935df525c74182b5e776cb0929e8c59aefecce725b0d08a5e9d3d3183bd08';
+    expect(await predictTd(folder)).toBe(other);
+    const values = readFileSync(join(folder, 'reference-values-tdx.json'), 'utf8');
+    expect(parseReferenceValues(JSON.parse(values)).tdx?.mrtd).toEqual([other]);
+  });
+
+  it('foretells RTMR 1 with the events that firmware for TDX logs', async () => {
+    // Digests of a real log (shared/vectors/eventlog/ccel-cos113-with-quote): calling the program, separator, and
+    // the two of leaving the boot services. Only the kernel image is another; without Secure Boot the kernel in it
+    // is loaded by the firmware too.
+    const [calling, separator, leaving, left] = [
+      '77a0dab2312b4e1e57a84d865a21e5b2ee8d677a21012ada819d0a98988078d3d740f6346bfe0abaa938ca20439a8d71',
+      '394341b7182cd227c5c6b07ef8000cdfd86136c4292b8e576573ad7ed9ae41019f5818b4b971c9effc60e1ad9f1289f0',
+      '214b0bef1379756011344877743fdc2a5382bac6e70362d624ccf3f654407c1b4badf7d8f9295dd3dabdef65b27677e0',
+      '0a2e01c85deae718a530ad8c6d20a84009babe6c8989269e950d8cf440c6e997695e64d455c4174a652cd080f6230b74',
+    ];
+    const sha384 = (bytes: Uint8Array): Uint8Array => createHash('sha384').update(bytes).digest();
+    const kernelImage = authenticodeDigest(readFileSync(join(folder, 'eos.efi')), sha384);
+    const kernel = authenticodeDigest(readFileSync(join(folder, 'vmlinuz')), sha384);
+    let register: Uint8Array = Buffer.alloc(48);
+    for (const digest of [kernelImage, calling, separator, kernel, leaving, left]) {
+      const bytes = typeof digest === 'string' ? Buffer.from(digest, 'hex') : (digest ?? Buffer.alloc(0));
+      register = sha384(Buffer.concat([register, bytes]));
+    }
+    expect((await predictUefi(folder, 'rtmr'))['1']).toBe(Buffer.from(register).toString('hex'));
+  });
 
   it('does not build again when nothing changed', () => {
     const before = statSync(join(folder, 'root.img')).mtimeMs;

@@ -1,21 +1,16 @@
-import { CocosError } from '../../errors.ts';
-import { guidText } from './guid.ts';
+import { brokenFirmware as broken, footerEntries, footerNumber } from './footer-table.ts';
 import { PAGE_BYTES } from './page.ts';
 
 /**
- * SEV metadata at the end of an OVMF image: the footer table of GUIDed entries, read backwards from 48 bytes before
- * the end of the file, and the list of memory sections that it points to.
+ * SEV metadata at the end of an OVMF image: entries of its footer table, and the list of memory sections that one of
+ * them points to.
  */
 
-const FOOTER_GUID = '96b582de-1fb2-45f7-baea-a366c55a082d';
 const RESET_BLOCK_GUID = '00f771de-1a7e-4fcb-890e-68c77e2fb44e';
 const HASH_TABLE_GUID = '7255371f-3a3b-4b04-927b-1da6efa8d454';
 /** Of an SVSM image: where the vCPUs start in it. */
 const SVSM_INFO_GUID = 'a789a612-0597-4c4b-a49f-cbb1fe9d1ddd';
 const METADATA_GUID = 'dc886566-984a-4798-a75e-5585a7bf67cc';
-/** The reset vector code fills the last 32 bytes; the footer entry lies before it. */
-const RESET_VECTOR_BYTES = 32;
-const ENTRY_TRAILER_BYTES = 18;
 const METADATA_SIGNATURE = 'ASEV';
 const METADATA_HEADER_BYTES = 16;
 const METADATA_ENTRY_BYTES = 12;
@@ -47,34 +42,6 @@ export interface OvmfMetadata {
   readonly hashesTable: number | null;
   /** In the order of the image, which is the order of measurement. */
   readonly sections: readonly OvmfSection[];
-}
-
-const broken = (sentence: string): CocosError =>
-  new CocosError('MEASURE_UNSUPPORTED', `firmware: ${sentence}`);
-
-/** Entries of the footer table by GUID; null when the image has no such table. */
-function footerEntries(image: Uint8Array, view: DataView): Map<string, Uint8Array> | null {
-  const trailer = image.length - RESET_VECTOR_BYTES - ENTRY_TRAILER_BYTES;
-  if (trailer < 0 || guidText(image.subarray(trailer + 2, trailer + 18)) !== FOOTER_GUID) return null;
-  const start = trailer + ENTRY_TRAILER_BYTES - view.getUint16(trailer, true);
-  if (start < 0 || start > trailer) throw broken('the footer table is larger than the image');
-  const entries = new Map<string, Uint8Array>();
-  let end = trailer;
-  while (end > start) {
-    const entryTrailer = end - ENTRY_TRAILER_BYTES;
-    if (entryTrailer < start) throw broken('a footer entry is cut off');
-    const size = view.getUint16(entryTrailer, true);
-    const entryStart = end - size;
-    if (size < ENTRY_TRAILER_BYTES || entryStart < start) throw broken('a footer entry has a wrong size');
-    entries.set(guidText(image.subarray(entryTrailer + 2, end)), image.subarray(entryStart, entryTrailer));
-    end = entryStart;
-  }
-  return entries;
-}
-
-function u32(entry: Uint8Array | undefined, what: string): number {
-  if (entry === undefined || entry.length < 4) throw broken(`${what} is missing`);
-  return new DataView(entry.buffer, entry.byteOffset, entry.byteLength).getUint32(0, true);
 }
 
 function readSections(image: Uint8Array, view: DataView, offsetFromEnd: number): OvmfSection[] {
@@ -111,16 +78,16 @@ function readSections(image: Uint8Array, view: DataView, offsetFromEnd: number):
  */
 export function readOvmfMetadata(image: Uint8Array): OvmfMetadata | null {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
-  const entries = footerEntries(image, view);
+  const entries = footerEntries(image);
   const metadata = entries?.get(METADATA_GUID);
   if (entries === null || metadata === undefined) return null;
   const table = entries.get(HASH_TABLE_GUID);
-  const hashesTable = table === undefined ? 0 : u32(table, 'hash table');
+  const hashesTable = table === undefined ? 0 : footerNumber(table, 'hash table');
   const svsm = entries.get(SVSM_INFO_GUID);
   return {
-    apEip: svsm === undefined ? u32(entries.get(RESET_BLOCK_GUID), 'reset block') : 0,
-    svsmEntry: svsm === undefined ? null : u32(svsm, 'SVSM information'),
+    apEip: svsm === undefined ? footerNumber(entries.get(RESET_BLOCK_GUID), 'reset block') : 0,
+    svsmEntry: svsm === undefined ? null : footerNumber(svsm, 'SVSM information'),
     hashesTable: hashesTable === 0 ? null : hashesTable,
-    sections: readSections(image, view, u32(metadata, 'metadata offset')),
+    sections: readSections(image, view, footerNumber(metadata, 'metadata offset')),
   };
 }

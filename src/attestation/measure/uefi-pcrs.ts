@@ -51,7 +51,7 @@ interface Event {
 
 type Hash = (data: Uint8Array) => Uint8Array;
 
-/** PCRs that stand in each runtime register of a TDX guest (Intel TDX GHCI). */
+/** PCRs whose events a TDX guest measures into each runtime register (UEFI 2.10, section 38.4.1). */
 const RTMR_OF_PCRS = { '1': [2, 3, 4, 5, 6], '2': [8, 9, 10, 11, 12, 13, 14, 15] } as const;
 
 /**
@@ -67,14 +67,15 @@ export function predictUefiPcrs(files: UefiFiles, hashes: AttestationHashes): Pc
 }
 
 /**
- * Runtime registers 1 and 2 of a TDX guest that boots the same files. Register 0 holds what the host configures, and
- * MRTD the firmware.
+ * Runtime registers 1 and 2 of a TDX guest that boots the same files. Register 0 cannot be told from files: the host
+ * makes the list of memory, the ACPI tables and the boot options that are measured into it.
  *
  * @throws CocosError MEASURE_UNSUPPORTED
  */
 export function predictRtmrs(files: UefiFiles, hashes: AttestationHashes): PcrTable {
   const hash: Hash = (data) => hashes.sha384(data);
-  const events = bootEvents(files, hash);
+  // The firmware of TDX separates a register but once, and of those predicted here only register 1.
+  const events = bootEvents(files, hash, [4]);
   return Object.fromEntries(
     Object.entries(RTMR_OF_PCRS).map(([register, pcrs]) => [register, extendAll(events, pcrs, hash, 48)]),
   );
@@ -87,7 +88,11 @@ function extendAll(events: readonly Event[], pcrs: readonly number[], hash: Hash
 }
 
 /** The events of a boot in the order of the log, as far as they do not depend on the firmware's build. */
-function bootEvents({ uki, variables }: UefiFiles, hash: Hash): Event[] {
+function bootEvents(
+  { uki, variables }: UefiFiles,
+  hash: Hash,
+  separated: readonly number[] = [2, 3, 4, 5, 6],
+): Event[] {
   const event = (pcr: number, data: Uint8Array): Event => ({ pcr, digest: hash(data) });
   const action = (pcr: number, text: string): Event => event(pcr, utf8ToBytes(text));
   const section = (name: string): Uint8Array => {
@@ -105,7 +110,7 @@ function bootEvents({ uki, variables }: UefiFiles, hash: Hash): Event[] {
     ...secureBootEvents(variables, event),
     { pcr: 4, digest: authenticodeDigest(uki, hash) },
     action(4, 'Calling EFI Application from Boot Option'),
-    ...[2, 3, 4, 5, 6].map((pcr) => event(pcr, SEPARATOR)),
+    ...separated.map((pcr) => event(pcr, SEPARATOR)),
     ...sections,
     // Where Secure Boot is off the stub lets the firmware load the inner kernel, which measures it too.
     ...(isSecureBootOn(variables) ? [] : [{ pcr: 4, digest: authenticodeDigest(section('.linux'), hash) }]),

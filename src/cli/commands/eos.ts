@@ -3,7 +3,14 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseReferenceValues } from '../../attestation/reference.ts';
 import { CocosError, EXIT } from '../../errors.ts';
-import { checkSums, imageSignature, predictLaunch, predictUefi, type SumCheck } from '../eos-image.ts';
+import {
+  checkSums,
+  imageSignature,
+  predictLaunch,
+  predictTd,
+  predictUefi,
+  type SumCheck,
+} from '../eos-image.ts';
 import { readJson } from '../files.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
@@ -103,7 +110,7 @@ async function predict(folder: string, options: PredictOptions): Promise<Record<
     case 'uefi':
       return labelled('pcr', await predictUefi(folder, 'pcr'));
     case 'tdx':
-      return labelled('rtmr', await predictUefi(folder, 'rtmr'));
+      return { mrtd: await predictTd(folder), ...labelled('rtmr', await predictUefi(folder, 'rtmr')) };
   }
 }
 
@@ -115,7 +122,11 @@ function labelled(prefix: string, values: Readonly<Record<string, string>>): Rec
 async function checkReferences(folder: string): Promise<{ name: string; ok: boolean }[]> {
   const read = async (name: string) => parseReferenceValues(await readJson(path.join(folder, name)));
   const [direct, uefi] = [await read('reference-values.json'), await read('reference-values-uefi.json')];
+  const { tdx } = await read('reference-values-tdx.json');
   const pcrs = await predictUefi(folder, 'pcr');
+  const rtmrs = await predictUefi(folder, 'rtmr');
+  const isOnly = (accepted: readonly string[] | undefined, value: string | undefined): boolean =>
+    accepted?.length === 1 && accepted[0] === value;
   const sums = new Map((await checkSums(folder)).map(({ name, found }) => [name, found]));
   const vm = direct.vm;
   return [
@@ -125,8 +136,11 @@ async function checkReferences(folder: string): Promise<{ name: string; ok: bool
     { name: 'unified kernel image', ok: uefi.vm?.kernel.sha256 === sums.get('eos.efi') },
     ...Object.entries(uefi.vtpm?.pcrs ?? {}).map(([pcr, accepted]) => ({
       name: `PCR ${pcr}`,
-      ok: accepted.length === 1 && accepted[0] === pcrs[pcr],
+      ok: isOnly(accepted, pcrs[pcr]),
     })),
+    { name: 'MRTD', ok: isOnly(tdx?.mrtd, await predictTd(folder)) },
+    { name: 'RTMR 1', ok: isOnly(tdx?.rtmr1, rtmrs['1']) },
+    { name: 'RTMR 2', ok: isOnly(tdx?.rtmr2, rtmrs['2']) },
   ];
 }
 
