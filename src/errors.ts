@@ -113,6 +113,12 @@ export const ERRORS = {
   HOST_PORT_TAKEN: row(6, 'fix', EXIT.unavailable, 'The address to listen on is taken by another process.'),
   VM_LAUNCH_FAILED: row(13, 'retry', EXIT.failed, 'The virtual machine could not be started.'),
   VM_EXITED: row(14, 'retry', EXIT.failed, 'The virtual machine ended although nobody asked it to.'),
+  VM_DEVICE_LOST: row(
+    14,
+    'retry',
+    EXIT.failed,
+    'A process that serves the virtual machine ended before it: its TPM or its vsock device.',
+  ),
   VM_PANIC: row(14, 'stop', EXIT.failed, 'The guest kernel panicked.'),
   VM_BOOT_FAILED: row(14, 'stop', EXIT.failed, 'A step of the boot failed in the guest; it is named.'),
   // Manager, relay, link

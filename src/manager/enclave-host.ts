@@ -111,6 +111,8 @@ export class EnclaveHost {
       measurement: Buffer.from(this.plan.measurement).toString('hex'),
       atMs: now(),
     });
+    // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
+    guest.lost?.then((cause) => this.broken(cause), undefined);
     const boot = enclave.mode === 'vm' ? watchBoot(this.logFile, this.options.send) : null;
     const exit = await guest.exited;
     if ((await boot?.end()) !== true) this.options.send({ type: 'vm.exited', ...exit });

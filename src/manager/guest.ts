@@ -1,3 +1,4 @@
+import type { CocosError } from '../errors.ts';
 import type { Transport } from '../link/transport.ts';
 
 export interface GuestExit {
@@ -11,6 +12,8 @@ export interface Guest {
   /** `kvm`, `tcg` or `process`. */
   readonly accelerator: string;
   readonly exited: Promise<GuestExit>;
+  /** Resolves with the cause when the guest lives on without something that it cannot do without. */
+  readonly lost?: Promise<CocosError>;
   readonly transport: Transport;
   /** Asks the machine to end, without the agent's help. */
   quit(): Promise<void>;

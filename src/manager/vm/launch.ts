@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../errors.ts';
 import type { Transport } from '../../link/transport.ts';
 import type { GuestExit } from '../guest.ts';
+import { deviceLost } from './device-watch.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
 import { QmpClient } from './qmp.ts';
@@ -39,6 +40,8 @@ export interface RunningVm {
   readonly transport: Transport;
   /** QEMU's end, whoever brought it about. What served it ends soon after; `kill` waits for that. */
   readonly exited: Promise<GuestExit>;
+  /** Resolves with the cause when what serves QEMU ended before it. */
+  readonly lost: Promise<CocosError>;
   /** Ends the guest by QMP, without its help, and then by signals. */
   quit(): Promise<void>;
   /** Ends QEMU and what serves it by signals. Resolves when all are gone. */
@@ -112,6 +115,7 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
     vtpm,
     qmp,
     exited: qemu.exited,
+    lost: deviceLost({ qemu, qmp, vtpm, vsock: vsock.daemon }),
     transport: vsock.transport,
     kill,
     quit: async () => {

@@ -6,6 +6,7 @@ import { CocosError } from '../../errors.ts';
 import type { Guest } from '../guest.ts';
 import type { ImageFiles } from '../launch-plan.ts';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
+import { lossOf } from './device-watch.ts';
 import { findQemu, findVsockDaemon } from './find-program.ts';
 import { adoptHostProcess, ProcessIdentity } from './host-process.ts';
 import { launchVm, type RunningVm, runningVm, socketPaths } from './launch.ts';
@@ -108,8 +109,9 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
 }
 
 /**
- * Takes over the guest that an earlier run of the manager started in this folder; null when it has ended or
- * lost a part, in which case the rest of it is ended.
+ * Takes over the guest that an earlier run of the manager started in this folder; null when it has ended.
+ *
+ * @throws CocosError VM_DEVICE_LOST when it has lost a part, in which case the rest of it was ended
  */
 export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const record = await readRecord(socketDir);
@@ -118,12 +120,14 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const qemu = adoptHostProcess(record.qemu);
   const vsock = adoptVsock(record, paths);
   const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
-  const isWhole = vtpm !== null || record.vtpm === null;
-  const qmp = qemu && vsock && isWhole ? await QmpClient.connect(paths.qmp).catch(() => null) : null;
-  if (qemu !== null && vsock !== null && qmp !== null) {
+  const hasVtpm = vtpm !== null || record.vtpm === null;
+  const qmp = qemu === null ? null : await QmpClient.connect(paths.qmp).catch(() => null);
+  if (qemu !== null && qmp !== null && vsock !== null && hasVtpm) {
     return guestOf(runningVm({ qemu, vsock, vtpm, qmp }), record.accelerator);
   }
   await endStrayVm(socketDir);
+  qmp?.close();
+  if (qmp !== null) throw lossOf(vsock === null ? 'vsock' : 'vtpm', null);
   return null;
 }
 
@@ -179,6 +183,7 @@ function guestOf(vm: RunningVm, accelerator: string): Guest {
     pid: vm.qemu.identity.pid,
     accelerator,
     exited: vm.exited,
+    lost: vm.lost,
     transport: vm.transport,
     quit: () => vm.quit(),
     kill: () => vm.kill(),
