@@ -10,8 +10,8 @@ import { stripElf } from './strip-elf.ts';
 import type { UnpackedPackages } from './unpack.ts';
 import { buildVerityTree, type VerityTree } from './verity.ts';
 
-/** Packages that only the initramfs needs. */
-const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1']);
+/** Packages that only the initramfs needs, or of which the root holds one program. */
+const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1', 'util-linux']);
 const LIB = 'usr/lib/x86_64-linux-gnu/';
 /** Parts of the packages that no program in the guest reads. */
 const DROPPED =
@@ -58,6 +58,11 @@ export function buildRootImage(
   // For root alone: an algorithm runs as another user and finds no shell.
   const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
   tree.addFile('usr/sbin/busybox', readFileSync(busybox), 0o700);
+  tree.addFile(
+    'usr/sbin/setpriv',
+    readFileSync(join(packages.folder('util-linux'), 'usr/bin/setpriv')),
+    0o700,
+  );
   tree.addFile('usr/sbin/init', readFileSync(new URL('./init/init.sh', import.meta.url)), 0o700);
   tree.addFile(
     'etc/passwd',

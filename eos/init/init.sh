@@ -57,10 +57,15 @@ set_to fs/suid_dumpable 0
 set_if_there vm/swappiness 0
 ulimit -c 0
 
+# The agent is root, since what it talks to belongs to root: the TPM, the report device, the control groups. Of root's
+# capabilities it keeps those with which it hands an algorithm its files, runs it as another user, ends it and reads
+# what it leaves; neither it nor anything that it starts can get another.
 step agent
+kept=+chown,+dac_override,+kill,+setgid,+setuid
 (
   echo 0 >$cgroup/agent/cgroup.procs
   exec /usr/sbin/busybox env -i PATH=/usr/bin:/usr/sbin HOME=/run TMPDIR=/tmp LANG=C.UTF-8 COCOS_MODE=guest \
+    /usr/sbin/setpriv --bounding-set=-all,$kept --inh-caps=-all --ambient-caps=-all --no-new-privs \
     /usr/bin/node /usr/lib/cocos/start.cjs </dev/null
 ) &
 wait $!
