@@ -151,6 +151,16 @@ describe('an image booted directly', () => {
     await scene.system.cli('enclave', 'stop', 'agent');
   });
 
+  it('does not boot with a changed byte of the agent in its root image', async () => {
+    // The start of a compressed file stands in the image as it is.
+    const created = await createFrom(scene, 'bundle', (folder) => {
+      const start = readFileSync(path.join(folder, 'agent.js')).subarray(0, 48);
+      alter(path.join(folder, 'root.img'), start, start.length - 1);
+    });
+    expect(created.code).not.toBe(0);
+    expect(created.stderr).toMatch(/^VM_PANIC: /m);
+  });
+
   it('does not boot with a changed block of the root image that is read at boot', async () => {
     const created = await createFrom(scene, 'block', (folder) => {
       alter(path.join(folder, 'root.img'), Buffer.from([0xe2, 0xe1, 0xf5, 0xe0]), 5);
