@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { ensurePinnedPackages } from '../scripts/setup/pinned-packages.mjs';
 import { bundleAgent } from './agent-bundle.ts';
-import { makeImage, OUTPUTS, PROGRAMS } from './image.ts';
+import { makeImage, OUTPUTS, PROGRAMS, SUMS_SIGNATURE } from './image.ts';
 import { AGENT, type BuildOptions, readOptions } from './options.ts';
 import { hashInputs, isUpToDate, writeStamp } from './stamp.ts';
 import { secureBootKeys } from './uefi/keys.ts';
@@ -29,14 +29,17 @@ async function buildEos(options: BuildOptions): Promise<string> {
   const agent = await bundleAgent(options.agent, { form: 'script' });
   const keys = options.secureBoot === null ? null : secureBootKeys(options.secureBoot);
   const inputs = hashInputs(list, agent, keys);
-  if (!options.force && isUpToDate(options.out, inputs, OUTPUTS)) return `up to date in ${options.out}`;
+  const outputs = keys === null ? OUTPUTS : [...OUTPUTS, SUMS_SIGNATURE];
+  if (!options.force && isUpToDate(options.out, inputs, outputs)) return `up to date in ${options.out}`;
 
   mkdirSync(options.out, { recursive: true });
   const work = mkdtempSync(join(options.out, '.work-'));
   try {
     const packages = unpackPackages(list, join(work, 'packages'));
     const { files, rootHash } = makeImage({ packages, agent, keys, work, isTest: options.agent !== AGENT });
-    for (const name of OUTPUTS) {
+    // One of an earlier build would be taken for this one's.
+    rmSync(join(options.out, SUMS_SIGNATURE), { force: true });
+    for (const name of outputs) {
       const bytes = files[name];
       if (bytes === undefined) throw new Error(`the build made no ${name}`);
       // A running enclave may have the old file open: replace it, never write into it.

@@ -1,3 +1,4 @@
+import { sign } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -54,6 +55,9 @@ export const OUTPUTS = [
   'reference-values-tdx.json',
   'SHA256SUMS',
 ] as const;
+
+/** Made beside the others when keys are given. */
+export const SUMS_SIGNATURE = 'SHA256SUMS.sig';
 
 interface Ingredients {
   readonly packages: UnpackedPackages;
@@ -159,7 +163,10 @@ export function assembleImage(parts: ImageParts): { files: Files; rootHash: stri
     mrtd: measureTd(tdx, attestationCrypto),
     rtmrs: predictRtmrs({ uki, variables }, attestationCrypto),
   });
-  files['SHA256SUMS'] = checksums(files);
+  const sums = checksums(files);
+  files['SHA256SUMS'] = sums;
+  // RSASSA-PKCS1-v1_5, which has no random part: the same image has the same signature.
+  if (keys !== null) files[SUMS_SIGNATURE] = sign('sha256', Buffer.from(sums), keys.signer.key);
   return { files, rootHash: Buffer.from(root.rootHash).toString('hex') };
 }
 

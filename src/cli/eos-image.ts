@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { verify, X509Certificate } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { measureLaunch } from '../attestation/measure/launch.ts';
@@ -13,6 +13,7 @@ import { judgeSignature, type SignatureState, trustedCertificates } from './uki-
 /** A folder with an EOS image, as the builder leaves it. */
 
 const SUMS = 'SHA256SUMS';
+const SUMS_SIGNATURE = 'SHA256SUMS.sig';
 const LINE = /^([0-9a-f]{64}) [ *]([A-Za-z0-9][A-Za-z0-9._-]{0,199})$/;
 /** SEV_FEATURES: SNP active, nothing else. */
 const GUEST_FEATURES = 0x1;
@@ -28,7 +29,9 @@ export interface SumCheck {
 export async function checkSums(folder: string): Promise<SumCheck[]> {
   const text = (await readInput(path.join(folder, SUMS))).toString('utf8');
   const expected = new Map(text.split('\n').filter(Boolean).map(parseLine));
-  const there = (await readdir(folder)).filter((name) => name !== SUMS && !name.startsWith('.'));
+  const there = (await readdir(folder)).filter(
+    (name) => name !== SUMS && name !== SUMS_SIGNATURE && !name.startsWith('.'),
+  );
   const names = [...new Set([...expected.keys(), ...there])].sort();
   const checks: SumCheck[] = [];
   for (const name of names) {
@@ -94,6 +97,25 @@ export async function imageSignature(folder: string, certificate?: string): Prom
   const image = await readInput(path.join(folder, 'eos.efi'));
   if (certificate !== undefined) return judgeSignature(image, [await readCertificate(certificate)]);
   return judgeSignature(image, trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd'))));
+}
+
+/**
+ * The state of the signature over the sums, RSASSA-PKCS1-v1_5 with SHA-256 by the key that signs the kernel image.
+ *
+ * @param certificate as for {@link imageSignature}
+ * @throws CocosError FILE_NOT_FOUND, INPUT_INVALID, MEASURE_UNSUPPORTED
+ */
+export async function sumsSignature(folder: string, certificate?: string): Promise<SignatureState> {
+  if (!(await readdir(folder)).includes(SUMS_SIGNATURE)) return 'unsigned';
+  const trusted =
+    certificate === undefined
+      ? trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd')))
+      : [await readCertificate(certificate)];
+  const sums = await readInput(path.join(folder, SUMS));
+  const signature = await readInput(path.join(folder, SUMS_SIGNATURE));
+  const isBy = (der: Uint8Array): boolean =>
+    verify('sha256', sums, new X509Certificate(der).publicKey, signature);
+  return trusted.some(isBy) ? 'valid' : 'invalid';
 }
 
 async function readCertificate(file: string): Promise<Uint8Array> {

@@ -10,6 +10,7 @@ import {
   predictTd,
   predictUefi,
   type SumCheck,
+  sumsSignature,
 } from '../eos-image.ts';
 import { readJson } from '../files.ts';
 import { table } from '../output.ts';
@@ -17,6 +18,11 @@ import type { CommandContext } from '../program.ts';
 
 const Platform = z.enum(['snp', 'tdx', 'uefi', 'emulated']);
 const BuildInfo = z.object({ isSigned: z.boolean(), rebuild: z.array(z.string().max(500)).min(1).max(16) });
+
+interface VerifyOptions {
+  readonly certificate?: string;
+  readonly allowUnsignedSums?: boolean;
+}
 
 interface PredictOptions {
   readonly platform: string;
@@ -35,9 +41,10 @@ export function eosCommands({ output, exit }: CommandContext): Command {
     .argument('<folder>')
     .option(
       '--certificate <file>',
-      'who must have signed the kernel image, PEM; else any that its firmware trusts',
+      'who must have signed kernel image and sums, PEM; else any that its firmware trusts',
     )
-    .action(async (folder: string, { certificate }: { readonly certificate?: string }) => {
+    .option('--allow-unsigned-sums', 'accept a signed image whose SHA256SUMS are not')
+    .action(async (folder: string, { certificate, allowUnsignedSums }: VerifyOptions) => {
       const sums = await checkSums(folder);
       const wrong = sums.filter(({ expected, found }) => expected !== found);
       const values = wrong.length === 0 ? await checkReferences(folder) : [];
@@ -46,16 +53,27 @@ export function eosCommands({ output, exit }: CommandContext): Command {
       const signature = await imageSignature(folder, certificate);
       const isUnsignedRight = !isSigned && certificate === undefined && signature === 'unsigned';
       const isSignatureRight = signature === 'valid' || isUnsignedRight;
-      const accepted = wrong.length === 0 && stale.length === 0 && isSignatureRight;
+      const sumsSigned = await sumsSignature(folder, certificate);
+      const mayLackSums = allowUnsignedSums === true || isUnsignedRight;
+      const isSumsRight = sumsSigned === 'valid' || (sumsSigned === 'unsigned' && mayLackSums);
+      const accepted = wrong.length === 0 && stale.length === 0 && isSignatureRight && isSumsRight;
       const lines = [
         ...wrong.map((sum) => `wrong  ${describe(sum)}`),
         ...values.map(({ name, ok }) => `${ok ? 'ok    ' : 'wrong '} ${name}`),
         `${isSignatureRight ? 'ok    ' : 'wrong '} signature of the kernel image: ${signature}`,
+        `${isSumsRight ? 'ok    ' : 'wrong '} signature of SHA256SUMS: ${sumsSigned}`,
         accepted ? `${sums.length} files as they should be` : 'this image is not what it says',
         'To rebuild it from its sources:',
         ...rebuild.map((line) => `  ${line}`),
       ];
-      output.result(lines.join('\n'), { accepted, files: sums, values, signature, rebuild });
+      output.result(lines.join('\n'), {
+        accepted,
+        files: sums,
+        values,
+        signature,
+        sumsSignature: sumsSigned,
+        rebuild,
+      });
       if (!accepted) exit(EXIT.rejected);
     });
   eos
