@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Agent } from '../../../src/agent/agent.ts';
 import { Desk } from '../../../src/agent/desk.ts';
@@ -14,6 +14,7 @@ import { openSession, type SessionOpening, type SessionRole } from '../../../src
 import { CocosError } from '../../../src/errors.ts';
 import { memoryTransport } from '../../../src/link/memory.ts';
 import { PORTS } from '../../../src/link/transport.ts';
+import { SESSION_IDLE_MS } from '../../../src/machines/attestation.machine.ts';
 import { Manifest } from '../../../src/machines/manifest.ts';
 import { reportServer } from '../../../src/manager/report-server.ts';
 import {
@@ -282,6 +283,26 @@ describe('the desk', () => {
         error('SESSION_NOT_FOUND'),
       );
     });
+  });
+
+  it('forgets a session that was idle for its hour, with its tickets, and not one that was used', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    try {
+      const used = await open('other', 'dataset');
+      const idle = await open('dataset', 'dataset');
+      const { ticket } = await ask(idle, transfer('one', '1'), TransferOpened);
+      await vi.advanceTimersByTimeAsync(SESSION_IDLE_MS - 60_000);
+      expect((await status(used)).state).toBe('receiving');
+      await vi.advanceTimersByTimeAsync(120_000);
+      const late = idle.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      await expect(desk.call(idle.id, late.sequence, late.ciphertext)).rejects.toEqual(
+        error('SESSION_NOT_FOUND'),
+      );
+      expect(() => desk.attachUpload(ticket)).toThrow(error('SESSION_NOT_FOUND'));
+      expect((await status(used)).state).toBe('receiving');
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it.each<[Party, SessionRole, SealedRequest, string]>([
