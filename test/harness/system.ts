@@ -106,6 +106,8 @@ async function keepRoot(stateDir: string): Promise<void> {
 export function spawnManager(environment: NodeJS.ProcessEnv, logFile: string): ChildProcess {
   const manager = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-manager.js')], {
     env: environment,
+    // Where a core dump goes.
+    cwd: path.dirname(logFile),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   manager.stderr?.pipe(createWriteStream(logFile, { flags: 'a' }));
