@@ -18,12 +18,14 @@ interface SurviveOptions {
   /** Socket of the enclave's relay. */
   readonly relay: string;
   readonly upload: readonly string[];
+  /** Cuts the manager's link to the agent, and nothing else. */
+  readonly cutLink: () => void;
 }
 
 /** More than the control of a session: a connection that has carried this much carries segments. */
 const UNDER_WAY = 256 * 1024;
 
-const KINDS = ['relay cut', 'command killed', 'manager killed'] as const;
+const KINDS = ['relay cut', 'command killed', 'link cut', 'manager killed'] as const;
 
 /** Cuts at random places of the file, in each of the ways in turn; the upload must end by itself. */
 export async function surviveUpload(system: System, options: SurviveOptions): Promise<Survival> {
@@ -31,7 +33,7 @@ export async function surviveUpload(system: System, options: SurviveOptions): Pr
   const places = Array.from({ length: options.cuts }, () => random.next() * options.size * 0.95).sort(
     (a, b) => a - b,
   );
-  const cuts = { 'relay cut': 0, 'command killed': 0, 'manager killed': 0 };
+  const cuts = { 'relay cut': 0, 'command killed': 0, 'link cut': 0, 'manager killed': 0 };
   let carried = 0;
   let relay: CuttingRelay = await cutRelay(options.relay, {});
   let command = system.spawnCli(...options.upload);
@@ -62,10 +64,15 @@ export async function surviveUpload(system: System, options: SurviveOptions): Pr
     }
     if (kind === 'manager killed') {
       await leaveRelay();
+      // Else it could be back at the manager's relay before the cutting one is in its place, unseen.
+      command.kill('SIGSTOP');
       await restartManager(system);
       relay = await cutRelay(options.relay, {});
+      command.kill('SIGCONT');
     }
-    connectionsCut = relay.sent.length;
+    // The link carries no bytes of participants: the upload goes on as if nothing were.
+    if (kind === 'link cut') options.cutLink();
+    else connectionsCut = relay.sent.length;
   }
   succeeded(await ended);
   await leaveRelay();

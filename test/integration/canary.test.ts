@@ -1,22 +1,13 @@
-import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Plugin } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleAgent } from '../../eos/agent-bundle.ts';
-import { HOST_NODE } from '../../scripts/host-node.ts';
 import { findInFile, findInFiles, findInMemory, makeCanary } from '../harness/canary.ts';
 import { coreDumpObstacle, dumpCore } from '../harness/core-dump.ts';
 import { carrySecrets, findInHostFiles, findInTemporary, SECRETS } from '../harness/secret-job.ts';
+import { standInAgent } from '../harness/stand-in.ts';
 import { ROOT, startSystem } from '../harness/system.ts';
 
 /**
@@ -78,12 +69,10 @@ describe('secrets', () => {
 
   async function search(name: string, agent: string, cli: string): Promise<Searched> {
     const capture = path.join(folder, name, 'capture');
-    const program = path.join(folder, name, 'agent.mjs');
-    mkdirSync(path.dirname(program), { recursive: true });
-    copyFileSync(path.join(ROOT, 'test/fakes/capturing-agent.mjs'), program);
-    writeFileSync(`${program}.json`, JSON.stringify({ agent, capture }));
-    const reference = path.join(folder, name, 'reference.json');
-    writeFileSync(reference, JSON.stringify(referenceOf(program)));
+    const { program, reference } = standInAgent(path.join(folder, name), 'capturing-agent.mjs', {
+      agent,
+      capture,
+    });
     const parties = path.join(folder, name, 'parties');
     mkdirSync(parties);
 
@@ -109,9 +98,3 @@ describe('secrets', () => {
     }
   }
 });
-
-function referenceOf(program: string) {
-  const sha256 = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
-  const { eosVersion } = JSON.parse(readFileSync(path.join(ROOT, 'dist/reference-values.json'), 'utf8'));
-  return { version: 1, eosVersion, process: { agent: sha256(program), runtime: sha256(HOST_NODE) } };
-}
