@@ -10,6 +10,7 @@ import type { Receipt } from '../crypto/receipt.ts';
 import { openContentKey, resultSegments } from '../crypto/result.ts';
 import {
   encodeResultHeader,
+  openResult,
   type ResultHeader,
   readResultHeader,
   verifyResultHeader,
@@ -75,6 +76,39 @@ export async function fetchResult(session: AgentSession, request: FetchRequest):
   }
 }
 
+/**
+ * The receipt of the file that is there when it is this consumer's result, whole: then only its delivery is left to
+ * confirm. Null when it is anything else.
+ * @throws CocosError the agent's; RESULT_INVALID when what the agent says of the result does not verify
+ */
+export async function fetchedBefore(session: AgentSession, request: FetchRequest): Promise<Receipt | null> {
+  const header = await openedWhole(request).catch(() => null);
+  if (header === null) return null;
+  const opened = await session.call({ method: 'result.open' }, ResultOpened);
+  const fresh = headerOf(opened, request.manifestDigest);
+  const receipt = verifyResultHeader(fresh);
+  return isOfOneResult(header, fresh) ? receipt : null;
+}
+
+/** The header of a result file that opens to its end with this consumer's key. @throws CocosError when it does not */
+async function openedWhole({ file, keys }: FetchRequest): Promise<ResultHeader> {
+  const stream = createReadStream(file);
+  try {
+    const reader = new ByteReader(stream);
+    const header = await readResultHeader(reader);
+    const consumer = { kemSecretKey: keys.kem.secretKey, signing: encodeSigningKey(keys.signing.publicKey) };
+    for await (const chunk of openResult(header, reader, consumer)) chunk.fill(0);
+    return header;
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** The content key is sealed anew each time; what it is sealed for is the receipt's result. */
+function isOfOneResult(one: ResultHeader, other: ResultHeader): boolean {
+  return equal(one.receipt, other.receipt) && equal(one.signature, other.signature);
+}
+
 /** A result file in the making: its header and the segments that it holds whole. */
 interface Part {
   readonly file: FileHandle;
@@ -123,8 +157,7 @@ async function readPart(
   const stream = createReadStream(partFile);
   try {
     const header = await readResultHeader(new ByteReader(stream));
-    // The content key is sealed anew each time; what it is sealed for is the receipt's result.
-    if (!equal(header.receipt, fresh.receipt) || !equal(header.signature, fresh.signature)) return null;
+    if (!isOfOneResult(header, fresh)) return null;
     const headerBytes = encodeResultHeader(header).length;
     const file = await open(partFile, 'r');
     const { size } = await file.stat().finally(() => file.close());

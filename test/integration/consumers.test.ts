@@ -1,11 +1,13 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lyingRelay } from '../harness/lying-relay.ts';
 import {
   makeParties,
   type Parties,
   PROCESS_REFERENCE,
   type System,
+  show,
   startSystem,
   succeeded,
 } from '../harness/system.ts';
@@ -85,6 +87,61 @@ describe('a result', () => {
     copyFileSync(system.file('third.key'), system.file('third2.key'));
     succeeded(await get('third2'));
     succeeded(await open(system.file('third2.res'), 'third2'));
+  });
+
+  it('that lies there whole is confirmed and not fetched again; another file is not overwritten', async () => {
+    const enclave = await show(system, 'job');
+    const before = readFileSync(system.file('fourth.res'));
+    const relay = await lyingRelay(String(enclave.context['relayAddress']).replace(/^unix:/, ''));
+    try {
+      succeeded(await get('fourth'));
+      expect(relay.streams).toEqual([]);
+      expect(readFileSync(system.file('fourth.res')).equals(before)).toBe(true);
+      const another = (name: string, content: Uint8Array) => {
+        copyFileSync(system.file('fourth.key'), system.file(`${name}.key`));
+        writeFileSync(system.file(`${name}.res`), content);
+      };
+      another('cut', before.subarray(0, -1));
+      another('foreign', readFileSync(system.file('third.res')));
+      another('mine', Buffer.from('mine'));
+      for (const name of ['cut', 'foreign', 'mine']) {
+        const held = readFileSync(system.file(`${name}.res`));
+        expect(await get(name)).toMatchObject({ code: 73, stderr: expect.stringMatching(/^FILE_EXISTS/m) });
+        expect(readFileSync(system.file(`${name}.res`)).equals(held)).toBe(true);
+      }
+      expect(relay.streams).toEqual([]);
+    } finally {
+      await relay.close();
+    }
+  });
+
+  it('is delivered by a repetition when the confirmation was lost', async () => {
+    succeeded(await system.cli('enclave', 'create', 'again', '--manifest', parties.manifest));
+    succeeded(await system.cli('algo', 'again', system.file('algorithm'), ...parties.trust('provider')));
+    succeeded(await system.cli('run', 'again', ...parties.trust('consumer')));
+    const enclave = await show(system, 'again');
+    const relay = await lyingRelay(String(enclave.context['relayAddress']).replace(/^unix:/, ''));
+    const take = () => {
+      const to = ['--out', system.file('lost.res'), ...parties.trust('consumer')];
+      return system.cli('result', 'get', 'again', ...to);
+    };
+    const delivered = async () =>
+      (await show(system, `${enclave.address}/computation`)).context['delivered'] as unknown[];
+    try {
+      // The opening of the result passes, and no call after it.
+      let calls = 0;
+      relay.lies.call = (call, pass) =>
+        calls++ === 0
+          ? pass(call)
+          : Promise.reject(Object.assign(new Error('cut'), { code: 14, details: 'cut' }));
+      expect(await take()).toMatchObject({ code: 69, stderr: expect.stringMatching(/^AGENT_UNAVAILABLE/m) });
+      expect(await delivered()).toEqual([]);
+      relay.lies = {};
+      succeeded(await take());
+      expect(await delivered()).toHaveLength(1);
+    } finally {
+      await relay.close();
+    }
   });
 
   it('does not open when a byte of its segments was altered, and leaves nothing behind', async () => {

@@ -16,7 +16,7 @@ import { readInput } from '../files.ts';
 import { table } from '../output.ts';
 import { asParticipant, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
-import { fetchResult } from '../result-fetch.ts';
+import { type FetchRequest, fetchedBefore, fetchResult } from '../result-fetch.ts';
 
 interface GetOptions {
   readonly out: string;
@@ -42,8 +42,7 @@ export function resultCommands(context: CommandContext): Command {
   ).action((enclave: string, options: GetOptions, command: Command) =>
     asParticipant(context, command, enclave, 'consumer', async ({ session, manifestDigest, keys }) => {
       const { out, grpcOnly = false } = options;
-      if (await exists(out)) throw new CocosError('FILE_EXISTS', `${out} exists and is not overwritten.`);
-      const receipt = await fetchResult(session, {
+      const request: FetchRequest = {
         file: out,
         keys,
         manifestDigest,
@@ -51,7 +50,11 @@ export function resultCommands(context: CommandContext): Command {
         onProgress: (received, size) =>
           output.progress(`result: ${Math.floor((received / Math.max(size, 1)) * 100)} %`),
         onBroken: () => output.progress('result: the connection broke, going on'),
-      });
+      };
+      // A file may be there of an earlier time that ended before the agent had heard of it.
+      const before = (await exists(out)) ? await fetchedBefore(session, request) : undefined;
+      if (before === null) throw new CocosError('FILE_EXISTS', `${out} exists and is not overwritten.`);
+      const receipt = before ?? (await fetchResult(session, request));
       await session.call({ method: 'result.confirm' }, z.null());
       output.result(`${describe(receipt)}\nwrote ${out}`, { file: out, receipt });
     }),
