@@ -201,6 +201,12 @@ export const ERRORS = {
   INPUT_NOT_EXPECTED: row(9, 'fix', EXIT.failed, 'The input is not in the manifest or was taken in already.'),
   RESULT_NOT_READY: row(9, 'retry', EXIT.temporary, 'The computation has no result yet.'),
   RESULT_INVALID: row(15, 'stop', EXIT.rejected, 'A result file or receipt does not verify.'),
+  QUOTA_EXCEEDED: row(
+    8,
+    'fix',
+    EXIT.failed,
+    'A quota of the manifest, for one participant or for all inputs, is used up; it is named.',
+  ),
   // Algorithm
   ARCHIVE_UNSAFE: row(3, 'fix', EXIT.data, 'An archive holds a path, link or size that is not allowed.'),
   ALGORITHM_INVALID: row(3, 'fix', EXIT.data, 'The algorithm cannot be started in its declared kind.'),

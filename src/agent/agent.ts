@@ -36,6 +36,7 @@ import type { CollectedEvidence } from './evidence.ts';
 import { type AgentIdentity, claimsOf, createIdentity } from './identity.ts';
 import { LogBuffer } from './log-buffer.ts';
 import { openParticipantServer } from './participant-server.ts';
+import { quotasOf } from './quotas.ts';
 import { findReportProvider, type ReportProvider } from './report-provider.ts';
 import { ResultStore } from './result-store.ts';
 import type { Session } from './sessions.ts';
@@ -198,10 +199,11 @@ export class Agent {
     };
   }
 
-  /** Makes the upload of an input that is still expected. @throws CocosError INPUT_NOT_EXPECTED, LIMIT_EXCEEDED */
+  /** Makes the upload of an input that is still expected. @throws CocosError INPUT_NOT_EXPECTED, QUOTA_EXCEEDED, LIMIT_EXCEEDED */
   async beginUpload(session: Session, terms: NewUpload): Promise<Upload> {
     const { input, size, digest } = terms;
-    const upload = await this.inputs.create(session, terms);
+    const quotas = quotasOf(this.computation.context.manifest?.limits);
+    const upload = await this.inputs.create(session, terms, quotas);
     try {
       this.sendLegal(COMPUTATION_ADDRESS, { type: 'input.receiving', input, transferId: upload.id });
     } catch (cause) {

@@ -24,6 +24,8 @@ const NONCE_BYTES = 32;
 /** Attestations kept at once, in whatever state. */
 const ATTESTATION_LIMIT = 256;
 const OVER: ReadonlySet<string> = new Set(['closed', 'expired', 'failed']);
+/** Sessions of one participant; the one that was used longest ago gives way, as those of killed commands do. */
+const PARTICIPANT_SESSIONS = 16;
 /** Idle time is noted at most this often, since each note is an event. */
 const USE_NOTE_MS = 60_000;
 
@@ -99,6 +101,7 @@ export class Desk {
     );
     if (this.sessions.has(session.id))
       throw new CocosError('SESSION_REPLAYED', 'The session id was used before.');
+    this.makeRoomFor(session.participant);
     this.agent.send(address, opened);
     this.sessions.set(session.id, { ...session, usedMs: now() });
     const greeting = { version: VERSION, status: this.agent.status() };
@@ -150,6 +153,12 @@ export class Desk {
   endSession(session: Session): void {
     this.agent.send(session.attestation, { type: 'session.closed' });
     this.forget(session.id);
+  }
+
+  private makeRoomFor(participant: string): void {
+    const own = [...this.sessions.values()].filter((each) => each.participant === participant);
+    const [oldest] = own.sort((one, other) => one.usedMs - other.usedMs);
+    if (oldest !== undefined && own.length >= PARTICIPANT_SESSIONS) this.endSession(oldest);
   }
 
   private forget(sessionId: string): void {

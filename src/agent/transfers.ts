@@ -7,6 +7,7 @@ import { SegmentOpener } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
 import { CocosError } from '../errors.ts';
 import { ALGORITHM_INPUT } from '../machines/manifest.ts';
+import { Admissions, type Quotas } from './quotas.ts';
 import type { Session } from './sessions.ts';
 
 /** Room that must stay free on the work folder's file system. */
@@ -41,6 +42,7 @@ export interface Upload extends NewUpload {
 export class InputStore {
   private readonly directory: string;
   private readonly uploads = new Map<string, Upload>();
+  private readonly admissions = new Admissions();
 
   constructor(workDir: string) {
     this.directory = path.join(workDir, 'inputs');
@@ -63,13 +65,24 @@ export class InputStore {
     return [...this.uploads.values()].find((upload) => upload.input === input);
   }
 
-  /** @throws CocosError LIMIT_EXCEEDED when the enclave's memory cannot take `size` bytes more. */
-  async create(session: Session, terms: NewUpload): Promise<Upload> {
+  /** @throws CocosError QUOTA_EXCEEDED; LIMIT_EXCEEDED when the enclave cannot take `size` bytes more. */
+  async create(session: Session, terms: NewUpload, quotas: Quotas): Promise<Upload> {
     await mkdir(this.directory, { recursive: true });
     // Searchable, not listable: the sandbox's user reaches its own files by name.
     await chmod(this.directory, 0o711);
-    await this.requireRoom(terms.size);
+    const { bavail, bsize } = await statfs(this.directory);
     const id = randomBytes(16).toString('hex');
+    const { participant } = session;
+    this.admissions.admit(id, { participant, size: terms.size }, quotas, bavail * bsize - RESERVE_BYTES);
+    try {
+      return await this.begin(id, session, terms);
+    } catch (thrown) {
+      this.admissions.release(id);
+      throw thrown;
+    }
+  }
+
+  private async begin(id: string, session: Session, terms: NewUpload): Promise<Upload> {
     const partFile = path.join(this.directory, `part-${id}`);
     const upload: Upload = {
       ...terms,
@@ -85,17 +98,6 @@ export class InputStore {
     };
     this.uploads.set(id, upload);
     return upload;
-  }
-
-  /** Room is taken by what lies there and by what was promised to other uploads. */
-  private async requireRoom(size: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.directory);
-    const promised = [...this.uploads.values()].reduce((sum, each) => sum + each.size - each.received, 0);
-    const free = Math.max(0, bavail * bsize - RESERVE_BYTES - promised);
-    if (size <= free) return;
-    throw new CocosError('LIMIT_EXCEEDED', `The enclave has no room for ${size} bytes.`, {
-      details: { free },
-    });
   }
 
   /** Goes on with an upload under the keys of the present session. */
@@ -121,6 +123,7 @@ export class InputStore {
     }
     upload.hash.update(bytes);
     upload.received += bytes.length;
+    this.admissions.arrived(upload.id, bytes.length);
     const before = upload.written;
     upload.written = before.then(() => writeFully(upload.file, bytes, position));
     upload.written.catch(() => undefined);
@@ -145,6 +148,7 @@ export class InputStore {
     await upload.file.close();
     upload.opener.erase();
     this.uploads.delete(upload.id);
+    this.admissions.commit(upload.id);
     await rename(upload.partFile, this.committedFile(upload.input));
   }
 
@@ -152,6 +156,7 @@ export class InputStore {
     const upload = this.uploads.get(id);
     if (upload === undefined) return;
     this.uploads.delete(id);
+    this.admissions.release(id);
     upload.opener.erase();
     await upload.written.catch(() => undefined);
     await upload.file.close().catch(() => undefined);
@@ -160,6 +165,7 @@ export class InputStore {
 
   async clear(): Promise<void> {
     for (const id of [...this.uploads.keys()]) await this.discard(id);
+    this.admissions.clear();
     await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -49,6 +49,12 @@ export const Manifest = z.strictObject({
       memoryMiB: z.int().min(16).max(1_048_576).default(256),
       diskMiB: z.int().min(1).max(1_048_576).default(256),
       processes: z.int().min(1).max(4096).default(64),
+      /** All inputs together; what the enclave has room for when left out. */
+      inputMiB: z.int().min(1).max(1_048_576).optional(),
+      /** The inputs of one participant together. */
+      participantMiB: z.int().min(1).max(1_048_576).optional(),
+      /** Uploads of one participant that are open at once; 16 when left out. */
+      participantTransfers: z.int().min(1).max(65).optional(),
     })
     .prefault({}),
   /** Who may start the run; `auto` starts it when all inputs are in. */

@@ -43,7 +43,12 @@ export function manifestCommands({ output, withManager }: CommandContext): Comma
     .option('--consumer <KEY>', 'who may have the result (repeat)', collect, [])
     .option('--start <KEY>', 'who may start the run (repeat); it starts by itself when left out', collect, [])
     .option('--stop <KEY>', 'who may stop the computation (repeat)', collect, [])
-    .option('--limit <NAME=NUMBER>', 'seconds, memoryMiB, diskMiB or processes (repeat)', collect, [])
+    .option(
+      '--limit <NAME=NUMBER>',
+      'seconds, memoryMiB, diskMiB, processes, inputMiB, participantMiB or participantTransfers (repeat)',
+      collect,
+      [],
+    )
     .option('--policy-digest <digest>', 'digest of the appraisal policy that all parties use')
     .requiredOption('--out <file>', 'where the manifest goes')
     .action(async (options: CreateOptions) => {
@@ -155,5 +160,14 @@ function describe(manifest: Manifest): string {
       'limits',
       `${manifest.limits.seconds} s, ${manifest.limits.memoryMiB} MiB memory, ${manifest.limits.diskMiB} MiB disk, ${manifest.limits.processes} processes`,
     ],
+    ...quotaRows(manifest.limits),
   ]);
+}
+
+function quotaRows({ inputMiB, participantMiB, participantTransfers }: Manifest['limits']): string[][] {
+  return [
+    ['all inputs', inputMiB, 'MiB'],
+    ["one participant's inputs", participantMiB, 'MiB'],
+    ['uploads at once', participantTransfers, 'of one participant'],
+  ].flatMap(([what, limit, unit]) => (limit === undefined ? [] : [[String(what), `${limit} ${unit}`]]));
 }

@@ -401,6 +401,18 @@ describe('the desk', () => {
     expect(attestations().length).toBe(256);
   });
 
+  it('keeps a bounded number of sessions of one participant, and lets nobody else pay for them', async () => {
+    const other = await open('other', 'dataset');
+    const own: Opened[] = [];
+    for (let round = 0; round < 18; round++) own.push(await open('dataset', 'dataset'));
+    const [first, second, third] = own;
+    if (first === undefined || second === undefined || third === undefined) return expect.fail();
+    await expect(status(first)).rejects.toEqual(error('SESSION_NOT_FOUND'));
+    await expect(status(second)).rejects.toEqual(error('SESSION_NOT_FOUND'));
+    expect((await status(third)).state).toBe('receiving');
+    expect((await status(other)).state).toBe('receiving');
+  });
+
   it('forgets a challenge that the platform did not answer', async () => {
     hasReports = false;
     for (let round = 0; round < 10; round++) {
