@@ -57,8 +57,8 @@ function checkEffect(agent: Agent) {
       if (upload === undefined) throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer has no bytes.');
       await agent.inputs.commit(upload);
       agent.send(`transfer/${transferId}`, { type: 'transfer.checked' });
-      const { size, digest } = upload;
-      agent.send('computation', { type: 'input.committed', input, size, digest, atMs: now() });
+      const { size, inflatedSize = size, digest } = upload;
+      agent.send('computation', { type: 'input.committed', input, size: inflatedSize, digest, atMs: now() });
     },
     (error, { transferId }) =>
       agent.send(`transfer/${transferId}`, { type: 'transfer.refused', cause: error.toJSON() }),

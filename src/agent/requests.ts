@@ -58,7 +58,7 @@ async function openTransfer(
 ): Promise<TransferOpened> {
   const { manifest } = agent.computation.context;
   if (manifest === null) throw new CocosError('INPUT_NOT_EXPECTED', 'The enclave has no manifest yet.');
-  const { input, size, digest } = request;
+  const { input, size, inflatedSize, digest } = request;
   const expected = expectedDigest(manifest, session, input);
   if (digest !== expected) {
     throw new CocosError('TRANSFER_DIGEST_MISMATCH', `The manifest asks for ${expected} as ${input}.`, {
@@ -67,13 +67,14 @@ async function openTransfer(
   }
   const under = agent.inputs.ofInput(input);
   // A sender that comes back goes on, also where the end of its last stream was not noticed yet.
-  if (under !== undefined && under.participant === session.participant && under.size === size) {
+  const isSame = under?.participant === session.participant && under.size === size;
+  if (under !== undefined && isSame && under.inflatedSize === inflatedSize) {
     agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: now() });
     agent.inputs.resume(under, session);
     return openedTransfer(desk, session, under);
   }
   const segmentSize = clamp(request.segmentSize ?? DEFAULT_SEGMENT_SIZE);
-  const upload = await agent.beginUpload(session, { input, size, digest, segmentSize });
+  const upload = await agent.beginUpload(session, { input, size, inflatedSize, digest, segmentSize });
   return openedTransfer(desk, session, upload);
 }
 
@@ -95,9 +96,9 @@ function openedTransfer(desk: Desk, session: Session, upload: Upload): TransferO
 }
 
 async function finishTransfer(agent: Agent, session: Session, transferId: string): Promise<TransferFinished> {
-  const { digest, size } = ownTransfer(agent, session, transferId);
+  const { input, digest } = ownTransfer(agent, session, transferId);
   const settled = await agent.transferSettled(transferId);
-  if (settled.cause === null) return { digest, size };
+  if (settled.cause === null) return { digest, size: agent.status().inputs[input]?.size ?? 0 };
   throw new CocosError(settled.cause.code, settled.cause.message);
 }
 

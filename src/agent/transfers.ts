@@ -7,6 +7,7 @@ import { SegmentOpener } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
 import { CocosError } from '../errors.ts';
 import { ALGORITHM_INPUT } from '../machines/manifest.ts';
+import { Inflater } from './inflater.ts';
 import { Admissions, type Quotas } from './quotas.ts';
 import type { Session } from './sessions.ts';
 
@@ -18,12 +19,15 @@ export interface NewUpload {
   readonly input: string;
   /** Plaintext bytes. */
   readonly size: number;
+  /** Bytes of the content where the plaintext is its gzip. */
+  readonly inflatedSize?: number | undefined;
+  /** Of the content. */
   readonly digest: string;
   /** Plaintext bytes of a segment. */
   readonly segmentSize: number;
 }
 
-/** One upload: its plaintext file, its running digest, and the key of its present attempt. */
+/** One upload: the file of its content, its running digest, and the key of its present attempt. */
 export interface Upload extends NewUpload {
   readonly id: string;
   readonly participant: string;
@@ -32,10 +36,14 @@ export interface Upload extends NewUpload {
   readonly hash: ReturnType<typeof createDigest>;
   /** Bytes that were opened, hashed, and written or on their way to the file. */
   received: number;
+  /** Bytes of the content that came of them. */
+  kept: number;
   attempt: number;
   opener: SegmentOpener;
   /** Settles with the last write; rejects for good when one fails. */
   written: Promise<void>;
+  /** Null where the plaintext is the content. */
+  inflater: Inflater | null;
 }
 
 /** Where inputs lie while and after they arrive: in memory, inside the enclave. */
@@ -73,7 +81,12 @@ export class InputStore {
     const { bavail, bsize } = await statfs(this.directory);
     const id = randomBytes(16).toString('hex');
     const { participant } = session;
-    this.admissions.admit(id, { participant, size: terms.size }, quotas, bavail * bsize - RESERVE_BYTES);
+    this.admissions.admit(
+      id,
+      { participant, size: terms.inflatedSize ?? terms.size },
+      quotas,
+      bavail * bsize - RESERVE_BYTES,
+    );
     try {
       return await this.begin(id, session, terms);
     } catch (thrown) {
@@ -92,10 +105,17 @@ export class InputStore {
       file: await open(partFile, 'wx', 0o600),
       hash: createDigest(),
       received: 0,
+      kept: 0,
       attempt: 1,
       opener: new SegmentOpener(uploadSegments(session.channel, session.aead, { ...terms, id, attempt: 1 })),
       written: Promise.resolve(),
+      inflater: null,
     };
+    if (terms.inflatedSize !== undefined) {
+      upload.inflater = new Inflater(terms.inflatedSize, (bytes) =>
+        writeFully(upload.file, bytes, this.account(upload, bytes)),
+      );
+    }
     this.uploads.set(id, upload);
     return upload;
   }
@@ -112,32 +132,48 @@ export class InputStore {
    * Opens one segment in its own memory and lets it be written: the memory is free again when the next segment has
    * been taken.
    *
-   * @throws CocosError CRYPTO_OPEN_FAILED, STREAM_TRAILING, TRANSFER_SIZE_MISMATCH, or LIMIT_EXCEEDED when an earlier segment could not be written.
+   * @throws CocosError CRYPTO_OPEN_FAILED, STREAM_TRAILING, TRANSFER_SIZE_MISMATCH, TRANSFER_ENCODING, or LIMIT_EXCEEDED when an
+   * earlier segment could not be written.
    */
   async take(upload: Upload, index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
     const room = ciphertext.subarray(0, Math.max(0, ciphertext.length - AEAD_TAG_BYTES));
     const bytes = upload.opener.open(ciphertext, index, last, room);
-    const position = upload.received;
-    if (position + bytes.length > upload.size) {
+    if (upload.received + bytes.length > upload.size) {
       throw new CocosError('TRANSFER_SIZE_MISMATCH', `More bytes came than the ${upload.size} declared.`);
     }
-    upload.hash.update(bytes);
     upload.received += bytes.length;
-    this.admissions.arrived(upload.id, bytes.length);
+    if (upload.inflater !== null) {
+      await upload.inflater.push(bytes);
+      if (last) await upload.inflater.end();
+      return;
+    }
+    const position = this.account(upload, bytes);
     const before = upload.written;
     upload.written = before.then(() => writeFully(upload.file, bytes, position));
     upload.written.catch(() => undefined);
     await (last ? upload.written : before);
   }
 
+  /** Takes the next bytes of the content into account. Where they go in the file. */
+  private account(upload: Upload, bytes: Uint8Array): number {
+    const position = upload.kept;
+    upload.hash.update(bytes);
+    upload.kept += bytes.length;
+    this.admissions.arrived(upload.id, bytes.length);
+    return position;
+  }
+
   /** Compares what came with what was declared, and keeps it. @throws CocosError TRANSFER_* */
   async commit(upload: Upload): Promise<void> {
     await upload.written;
-    if (upload.received !== upload.size) {
-      throw new CocosError(
-        'TRANSFER_SIZE_MISMATCH',
-        `${upload.received} bytes came, ${upload.size} were declared.`,
-      );
+    const { inflatedSize = upload.size } = upload;
+    for (const [came, declared] of [
+      [upload.received, upload.size],
+      [upload.kept, inflatedSize],
+    ]) {
+      if (came !== declared) {
+        throw new CocosError('TRANSFER_SIZE_MISMATCH', `${came} bytes came, ${declared} were declared.`);
+      }
     }
     const digest = upload.hash.finish();
     if (digest !== upload.digest) {
@@ -158,6 +194,7 @@ export class InputStore {
     this.uploads.delete(id);
     this.admissions.release(id);
     upload.opener.erase();
+    upload.inflater?.close();
     await upload.written.catch(() => undefined);
     await upload.file.close().catch(() => undefined);
     await rm(upload.partFile, { force: true });

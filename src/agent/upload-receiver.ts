@@ -8,7 +8,11 @@ import type { Upload } from './transfers.ts';
 const PROGRESS_BYTES = 8 * 1024 * 1024;
 
 /** After these no segment that could come would mend the transfer. */
-const FINAL: ReadonlySet<ErrorCode> = new Set(['TRANSFER_SIZE_MISMATCH', 'LIMIT_EXCEEDED']);
+const FINAL: ReadonlySet<ErrorCode> = new Set([
+  'TRANSFER_SIZE_MISMATCH',
+  'TRANSFER_ENCODING',
+  'LIMIT_EXCEEDED',
+]);
 
 /** One stream of segments into one transfer; what is legal is for the transfer's machine to say. */
 export class UploadReceiver {

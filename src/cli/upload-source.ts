@@ -12,6 +12,8 @@ export interface UploadSource {
   readonly size: number;
   /** Of the whole content, where it is known already. */
   readonly digest: string | undefined;
+  /** Bytes of the content where `size` and what is read are its gzip. */
+  readonly inflatedSize?: number;
   open(fromByte: number): Promise<SourceReader>;
 }
 

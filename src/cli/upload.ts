@@ -40,7 +40,7 @@ export async function upload(session: AgentSession, request: UploadRequest): Pro
     try {
       const { input, digest, source } = request;
       const opened = await session.call(
-        { method: 'transfer.open', input, size: source.size, digest, segmentSize: SEGMENT_BYTES },
+        { method: 'transfer.open', ...contentOf(source), input, digest, segmentSize: SEGMENT_BYTES },
         TransferOpened,
       );
       transferId = opened.transferId;
@@ -62,6 +62,10 @@ export async function upload(session: AgentSession, request: UploadRequest): Pro
   }
 }
 
+function contentOf({ size, inflatedSize }: UploadSource) {
+  return inflatedSize === undefined ? { size } : { size, inflatedSize };
+}
+
 /** After these the same sender may come back. */
 const BROKEN: ReadonlySet<string> = new Set(['AGENT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'STREAM_TRUNCATED']);
 
@@ -75,7 +79,7 @@ async function send(
 ): Promise<boolean> {
   const { source, input, digest } = request;
   const { firstSegment, segmentSize, attempt, aead, ticket } = opened;
-  const terms = { id: opened.transferId, input, size: source.size, digest, segmentSize, attempt };
+  const terms = { id: opened.transferId, ...contentOf(source), input, digest, segmentSize, attempt };
   const sealer = new SegmentSealer(uploadSegments(session.channel, aead, terms), firstSegment);
   const stream = isBulk ? await session.bulk({ direction: 'up', ticket, firstSegment }) : null;
   if (isBulk && stream === null) return false;

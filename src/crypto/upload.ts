@@ -9,7 +9,9 @@ export interface UploadTerms {
   readonly input: string;
   /** Plaintext bytes. */
   readonly size: number;
-  /** Digest of the plaintext, text form. */
+  /** Bytes of the content where the plaintext is its gzip. */
+  readonly inflatedSize?: number | undefined;
+  /** Digest of the content, text form. */
   readonly digest: string;
   /** Plaintext bytes of each segment but the last: for the whole upload, whatever breaks. */
   readonly segmentSize: number;
@@ -23,11 +25,12 @@ export function uploadSegments(
   aead: AeadName,
   terms: UploadTerms,
 ): SegmentParameters {
-  const { id, input, size, digest, attempt } = terms;
+  const { id, input, size, inflatedSize, digest, attempt } = terms;
+  const encoding = inflatedSize === undefined ? [] : ['gzip', inflatedSize];
   return {
     key: channel.exportKey(`upload ${id} ${attempt}`),
     aead,
-    associatedData: utf8(['cocosai upload v1', id, input, size, digest, attempt].join('\0')),
+    associatedData: utf8(['cocosai upload v1', id, input, size, digest, attempt, ...encoding].join('\0')),
     segmentSize: terms.segmentSize,
   };
 }

@@ -14,8 +14,12 @@ export const SealedRequest = z.discriminatedUnion('method', [
   z.strictObject({
     method: z.literal('transfer.open'),
     input: z.string().max(128),
+    /** Bytes of the stream that is sealed. */
     size: z.int().min(0),
+    /** Of the content: what the manifest asks for. */
     digest: Digest,
+    /** Bytes of the content, where the stream is its gzip. */
+    inflatedSize: z.int().min(0).optional(),
     /** What the sender would like; the agent decides. */
     segmentSize: z.int().min(1).optional(),
   }),

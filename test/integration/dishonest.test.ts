@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { AgentClient, type AgentSession } from '../../src/cli/agent-client.ts';
@@ -98,12 +99,17 @@ describe('a dishonest participant', () => {
     });
 
     /** Declares what the manifest asks for, and sends what it likes. */
-    async function send(size: number, segmentsOf: (sealer: SegmentSealer) => SealedSegment[]): Promise<void> {
+    async function send(
+      size: number,
+      segmentsOf: (sealer: SegmentSealer) => SealedSegment[],
+      inflatedSize?: number,
+    ): Promise<void> {
       const { digest } = manifest.datasets[0] ?? { digest: '' };
-      const request = { method: 'transfer.open', input: 'one', size, digest } as const;
+      const encoding = inflatedSize === undefined ? {} : { inflatedSize };
+      const request = { method: 'transfer.open', input: 'one', size, digest, ...encoding } as const;
       const opened = await session.call({ ...request, segmentSize: MIN_SEGMENT_SIZE }, TransferOpened);
       const { transferId: id, segmentSize, attempt, ticket, aead } = opened;
-      const terms = { id, input: 'one', size, digest, segmentSize, attempt };
+      const terms = { id, input: 'one', size, digest, segmentSize, attempt, ...encoding };
       const sealer = new SegmentSealer(uploadSegments(session.channel, aead, terms), opened.firstSegment);
       try {
         await (path === 'bulk' ? sendBulk : sendGrpc)(session, ticket, segmentsOf(sealer));
@@ -156,6 +162,19 @@ describe('a dishonest participant', () => {
       ],
     )('sends %s', async (_what, code, size, segments) => {
       await expect(send(size, segments)).rejects.toMatchObject({ code });
+      await expect.poll(() => inputOf(session)).toMatchObject({ status: 'expected' });
+    });
+
+    const bomb = gzipSync(Buffer.alloc(64 * 2 ** 20));
+    it.each<[what: string, code: string, gzip: Buffer, inflatedSize: number]>([
+      ['a bomb: gzip of more than was declared', 'TRANSFER_SIZE_MISMATCH', bomb, SIZE],
+      ['gzip of less than was declared', 'TRANSFER_SIZE_MISMATCH', gzipSync(content), SIZE + 1],
+      ['gzip of more than there is room for', 'LIMIT_EXCEEDED', bomb, 2 ** 50],
+      ['gzip of another content', 'TRANSFER_DIGEST_MISMATCH', gzipSync(Buffer.alloc(SIZE)), SIZE],
+      ['no gzip where it said so', 'TRANSFER_ENCODING', content, SIZE],
+      ['gzip without its end', 'TRANSFER_ENCODING', gzipSync(content).subarray(0, -9), SIZE],
+    ])('sends %s', async (_what, code, gzip, inflatedSize) => {
+      await expect(send(gzip.length, cut(gzip), inflatedSize)).rejects.toMatchObject({ code });
       await expect.poll(() => inputOf(session)).toMatchObject({ status: 'expected' });
     });
   });

@@ -104,6 +104,22 @@ describe('an upload', () => {
     expect(after).toBeLessThan(SIZE - CUT_AT + 6 * MIB);
   });
 
+  it.each([
+    ['the bulk stream', []],
+    ['gRPC', ['--grpc-only']],
+  ])(
+    'compressed goes over %s in fewer bytes, also when it is cut, and is the same input',
+    async (_path, options) => {
+      // The text is hex: half of it is air.
+      const { sent } = await between({ cutAt: 4 * MIB });
+      const result = succeeded(await system.cli(...upload(), '--compress', ...options, '-o', 'json'));
+      expect(result.json).toContainEqual(expect.objectContaining({ input: 'big', size: SIZE }));
+      expect(await inputState()).toBe('committed');
+      expect(sent.length).toBeGreaterThan(1);
+      expect(sent.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(0.8 * SIZE);
+    },
+  );
+
   it('that is altered on its way is refused by name, moves nothing, and may be sent again', async () => {
     await between({ flipAt: CUT_AT });
     const altered = await system.cli(...upload());

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
 import { ALGORITHM_INPUT } from '../../machines/manifest.ts';
+import { gzipSource } from '../gzip-source.ts';
 import { asParticipant, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
 import { upload } from '../upload.ts';
@@ -8,6 +9,7 @@ import { uploadSource } from '../upload-source.ts';
 
 interface SendOptions {
   readonly grpcOnly?: boolean;
+  readonly compress?: boolean;
 }
 
 export function inputCommands(context: CommandContext): Command[] {
@@ -32,10 +34,9 @@ export function inputCommands(context: CommandContext): Command[] {
 }
 
 function withSendOptions(command: Command): Command {
-  return withParticipantOptions(command).option(
-    '--grpc-only',
-    'send inside gRPC, for paths that carry nothing else',
-  );
+  return withParticipantOptions(command)
+    .option('--grpc-only', 'send inside gRPC, for paths that carry nothing else')
+    .option('--compress', 'send it as gzip; its size then tells something of what is in it');
 }
 
 interface Sent {
@@ -48,10 +49,11 @@ async function send(
   context: CommandContext,
   command: Command,
   { enclave, input, file }: Sent,
-  { grpcOnly = false }: SendOptions,
+  { grpcOnly = false, compress = false }: SendOptions,
 ): Promise<void> {
   const { output } = context;
-  const source = await uploadSource(file);
+  const content = await uploadSource(file);
+  const source = compress ? await gzipSource(content) : content;
   const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
   await asParticipant(context, command, enclave, role, async ({ session, manifest }) => {
     const entry =
