@@ -2,9 +2,15 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { packDirectory } from '../../archive/pack.ts';
+import { packZip } from '../../archive/zip.ts';
 import { createDigest, type DigestName } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import type { CommandContext } from '../program.ts';
+
+interface ChecksumOptions {
+  readonly algorithm: DigestName;
+  readonly folderAs: 'tar' | 'zip';
+}
 
 export function checksumCommand({ output }: CommandContext): Command {
   return new Command('checksum')
@@ -15,14 +21,18 @@ export function checksumCommand({ output }: CommandContext): Command {
         .choices(['sha256', 'sha3-256'])
         .default('sha256'),
     )
-    .action(async (path: string, options: { readonly algorithm: DigestName }) => {
+    .addOption(
+      new Option('--folder-as <form>', 'how a folder is packed; zip is what the Go CocosAI sends')
+        .choices(['tar', 'zip'])
+        .default('tar'),
+    )
+    .action(async (path: string, options: ChecksumOptions) => {
       const info = await stat(path).catch((cause: unknown) => {
         throw new CocosError('FILE_NOT_FOUND', `There is no file ${path}.`, { cause });
       });
       const hash = createDigest(options.algorithm);
-      const chunks: AsyncIterable<Uint8Array> = info.isDirectory()
-        ? packDirectory(path)
-        : createReadStream(path);
+      const pack = options.folderAs === 'zip' ? packZip : packDirectory;
+      const chunks: AsyncIterable<Uint8Array> = info.isDirectory() ? pack(path) : createReadStream(path);
       try {
         for await (const chunk of chunks) hash.update(chunk);
       } catch (cause) {

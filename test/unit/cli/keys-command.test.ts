@@ -153,6 +153,23 @@ describe('checksum', () => {
     expect(await code('checksum', at('nowhere'))).toBe('FILE_NOT_FOUND');
   });
 
+  it('of a folder as the Go CocosAI packs it', async () => {
+    const tree = mkdtempSync(path.join(folder, 'zip-'));
+    writeFileSync(path.join(tree, 'a.txt'), 'hello\n');
+    chmodSync(path.join(tree, 'a.txt'), 0o644);
+    const zone = process.env['TZ'];
+    process.env['TZ'] = 'UTC';
+    try {
+      expect(await cli('checksum', tree, '--algorithm', 'sha3-256', '--folder-as', 'zip')).toMatchObject({
+        digest: 'sha3-256:3da286b32d01e000d3a4246ec83948df30efffee0d9fd7dc8161fcfa6ade2014',
+        size: 148,
+      });
+    } finally {
+      if (zone === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = zone;
+    }
+  });
+
   it('of a folder is what a manifest asks for when the folder is sent', async () => {
     const tree = mkdtempSync(path.join(folder, 'tree-'));
     writeFileSync(path.join(tree, 'a'), 'a');
