@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
-import { createDigest } from '../crypto/digest.ts';
+import { createDigest, digestNameOf } from '../crypto/digest.ts';
 import { SegmentOpener } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
 import { CocosError } from '../errors.ts';
@@ -103,7 +103,7 @@ export class InputStore {
       participant: session.participant,
       partFile,
       file: await open(partFile, 'wx', 0o600),
-      hash: createDigest(),
+      hash: createDigest(digestNameOf(terms.digest)),
       received: 0,
       kept: 0,
       attempt: 1,

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { parseStrictJson } from '../attestation/strict-json.ts';
-import { createDigest } from '../crypto/digest.ts';
+import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 
 /** Reads a file that the user named. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
@@ -46,12 +46,12 @@ export interface FileDigest {
 }
 
 /** Digest and size of a file, read as a stream. */
-export async function digestFile(file: string): Promise<FileDigest> {
+export async function digestFile(file: string, name: DigestName = 'sha256'): Promise<FileDigest> {
   const info = await stat(file).catch((cause: unknown) => {
     throw unreadable(file, cause);
   });
   if (!info.isFile()) throw new CocosError('FILE_UNREADABLE', `${file} is not a file.`);
-  const digest = createDigest();
+  const digest = createDigest(name);
   let size = 0;
   try {
     for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {

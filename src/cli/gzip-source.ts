@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { ByteReader } from '../crypto/byte-reader.ts';
-import { createDigest } from '../crypto/digest.ts';
+import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 import type { UploadSource } from './upload-source.ts';
 
@@ -15,8 +15,8 @@ const LEVEL = 1;
  *
  * @throws CocosError as the source
  */
-export async function gzipSource(content: UploadSource): Promise<UploadSource> {
-  const digest = createDigest();
+export async function gzipSource(content: UploadSource, name: DigestName): Promise<UploadSource> {
+  const digest = createDigest(name);
   let size = 0;
   for await (const chunk of gzip(content, (bytes) => digest.update(bytes))) size += chunk.length;
   return {

@@ -1,6 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { packDirectory } from '../archive/pack.ts';
-import { createDigest } from '../crypto/digest.ts';
+import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 import { digestFile } from './files.ts';
 
@@ -24,11 +24,11 @@ export interface SourceReader {
 }
 
 /** A file as it is, or a folder as its deterministic tar. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE, ARCHIVE_UNSAFE */
-export async function uploadSource(path: string): Promise<UploadSource> {
+export async function uploadSource(path: string, name: DigestName = 'sha256'): Promise<UploadSource> {
   const info = await stat(path).catch(() => null);
-  if (info?.isDirectory()) return treeSource(path);
+  if (info?.isDirectory()) return treeSource(path, name);
   if (info?.isFile() && info.size > HASH_FIRST_BYTES) return fileSource(path, info.size, undefined);
-  const { size, digest } = await digestFile(path);
+  const { size, digest } = await digestFile(path, name);
   return fileSource(path, size, digest);
 }
 
@@ -57,8 +57,8 @@ function fileSource(path: string, size: number, digest: string | undefined): Upl
 }
 
 /** Packed once to know size and digest, and again each time that it is sent: the same tree gives the same bytes. */
-async function treeSource(path: string): Promise<UploadSource> {
-  const digest = createDigest();
+async function treeSource(path: string, name: DigestName): Promise<UploadSource> {
+  const digest = createDigest(name);
   for await (const chunk of packDirectory(path)) digest.update(chunk);
   const { size } = digest;
   return {

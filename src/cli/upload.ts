@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
-import { createDigest } from '../crypto/digest.ts';
+import { createDigest, type Digest, digestNameOf } from '../crypto/digest.ts';
 import { keepFreedMemory } from '../crypto/freed-memory.ts';
 import { type SealedSegment, SegmentSealer, segmentCount } from '../crypto/segments.ts';
 import { uploadSegments } from '../crypto/upload.ts';
@@ -152,11 +152,12 @@ async function* sealedSegments(sealing: Sealing): AsyncGenerator<SealedSegment> 
  */
 class SourceHash {
   private readonly expected: string;
-  private readonly digest = createDigest();
+  private readonly digest: Digest;
   private state: 'hashing' | 'known' | 'unknown';
 
   constructor({ source, digest }: UploadRequest) {
     this.expected = digest;
+    this.digest = createDigest(digestNameOf(digest));
     this.state = source.digest === undefined ? 'hashing' : 'known';
   }
 

@@ -22,6 +22,13 @@ export function sha256Text(bytes: Uint8Array): string {
 /** SHA-256 is the project's own; SHA3-256 is for manifests of the Go CocosAI. */
 export type DigestName = 'sha256' | 'sha3-256';
 
+/** The function of a digest in text form. @throws CocosError INPUT_INVALID */
+export function digestNameOf(text: string): DigestName {
+  const name = text.slice(0, text.indexOf(':'));
+  if (name === 'sha256' || name === 'sha3-256') return name;
+  throw new CocosError('INPUT_INVALID', 'a digest begins with sha256: or sha3-256:');
+}
+
 /** A digest that takes its input in pieces and counts it. */
 export interface Digest {
   /** Bytes taken so far. */

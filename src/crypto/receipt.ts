@@ -15,13 +15,14 @@ const PREFIX = concat(utf8('cocosai receipt v1'), Uint8Array.of(0));
 export const MAX_RECEIPT_BYTES = 64 * 1024;
 
 const DigestText = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const InputDigestText = z.string().regex(/^(sha256|sha3-256):[0-9a-f]{64}$/);
 
 export const Receipt = z.strictObject({
   version: z.literal(1),
   computationId: z.string().min(1).max(64),
   manifestDigest: DigestText,
-  algorithmDigest: DigestText,
-  datasets: z.array(z.strictObject({ name: z.string().min(1).max(128), digest: DigestText })).max(64),
+  algorithmDigest: InputDigestText,
+  datasets: z.array(z.strictObject({ name: z.string().min(1).max(128), digest: InputDigestText })).max(64),
   /** Over the packed plaintext. */
   resultDigest: DigestText,
   /** Bytes of the packed plaintext. */

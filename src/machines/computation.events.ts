@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
-import { Digest, Manifest } from './manifest.ts';
+import { Digest, InputDigest, Manifest } from './manifest.ts';
 
 /** What happens to a computation. The agent is the authority; the manager mirrors it. */
 export const ComputationEvent = z.discriminatedUnion('type', [
@@ -16,7 +16,7 @@ export const ComputationEvent = z.discriminatedUnion('type', [
     type: z.literal('input.committed'),
     input: z.string(),
     size: z.int().min(0),
-    digest: Digest,
+    digest: InputDigest,
     atMs: Milliseconds,
   }),
   z.strictObject({ type: z.literal('run.requested'), by: z.string(), atMs: Milliseconds }),

@@ -7,6 +7,8 @@ import { z } from 'zod';
 
 /** `sha256:` and 64 lower-case hex digits. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+/** Digest of an input: SHA-256, or SHA3-256 for inputs whose digest the Go CocosAI has told. */
+export const InputDigest = z.string().regex(/^(sha256|sha3-256):[0-9a-f]{64}$/);
 /** Ed25519 public key in text form: `ed25519:` and 43 base64url characters. */
 export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
 /** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
@@ -25,12 +27,12 @@ export const Manifest = z.strictObject({
   name: z.string().min(1).max(200),
   algorithm: z.strictObject({
     kind: AlgorithmKind,
-    digest: Digest,
+    digest: InputDigest,
     provider: SigningKeyText,
     arguments: z.array(z.string().max(4096)).max(64).default([]),
   }),
   datasets: z
-    .array(z.strictObject({ name: InputName, digest: Digest, provider: SigningKeyText }))
+    .array(z.strictObject({ name: InputName, digest: InputDigest, provider: SigningKeyText }))
     .max(64)
     .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ')
     // Else one upload would count for two inputs, and the receipt would name a dataset that never came.

@@ -3,7 +3,7 @@ import { utf8 } from '../crypto/bytes.ts';
 import { CocosError } from '../errors.ts';
 import { decodeMsgpack, encodeMsgpack } from '../link/msgpack.ts';
 import { Cause } from '../machines/common.ts';
-import { Digest } from '../machines/manifest.ts';
+import { InputDigest } from '../machines/manifest.ts';
 
 /** Bodies that participants and agent exchange under the keys of a session, as msgpack. */
 
@@ -17,7 +17,7 @@ export const SealedRequest = z.discriminatedUnion('method', [
     /** Bytes of the stream that is sealed. */
     size: z.int().min(0),
     /** Of the content: what the manifest asks for. */
-    digest: Digest,
+    digest: InputDigest,
     /** Bytes of the content, where the stream is its gzip. */
     inflatedSize: z.int().min(0).optional(),
     /** What the sender would like; the agent decides. */
@@ -56,7 +56,7 @@ export const TransferOpened = z.strictObject({
 });
 export type TransferOpened = z.infer<typeof TransferOpened>;
 
-export const TransferFinished = z.strictObject({ digest: Digest, size: z.int().min(0) });
+export const TransferFinished = z.strictObject({ digest: InputDigest, size: z.int().min(0) });
 export type TransferFinished = z.infer<typeof TransferFinished>;
 
 export const ResultOpened = z.strictObject({

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
@@ -74,6 +76,39 @@ describe('the main job in process mode', () => {
     expect(JSON.parse(readFileSync(system.file('opened', 'sum.json'), 'utf8'))).toEqual({ sum: 42 });
     const state = succeeded(await cli('actors', 'list', 'enclave')).stdout;
     expect(state).toMatch(/computation\s+computation\s+delivered/);
+  });
+
+  it('takes inputs by their SHA3-256, in a manifest that says so, and no others', async () => {
+    const cli = (...args: string[]) => system.cli(...args);
+    const key = `@${system.file('provider.pub')}`;
+    const folder = system.file('tree');
+    mkdirSync(folder);
+    writeFileSync(path.join(folder, 'main.py'), ALGORITHM);
+    const manifest = system.file('sha3.json');
+    const numbers = createHash('sha3-256').update('1\n2\n39\n').digest('hex');
+    succeeded(
+      await cli(
+        ...['manifest', 'create', '--name', 'sha3', '--hash', 'sha3-256', '--algorithm', `${folder}${key}`],
+        ...['--dataset', `numbers=sha3-256:${numbers}${key}`],
+        ...['--consumer', system.file('consumer.pub'), '--out', manifest],
+      ),
+    );
+    const trust = (party: string) =>
+      parties.trust(party).map((each) => (each === parties.manifest ? manifest : each));
+    succeeded(await cli('enclave', 'create', 'sha3', '--manifest', manifest));
+    writeFileSync(system.file('others'), '1\n2\n40\n');
+    expect(await cli('data', 'sha3', 'numbers', system.file('others'), ...trust('provider'))).toMatchObject({
+      code: 65,
+      stderr: expect.stringMatching(/^TRANSFER_DIGEST_MISMATCH/m),
+    });
+    succeeded(
+      await cli('data', 'sha3', 'numbers', system.file('numbers'), ...trust('provider'), '--compress'),
+    );
+    succeeded(await cli('algo', 'sha3', folder, ...trust('provider')));
+    succeeded(await cli('run', 'sha3', ...trust('consumer')));
+    succeeded(await cli('result', 'get', 'sha3', '--out', system.file('sha3.res'), ...trust('consumer')));
+    const verified = succeeded(await cli('result', 'verify', system.file('sha3.res')));
+    expect(verified.stdout).toContain(`numbers sha3-256:${numbers}`);
   });
 
   it('answers every command in JSON as well', async () => {

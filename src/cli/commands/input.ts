@@ -1,8 +1,10 @@
 import { Command } from 'commander';
+import { digestNameOf } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import { ALGORITHM_INPUT } from '../../machines/manifest.ts';
+import { readManifest } from '../context.ts';
 import { gzipSource } from '../gzip-source.ts';
-import { asParticipant, withParticipantOptions } from '../participant.ts';
+import { asParticipant, type ParticipantOptions, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
 import { upload } from '../upload.ts';
 import { uploadSource } from '../upload-source.ts';
@@ -52,16 +54,17 @@ async function send(
   { grpcOnly = false, compress = false }: SendOptions,
 ): Promise<void> {
   const { output } = context;
-  const content = await uploadSource(file);
-  const source = compress ? await gzipSource(content) : content;
+  const manifest = await readManifest(command.opts<ParticipantOptions>().manifest);
+  const entry =
+    input === ALGORITHM_INPUT
+      ? manifest.algorithm
+      : manifest.datasets.find((dataset) => dataset.name === input);
+  if (entry === undefined) throw new CocosError('INPUT_NOT_EXPECTED', `The manifest has no input ${input}.`);
+  const hash = digestNameOf(entry.digest);
+  const content = await uploadSource(file, hash);
+  const source = compress ? await gzipSource(content, hash) : content;
   const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
-  await asParticipant(context, command, enclave, role, async ({ session, manifest }) => {
-    const entry =
-      input === ALGORITHM_INPUT
-        ? manifest.algorithm
-        : manifest.datasets.find((dataset) => dataset.name === input);
-    if (entry === undefined)
-      throw new CocosError('INPUT_NOT_EXPECTED', `The manifest has no input ${input}.`);
+  await asParticipant(context, command, enclave, role, async ({ session }) => {
     if (source.digest !== undefined && entry.digest !== source.digest) {
       throw new CocosError('TRANSFER_DIGEST_MISMATCH', `${file} is not the ${input} of the manifest.`, {
         details: { expected: entry.digest, found: source.digest },

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Command, Option } from 'commander';
-import { canonicalDigest, canonicalJson } from '../../crypto/digest.ts';
+import { canonicalDigest, canonicalJson, type DigestName } from '../../crypto/digest.ts';
 import { decodePublicKeyFile } from '../../crypto/key-file.ts';
 import { CocosError } from '../../errors.ts';
-import { AlgorithmKind, Digest, Manifest } from '../../machines/manifest.ts';
+import { AlgorithmKind, InputDigest, Manifest } from '../../machines/manifest.ts';
 import { readManifest } from '../context.ts';
 import { digestFile, readInput, writeNew } from '../files.ts';
 import { table } from '../output.ts';
@@ -21,6 +21,7 @@ interface CreateOptions {
   readonly start: readonly string[];
   readonly stop: readonly string[];
   readonly limit: readonly string[];
+  readonly hash: DigestName;
   readonly policyDigest?: string;
   readonly out: string;
 }
@@ -31,7 +32,9 @@ export function manifestCommands({ output, withManager }: CommandContext): Comma
   const manifest = new Command('manifest').description('what the parties of a computation agree on');
   manifest
     .command('create')
-    .description('write a manifest; SOURCE is a file or sha256:DIGEST, KEY a public key file')
+    .description(
+      'write a manifest; SOURCE is a file, sha256:DIGEST or sha3-256:DIGEST, KEY a public key file',
+    )
     .requiredOption('--name <text>', 'name of the computation')
     .option('--id <id>', 'id of the computation; made up when left out')
     .requiredOption('--algorithm <SOURCE@KEY>', 'the algorithm and its provider')
@@ -48,6 +51,11 @@ export function manifestCommands({ output, withManager }: CommandContext): Comma
       'seconds, memoryMiB, diskMiB, processes, inputMiB, participantMiB or participantTransfers (repeat)',
       collect,
       [],
+    )
+    .addOption(
+      new Option('--hash <name>', 'of SOURCEs that are files')
+        .choices(['sha256', 'sha3-256'])
+        .default('sha256'),
     )
     .option('--policy-digest <digest>', 'digest of the appraisal policy that all parties use')
     .requiredOption('--out <file>', 'where the manifest goes')
@@ -96,7 +104,10 @@ async function createManifest(options: CreateOptions): Promise<Manifest> {
   const sourced = async (text: string) => {
     const at = text.lastIndexOf('@');
     if (at < 1) throw new CocosError('USAGE', `${text} is not SOURCE@KEY.`);
-    return { digest: await digestOf(text.slice(0, at)), provider: await signing(text.slice(at + 1)) };
+    return {
+      digest: await digestOf(text.slice(0, at), options.hash),
+      provider: await signing(text.slice(at + 1)),
+    };
   };
   const parsed = Manifest.safeParse({
     version: 1,
@@ -130,10 +141,10 @@ async function createManifest(options: CreateOptions): Promise<Manifest> {
   throw new CocosError('MANIFEST_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
 }
 
-async function digestOf(source: string): Promise<string> {
-  return Digest.safeParse(source).success
+async function digestOf(source: string, name: DigestName): Promise<string> {
+  return InputDigest.safeParse(source).success
     ? source
-    : ((await uploadSource(source)).digest ?? (await digestFile(source)).digest);
+    : ((await uploadSource(source, name)).digest ?? (await digestFile(source, name)).digest);
 }
 
 function cut(text: string, separator: string): [string, string] {
