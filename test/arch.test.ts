@@ -11,6 +11,7 @@ const LAW: Readonly<
 > = {
   errors: { own: [], packages: [] },
   version: { own: [], packages: [] },
+  'program-arguments': { own: ['errors', 'version'], packages: [/^node:util$/] },
   'node-error': { own: ['errors'], packages: [] },
   effects: { own: ['errors', 'node-error', 'machines'], packages: [/^xstate$/] },
   machines: { own: ['errors'], packages: [/^xstate$/, /^zod$/] },
@@ -32,6 +33,7 @@ const LAW: Readonly<
       'node-error',
       'effects',
       'version',
+      'program-arguments',
       'machines',
       'crypto',
       'attestation',
@@ -47,6 +49,7 @@ const LAW: Readonly<
       'node-error',
       'effects',
       'version',
+      'program-arguments',
       'machines',
       'crypto',
       'attestation',

@@ -2,6 +2,7 @@
 import { callbackAgent } from '../link/callback.ts';
 import { unixTransport } from '../link/unix.ts';
 import { CID_HOST, vsockTransport } from '../link/vsock.ts';
+import { mayRun } from '../program-arguments.ts';
 import { Agent, GUEST_PROGRAM } from './agent.ts';
 import { readAgentConfig } from './config.ts';
 import { openGuestTpm } from './tpm/guest-tpm.ts';
@@ -17,7 +18,11 @@ async function main(): Promise<void> {
   agent.start();
 }
 
-main().catch((thrown: unknown) => {
-  console.error(thrown);
-  process.exitCode = 1;
-});
+const HELP = ['The one service of an enclave. The manager starts it, or the init of the guest.'];
+
+if (mayRun('cocos-agent', HELP, process.argv.slice(2))) {
+  main().catch((thrown: unknown) => {
+    console.error(thrown);
+    process.exitCode = 1;
+  });
+}

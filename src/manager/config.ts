@@ -75,6 +75,9 @@ const Environment = z.object({
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
 });
 
+/** Names of all settings. */
+export const MANAGER_SETTINGS: readonly string[] = Object.keys(Environment.shape);
+
 /**
  * Settings from environment variables.
  *

@@ -2,7 +2,8 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CocosError } from '../errors.ts';
-import { readManagerConfig } from './config.ts';
+import { mayRun } from '../program-arguments.ts';
+import { MANAGER_SETTINGS, readManagerConfig } from './config.ts';
 import { log } from './log.ts';
 import { Manager } from './manager.ts';
 
@@ -23,8 +24,16 @@ async function main(): Promise<void> {
   process.exit(0);
 }
 
-main().catch((thrown: unknown) => {
-  const error = CocosError.from(thrown);
-  log('error', error.message, { code: error.code });
-  process.exitCode = error.exit;
-});
+const HELP = [
+  'Creates and supervises enclaves until SIGINT or SIGTERM. Settings are taken from the environment',
+  '(docs/operator.md tells what each means):',
+  ...MANAGER_SETTINGS.map((name) => `  ${name}`),
+];
+
+if (mayRun('cocos-manager', HELP, process.argv.slice(2))) {
+  main().catch((thrown: unknown) => {
+    const error = CocosError.from(thrown);
+    log('error', error.message, { code: error.code });
+    process.exitCode = error.exit;
+  });
+}
