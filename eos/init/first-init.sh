@@ -46,7 +46,7 @@ for word in $line; do
     cocos.rootblocks=*) rootblocks=${word#*=} ;;
   esac
 done
-[ -n "$roothash" ] && [ -n "$rootblocks" ] || fail "no root hash on the command line"
+if [ -z "$roothash" ] || [ -z "$rootblocks" ]; then fail "no root hash on the command line"; fi
 
 # Modules of the kinds $1 and $2 of the list.
 load() {

@@ -55,6 +55,7 @@ set_to kernel/dmesg_restrict 1
 set_to kernel/yama/ptrace_scope 2
 set_to fs/suid_dumpable 0
 set_if_there vm/swappiness 0
+# shellcheck disable=SC3045 # busybox has it
 ulimit -c 0
 
 # The agent is root, since what it talks to belongs to root: the TPM, the report device, the control groups. Of root's

@@ -4,7 +4,7 @@
 # shell.
 set -eu
 
-target=$1
+target=${1:?}
 
 mv "$target/bin/busybox" "$BINARIES_DIR/busybox"
 find "$target" -xdev -type l -lname '*busybox' -delete
@@ -19,7 +19,7 @@ for folder in cocos dev proc run sys tmp; do
 	mkdir -m 0755 "$target/$folder"
 done
 rm -rf "$target/etc/init.d" "$target/etc/network" "$target/etc/inittab" \
-	"$target/usr/lib/node_modules" "$target/usr/share" "$target/linuxrc"
+	"$target/usr/lib/node_modules" "${target:?}/usr/share" "$target/linuxrc"
 for name in corepack npm npx; do
 	rm -f "$target/usr/bin/$name"
 done
