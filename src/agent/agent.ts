@@ -343,6 +343,6 @@ export class Agent {
     await this.inputs.clear();
     await this.results.clear();
     await rm(path.join(this.workDir, 'results'), { recursive: true, force: true });
-    this.identity.signing.secretKey.fill(0);
+    this.identity.erase();
   }
 }

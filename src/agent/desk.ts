@@ -118,7 +118,10 @@ export class Desk {
         (value) => ({ ok: true, value }),
         (thrown: unknown) => ({ ok: false, error: CocosError.from(thrown).toJSON() }),
       );
-    return session.channel.seal(encodeBody(answer), ASSOCIATED.answer(sequence));
+    const sealed = session.channel.seal(encodeBody(answer), ASSOCIATED.answer(sequence));
+    // The call that ends a session is answered under its keys, and nothing after it.
+    if (!this.sessions.has(sessionId)) session.channel.erase();
+    return sealed;
   }
 
   /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds, TRANSFER_NOT_FOUND */
@@ -144,24 +147,33 @@ export class Desk {
     const session = this.use(sessionId);
     session.channel.open(sequence, ciphertext, ASSOCIATED.follow);
     const channel = session.channel.subchannel(followLabel(sequence));
-    for await (const item of this.agent.follow(session.role === 'consumer', signal)) {
-      yield channel.seal(encodeBody(item satisfies FollowItem), ASSOCIATED.item);
+    try {
+      for await (const item of this.agent.follow(session.role === 'consumer', signal)) {
+        yield channel.seal(encodeBody(item satisfies FollowItem), ASSOCIATED.item);
+      }
+    } finally {
+      channel.erase();
     }
   }
 
-  /** Forgets a session that its participant has ended, with its keys and tickets. */
+  /** Forgets a session that its participant has ended, with its tickets; the answer to that is the last it seals. */
   endSession(session: Session): void {
     this.agent.send(session.attestation, { type: 'session.closed' });
-    this.forget(session.id);
+    this.sessions.delete(session.id);
+    this.tickets.forget(session.id);
   }
 
   private makeRoomFor(participant: string): void {
     const own = [...this.sessions.values()].filter((each) => each.participant === participant);
     const [oldest] = own.sort((one, other) => one.usedMs - other.usedMs);
-    if (oldest !== undefined && own.length >= PARTICIPANT_SESSIONS) this.endSession(oldest);
+    if (oldest === undefined || own.length < PARTICIPANT_SESSIONS) return;
+    this.endSession(oldest);
+    oldest.channel.erase();
   }
 
+  /** Forgets a session with its keys and tickets. */
   private forget(sessionId: string): void {
+    this.sessions.get(sessionId)?.channel.erase();
     this.sessions.delete(sessionId);
     this.tickets.forget(sessionId);
   }
@@ -186,6 +198,8 @@ export class Desk {
    * an agent with challenges hurries everybody, and keeps nobody out.
    */
   private retireEnded(): void {
+    for (const [id, { attestation }] of this.sessions)
+      if (this.agent.attestation(attestation)?.matches('inSession') !== true) this.forget(id);
     if (this.attestations.size < ATTESTATION_LIMIT) return;
     const states = [...this.attestations].map((address) => ({
       address,

@@ -12,6 +12,8 @@ export interface AgentIdentity {
   readonly signing: SigningKeyPair;
   /** Made at first use, which must come after the random generators are ready: that is, never before `openGuestTpm`. */
   readonly kems: { readonly 'x-wing': KemKeyPair; readonly x25519: KemKeyPair };
+  /** Overwrites the secret keys, at the agent's end. */
+  erase(): void;
 }
 
 const BOOT_ID_BYTES = 16;
@@ -19,12 +21,16 @@ const BOOT_ID_BYTES = 16;
 export function createIdentity(): AgentIdentity {
   // Making them takes an emulated guest half a second, and the first challenge is what needs them.
   let kems: AgentIdentity['kems'] | null = null;
+  const signing = generateSigningKeyPair();
   return {
     bootId: randomBytes(BOOT_ID_BYTES),
-    signing: generateSigningKeyPair(),
+    signing,
     get kems() {
       kems ??= { 'x-wing': generateKemKeyPair('x-wing'), x25519: generateKemKeyPair('x25519') };
       return kems;
+    },
+    erase: () => {
+      for (const pair of [signing, kems?.['x-wing'], kems?.x25519]) pair?.secretKey.fill(0);
     },
   };
 }

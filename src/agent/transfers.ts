@@ -4,7 +4,7 @@ import path from 'node:path';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import { createDigest, digestNameOf } from '../crypto/digest.ts';
 import { SegmentOpener } from '../crypto/segments.ts';
-import { uploadSegments } from '../crypto/upload.ts';
+import { type UploadTerms, uploadSegments } from '../crypto/upload.ts';
 import { CocosError } from '../errors.ts';
 import { ALGORITHM_INPUT } from '../machines/manifest.ts';
 import { Inflater } from './inflater.ts';
@@ -107,7 +107,7 @@ export class InputStore {
       received: 0,
       kept: 0,
       attempt: 1,
-      opener: new SegmentOpener(uploadSegments(session.channel, session.aead, { ...terms, id, attempt: 1 })),
+      opener: openerOf(session, { ...terms, id, attempt: 1 }, 0),
       written: Promise.resolve(),
       inflater: null,
     };
@@ -125,7 +125,7 @@ export class InputStore {
     upload.attempt += 1;
     const { nextIndex } = upload.opener;
     upload.opener.erase();
-    upload.opener = new SegmentOpener(uploadSegments(session.channel, session.aead, upload), nextIndex);
+    upload.opener = openerOf(session, upload, nextIndex);
   }
 
   /**
@@ -205,6 +205,13 @@ export class InputStore {
     this.admissions.clear();
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+function openerOf(session: Session, terms: UploadTerms, startIndex: number): SegmentOpener {
+  const parameters = uploadSegments(session.channel, session.aead, terms);
+  const opener = new SegmentOpener(parameters, startIndex);
+  parameters.key.fill(0);
+  return opener;
 }
 
 async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

@@ -40,6 +40,7 @@ export class SealedChannel {
   readonly #labels = new Set<string>();
   #nextOut = 0;
   #nextIn = 0;
+  #isErased = false;
 
   /** `secret` is 32 bytes that both ends share and nobody else has; it is used for one channel only. */
   constructor(secret: Uint8Array, aead: AeadName, side: ChannelSide) {
@@ -55,9 +56,10 @@ export class SealedChannel {
   /**
    * Seals a message to the other end. `associatedData` is not sent: the other end must give the same, so a
    * sealed body of one method cannot pass for another's.
-   * @throws CocosError LIMIT_EXCEEDED after 2^32 messages
+   * @throws CocosError LIMIT_EXCEEDED after 2^32 messages; SESSION_NOT_FOUND when the keys were erased
    */
   seal(body: Uint8Array, associatedData: Uint8Array = EMPTY): SealedMessage {
+    this.#requireKeys();
     const sequence = this.#nextOut;
     if (sequence >= CHANNEL_MESSAGE_LIMIT) {
       throw new CocosError('LIMIT_EXCEEDED', 'the channel has reached its message limit');
@@ -73,9 +75,10 @@ export class SealedChannel {
    * that is refused changes nothing.
    * @throws CocosError SESSION_REPLAYED for a number that is not above the last one opened;
    * CRYPTO_OPEN_FAILED when number, ciphertext or associated data were altered; INPUT_INVALID for a number
-   * that is no sequence number
+   * that is no sequence number; SESSION_NOT_FOUND when the keys were erased
    */
   open(sequence: number, ciphertext: Uint8Array, associatedData: Uint8Array = EMPTY): Uint8Array {
+    this.#requireKeys();
     if (!Number.isInteger(sequence) || sequence < 0 || sequence >= CHANNEL_MESSAGE_LIMIT) {
       throw new CocosError('INPUT_INVALID', `${sequence} is no sequence number`);
     }
@@ -107,12 +110,24 @@ export class SealedChannel {
     return new SealedChannel(this.#derive('subchannel', label, SECRET_BYTES), this.#aead, this.#side);
   }
 
+  /** Overwrites the keys: nothing is sealed, opened or derived any more. Sub-channels have keys of their own. */
+  erase(): void {
+    this.#isErased = true;
+    for (const secret of [this.#secret, this.#out.key, this.#out.baseNonce, this.#in.key, this.#in.baseNonce])
+      secret.fill(0);
+  }
+
+  #requireKeys(): void {
+    if (this.#isErased) throw new CocosError('SESSION_NOT_FOUND', 'the keys of the channel were erased');
+  }
+
   #direction(name: string): Direction {
     const material = this.#derive('direction', name, AEAD_KEY_BYTES + AEAD_NONCE_BYTES);
     return { key: material.subarray(0, AEAD_KEY_BYTES), baseNonce: material.subarray(AEAD_KEY_BYTES) };
   }
 
   #derive(purpose: 'direction' | 'export' | 'subchannel', label: string, length: number): Uint8Array {
+    this.#requireKeys();
     return hkdf(this.#secret, lengthPrefixed(utf8(LABEL), utf8(purpose), utf8(label)), length);
   }
 }

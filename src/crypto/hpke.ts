@@ -82,6 +82,7 @@ interface Schedule {
 class Context {
   protected readonly schedule: Schedule;
   #sequence = 0;
+  #isErased = false;
 
   constructor(schedule: Schedule) {
     this.schedule = schedule;
@@ -97,10 +98,23 @@ class Context {
     if (!Number.isInteger(length) || length < 0 || length > MAX_EXPORT_BYTES) {
       throw new CocosError('INPUT_INVALID', `an export has 0 to ${MAX_EXPORT_BYTES} bytes, not ${length}`);
     }
+    this.#requireKeys();
     return labeledExpand(this.schedule.suiteId, this.schedule.exporterSecret, 'sec', context, length);
   }
 
+  /** Overwrites the keys: nothing is sealed, opened or exported any more. */
+  erase(): void {
+    this.#isErased = true;
+    const { key, baseNonce, exporterSecret } = this.schedule;
+    for (const secret of [key, baseNonce, exporterSecret]) secret.fill(0);
+  }
+
+  #requireKeys(): void {
+    if (this.#isErased) throw new CocosError('INTERNAL', 'the keys of the HPKE context were erased');
+  }
+
   protected nonce(): Uint8Array {
+    this.#requireKeys();
     if (this.#sequence >= this.schedule.limit) {
       throw new CocosError('LIMIT_EXCEEDED', 'the HPKE context has reached its message limit');
     }
@@ -207,7 +221,8 @@ function keySchedule(
   const infoHash = labeledExtract(suiteId, EMPTY, 'info_hash', info);
   const context = concat(Uint8Array.of(mode), pskIdHash, infoHash);
   const secret = labeledExtract(suiteId, sharedSecret, 'secret', EMPTY);
-  return {
+  sharedSecret.fill(0);
+  const schedule = {
     aead: suite.aead,
     key: labeledExpand(suiteId, secret, 'key', context, AEAD_KEY_BYTES),
     baseNonce: labeledExpand(suiteId, secret, 'base_nonce', context, AEAD_NONCE_BYTES),
@@ -215,4 +230,6 @@ function keySchedule(
     suiteId,
     limit,
   };
+  secret.fill(0);
+  return schedule;
 }

@@ -151,10 +151,11 @@ function signedBytes(core: Uint8Array, enc: Uint8Array): Uint8Array {
 }
 
 function channelOf(
-  context: { export(context: Uint8Array, length: number): Uint8Array },
+  context: { export(context: Uint8Array, length: number): Uint8Array; erase(): void },
   suite: Suite,
   side: 'participant' | 'agent',
 ): SealedChannel {
   const secret = context.export(utf8(`${LABEL} channel`), CHANNEL_SECRET_BYTES);
+  context.erase();
   return new SealedChannel(secret, suite.aead, side);
 }

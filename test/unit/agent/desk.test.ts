@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Agent } from '../../../src/agent/agent.ts';
 import { Desk } from '../../../src/agent/desk.ts';
-import type { SealedChannel } from '../../../src/crypto/channel.ts';
+import { SealedChannel } from '../../../src/crypto/channel.ts';
 import { canonicalDigest, sha256Text } from '../../../src/crypto/digest.ts';
 import { DEFAULT_SUITE } from '../../../src/crypto/hpke.ts';
 import { encodeSigningKey, generateParticipantKeys } from '../../../src/crypto/keys.ts';
@@ -399,6 +399,20 @@ describe('the desk', () => {
     expect(attestations()).not.toContain(kept[0]);
     expect(attestations()).toContain(kept[1]);
     expect(attestations().length).toBe(256);
+  });
+
+  it('overwrites the keys of a session that was closed, that gave way, and that was found expired', async () => {
+    const erased = vi.spyOn(SealedChannel.prototype, 'erase');
+    const closed = await open('dataset', 'dataset');
+    await ask(closed, { method: 'session.close' }, z.null());
+    expect(erased).toHaveBeenCalledTimes(1);
+    for (let round = 0; round < 17; round++) await open('dataset', 'dataset');
+    expect(erased).toHaveBeenCalledTimes(2);
+    const [, , expired] = attestations();
+    agent.send(expired ?? '', { type: 'deadline.reached' });
+    await desk.evidence(randomBytes(32));
+    expect(erased).toHaveBeenCalledTimes(3);
+    erased.mockRestore();
   });
 
   it('keeps a bounded number of sessions of one participant, and lets nobody else pay for them', async () => {

@@ -278,6 +278,22 @@ describe.each(['x25519', 'x-wing'] as const)('a context over %s', (kem) => {
     expect(codeOf(() => receiver.open(EMPTY, new Uint8Array(16)))).toBe('LIMIT_EXCEEDED');
   });
 
+  it('does nothing after its keys were erased', () => {
+    const { publicKey, secretKey } = generateKemKeyPair('x25519');
+    const { enc, context } = setupSender({ kem: 'x25519', aead: 'aes-256-gcm' }, publicKey, INFO);
+    const receiver = setupReceiver({ kem: 'x25519', aead: 'aes-256-gcm' }, enc, secretKey, INFO);
+    const sealed = context.seal(INFO, INFO);
+    context.erase();
+    receiver.erase();
+    for (const attempt of [
+      () => context.seal(INFO, INFO),
+      () => receiver.open(INFO, sealed),
+      () => receiver.export(INFO, 32),
+    ]) {
+      expect(codeOf(attempt)).toBe('INTERNAL');
+    }
+  });
+
   it('exports at most 255 blocks', () => {
     const { context } = setupSender(suite, pair.publicKey, INFO);
     expect(context.export(EMPTY, 8160)).toHaveLength(8160);

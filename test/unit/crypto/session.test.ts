@@ -196,6 +196,23 @@ describe('SealedChannel', () => {
     expect(codeOf(() => end.subchannel('logs'))).toBe('INPUT_INVALID');
   });
 
+  it('seals, opens and derives nothing after its keys were erased, and its sub-channels go on', () => {
+    const { participant, agent: end } = connect();
+    const { sequence, ciphertext } = participant.seal(utf8('x'));
+    const [there, here] = [end.subchannel('logs'), participant.subchannel('logs')];
+    end.erase();
+    for (const attempt of [
+      () => end.seal(utf8('x')),
+      () => end.open(sequence, ciphertext),
+      () => end.exportKey('transfer 1'),
+      () => end.subchannel('more'),
+    ]) {
+      expect(codeOf(attempt)).toBe('SESSION_NOT_FOUND');
+    }
+    const line = there.seal(utf8('line'));
+    expect(toHex(here.open(line.sequence, line.ciphertext))).toBe(toHex(utf8('line')));
+  });
+
   it('bounds its sub-channels', () => {
     const { agent: end } = connect();
     for (let i = 0; i < 4096; i += 1) end.subchannel(String(i));
