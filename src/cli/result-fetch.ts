@@ -20,6 +20,7 @@ import { SegmentOpener, segmentCount } from '../crypto/segments.ts';
 import { CocosError } from '../errors.ts';
 import { ResultOpened } from '../rpc/sealed.ts';
 import type { AgentSession } from './agent-client.ts';
+import { EarlySync } from './early-sync.ts';
 
 /** Broken connections in a row, without a segment getting through, that a download survives. */
 const FRUITLESS_ATTEMPTS = 8;
@@ -60,7 +61,7 @@ export async function fetchResult(session: AgentSession, request: FetchRequest):
           isBulk = false;
           continue;
         }
-        await part.file.sync();
+        await part.disk.finish();
       } finally {
         await part.file.close();
       }
@@ -112,6 +113,7 @@ function isOfOneResult(one: ResultHeader, other: ResultHeader): boolean {
 /** A result file in the making: its header and the segments that it holds whole. */
 interface Part {
   readonly file: FileHandle;
+  readonly disk: EarlySync;
   readonly header: ResultHeader;
   readonly receipt: Receipt;
   readonly headerBytes: number;
@@ -140,20 +142,20 @@ async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
   if (found !== null) {
     const file = await open(partFile, 'r+');
     await file.truncate(found.headerBytes + found.segments * frameBytes(fresh));
-    return { file, receipt, ...found };
+    return { file, disk: new EarlySync(file), receipt, ...found };
   }
   const head = encodeResultHeader(fresh);
   const file = await open(partFile, 'w', 0o600).catch((cause: unknown) => {
     throw new CocosError('FILE_UNREADABLE', `${partFile} cannot be written.`, { cause });
   });
   await file.write(head, 0, head.length, 0);
-  return { file, header: fresh, receipt, headerBytes: head.length, segments: 0 };
+  return { file, disk: new EarlySync(file), header: fresh, receipt, headerBytes: head.length, segments: 0 };
 }
 
 async function readPart(
   partFile: string,
   fresh: ResultHeader,
-): Promise<Omit<Part, 'file' | 'receipt'> | null> {
+): Promise<Pick<Part, 'header' | 'headerBytes' | 'segments'> | null> {
   const stream = createReadStream(partFile);
   try {
     const header = await readResultHeader(new ByteReader(stream));
@@ -230,6 +232,7 @@ async function writeSegment(
   const { bytesWritten } = await part.file.writev([head, bytes], position);
   if (bytesWritten !== head.length + bytes.length)
     throw new CocosError('FILE_UNREADABLE', `${file} cannot be written to its end.`);
+  part.disk.wrote(bytesWritten);
   part.segments += 1;
   onProgress(Math.min(part.header.size, part.segments * part.header.segmentSize), part.header.size);
 }
