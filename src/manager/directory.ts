@@ -45,7 +45,16 @@ export type Persist = (step: Step) => Promise<void>;
 /** Steps that are stored together, and so are told together. */
 interface Group {
   readonly stored: Promise<void>;
-  readonly steps: Step[];
+  readonly moves: Move[];
+}
+
+/** A step as it is told. */
+interface Move {
+  readonly address: string;
+  readonly event: string;
+  readonly from: string;
+  readonly to: string;
+  readonly after: MachineState;
 }
 
 const NOTHING_TO_STORE = Promise.resolve();
@@ -125,15 +134,19 @@ export class Directory {
 
   private take(step: Step): void {
     const stored = step.event === RECALLED ? NOTHING_TO_STORE : this.persist(step);
-    if (this.group?.stored === stored) return void this.group.steps.push(step);
-    const group: Group = { stored, steps: [step] };
+    const { address, event, before, after } = step;
+    // While both states are at hand: of thousands of actors, none is in the processor's cache when they are told.
+    const from = before === null ? '' : stateName(before.value);
+    const move: Move = { address, event, from, to: stateName(after.value), after };
+    if (this.group?.stored === stored) return void this.group.moves.push(move);
+    const group: Group = { stored, moves: [move] };
     this.next(
       () => stored,
       () => {
         if (this.group === group) this.group = null;
-        for (const { address, event, before, after } of group.steps) {
-          this.told.set(address, after);
-          this.report(address, event, before, after);
+        for (const each of group.moves) {
+          this.told.set(each.address, each.after);
+          this.report(each);
         }
       },
     );
@@ -238,20 +251,12 @@ export class Directory {
     this.tail = this.tail.then(wait).then(then, then);
   }
 
-  private report(address: string, event: string, before: MachineState | null, after: MachineState): void {
-    const to = viewOf(address, after);
+  private report({ address, event, from, to, after }: Move): void {
+    const context = publicContext(after.context);
     this.tell((sequence) => ({
       kind: 'transition',
       sequence,
-      transition: {
-        sequence,
-        address,
-        event,
-        from: before === null ? '' : stateName(before.value),
-        to: to.state,
-        atMs: Date.now(),
-        context: to.context,
-      },
+      transition: { sequence, address, event, from, to, atMs: Date.now(), context },
     }));
   }
 
