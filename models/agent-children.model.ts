@@ -1,7 +1,7 @@
 import { attestationMachine } from '../src/machines/attestation.machine.ts';
 import { inert } from '../src/machines/effect.ts';
 import { transferMachine } from '../src/machines/transfer.machine.ts';
-import { effectError, type Model } from './explore.ts';
+import type { Model } from './explore.ts';
 
 const cause = { code: 'TRANSFER_DIGEST_MISMATCH', message: 'it differs' } as const;
 
@@ -17,7 +17,6 @@ export const transferModel: Model = {
     { type: 'transfer.refused', cause },
     { type: 'transfer.abort' },
     { type: 'deadline.reached' },
-    ...['check', 'release', 'clock'].map(effectError),
   ],
   distinguish: ({ segments, deadlineMs }) => [segments, deadlineMs],
   invariant: (state, context) => {
@@ -40,7 +39,6 @@ export const attestationModel: Model = {
     { type: 'session.used', atMs: 4 },
     { type: 'session.closed' },
     { type: 'deadline.reached' },
-    ...['collect', 'clock'].map(effectError),
   ],
   invariant: (state, context) => {
     if (['evidenced', 'inSession'].includes(state) && context['evidenceDigest'] === null)

@@ -1,7 +1,7 @@
 import { computationMachine } from '../src/machines/computation.machine.ts';
 import { inert } from '../src/machines/effect.ts';
 import { ALGORITHM_INPUT, Manifest } from '../src/machines/manifest.ts';
-import { effectError, type Model } from './explore.ts';
+import type { Model } from './explore.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;
 const key = (letter: string) => `ed25519:${letter.repeat(43)}`;
@@ -45,9 +45,6 @@ export function computationModel(start: 'auto' | 'controlled'): Model {
       ...[...CONSUMERS, key('X')].map((consumer) => ({ type: 'result.delivered', consumer })),
       { type: 'computation.stop', by: 'manager' },
       { type: 'deadline.reached' },
-      effectError('runAlgorithm'),
-      effectError('sealResult'),
-      effectError('clock'),
     ],
     distinguish: ({ inputs: taken, delivered, result }) => [
       taken,

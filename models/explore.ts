@@ -71,7 +71,7 @@ export function explore(model: Model): Exploration {
       if (legal && (next as AnyMachineSnapshot).status === 'error') {
         violations.add(`${name}: ended by ${event.type}`);
       }
-      // XState sends an effect's error only where that effect runs, and there every chart takes it.
+      // XState sends a child's error only to the roots, which take it in every state.
       const possible = !event.type.startsWith('xstate.');
       if (!legal && possible && stateOf(next as AnyMachineSnapshot) !== stateOf(snapshot)) {
         illegalMoves.add(`${name}: ${event.type}`);
@@ -112,7 +112,7 @@ function guardName(guard: unknown): string {
   return typeof guard === 'string' ? guard : 'inline';
 }
 
-/** What XState sends when an effect fails to start. */
-export function effectError(id: string): AnyEventObject {
+/** What XState tells a parent when a child has thrown. */
+export function childError(id: string): AnyEventObject {
   return { type: `xstate.error.actor.${id}` };
 }

@@ -2,7 +2,7 @@ import { inert } from '../src/machines/effect.ts';
 import { enclaveMachine } from '../src/machines/enclave.machine.ts';
 import { linkMachine } from '../src/machines/link.machine.ts';
 import { verifierMachine } from '../src/machines/verifier.machine.ts';
-import { effectError, type Model } from './explore.ts';
+import type { Model } from './explore.ts';
 
 const cause = { code: 'HOST_DISK_FULL', message: 'full' } as const;
 
@@ -33,7 +33,6 @@ export const enclaveModel: Model = {
     { type: 'enclave.stop', atMs: 5 },
     { type: 'enclave.cleaned' },
     { type: 'deadline.reached' },
-    ...['prepare', 'launch', 'link', 'greet', 'shutDown', 'clean', 'clock'].map(effectError),
   ],
   distinguish: ({ pid, bootId, cause: why }) => [pid, bootId, why !== null],
   invariant: (state, context) => {
@@ -58,7 +57,6 @@ export const linkModel: Model = {
     { type: 'peer.violated', reason: 'v' },
     { type: 'backoff.ended' },
     { type: 'link.close' },
-    ...['open', 'serve', 'replay', 'wait'].map(effectError),
   ],
   distinguish: ({ lostReason, peerBootId }) => [lostReason, peerBootId],
   invariant: (state, { peerBootId, lostReason, attempts }) => {
@@ -77,7 +75,6 @@ export const verifierModel: Model = {
     { type: 'verdict.reached', accepted: true, failures: [], atMs: 1 },
     { type: 'verdict.reached', accepted: false, failures: ['f'], atMs: 1 },
     { type: 'deadline.reached' },
-    ...['challenge', 'appraise', 'clock'].map(effectError),
   ],
   distinguish: ({ cause: why, failures }) => [why, failures],
   invariant: (state, { evidenceDigest, failures, cause: why, deadlineMs }) => {

@@ -1,7 +1,7 @@
 import { agentMachine } from '../src/machines/agent.machine.ts';
 import { inert } from '../src/machines/effect.ts';
 import { managerMachine } from '../src/machines/manager.machine.ts';
-import { effectError, type Model } from './explore.ts';
+import { childError, type Model } from './explore.ts';
 import { enclaveModel } from './host.model.ts';
 
 const failure = { reason: 'thrown', atMs: 1, chance: 0 } as const;
@@ -29,7 +29,7 @@ export const agentModel: Model = {
     { type: 'child.failed', address: 'transfer/t', ...failure },
     { type: 'child.failed', address: 'computation', ...failure },
     { type: 'agent.shutDown' },
-    ...['measure', 'listen', 'link', 'shutDown', 'transfer'].map(effectError),
+    childError('transfer/t'),
   ],
   invariant: (state, context) =>
     context['cause'] !== null && state !== 'shuttingDown' ? 'a cause that ended nothing' : null,
@@ -51,7 +51,7 @@ export const managerModel: Model = {
     { type: 'manager.stop' },
     { type: 'manager.emptied' },
     { type: 'manager.closed' },
-    ...['open', 'empty', 'close', 'enclave'].map(effectError),
+    childError('enclave/abcd'),
   ],
   invariant: (state, context) =>
     context['cause'] !== null && !state.startsWith('stopped') ? 'a cause that ended nothing' : null,

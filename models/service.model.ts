@@ -1,6 +1,6 @@
 import { inert } from '../src/machines/effect.ts';
 import { serviceMachine } from '../src/machines/service.machine.ts';
-import { effectError, type Model } from './explore.ts';
+import type { Model } from './explore.ts';
 
 const cause = { code: 'SERVICE_UNAVAILABLE', message: 'gone' } as const;
 
@@ -19,7 +19,6 @@ export const serviceModel: Model = {
     { type: 'replay.finished', atMs: 1 },
     { type: 'backoff.ended' },
     { type: 'stream.closed' },
-    ...['open', 'serve', 'replay', 'deliver', 'wait', 'close'].map(effectError),
   ],
   distinguish: ({ serviceId, liveSinceMs, cause: why }) => [serviceId, liveSinceMs, why !== null],
   invariant: (state, { serviceId, liveSinceMs, cause: why, attempts }) => {

@@ -32,6 +32,29 @@ export function asyncEffect<TInput extends NonReducibleUnknown>(
   });
 }
 
+/**
+ * An effect that holds something for as long as the state lasts: `begin` gives what lets go of it. What `begin` throws
+ * goes to `onError`, after the transition that invoked it is complete.
+ */
+export function heldEffect<TInput extends NonReducibleUnknown>(
+  begin: (input: TInput) => (() => void) | undefined,
+  onError: (error: CocosError, input: TInput) => void,
+) {
+  return fromCallback<EventObject, TInput>(({ input }) => {
+    try {
+      return begin(input);
+    } catch (thrown) {
+      let isLeft = false;
+      queueMicrotask(() => {
+        if (!isLeft) onError(fromNodeError(thrown), input);
+      });
+      return () => {
+        isLeft = true;
+      };
+    }
+  });
+}
+
 /** The clock effect: `deadline.reached` when the time has come, also for one that has passed already. */
 export function clockEffect() {
   return fromCallback<EventObject, ClockInput>(({ input, sendBack }) => {

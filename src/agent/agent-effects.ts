@@ -1,9 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type EventObject, fromCallback } from 'xstate';
 import { sha256Text } from '../crypto/digest.ts';
 import { signReceipt } from '../crypto/receipt.ts';
-import { asyncEffect, clockEffect, now } from '../effects.ts';
+import { asyncEffect, clockEffect, heldEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { type AttestationInput, attestationMachine } from '../machines/attestation.machine.ts';
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
@@ -14,8 +13,8 @@ import { runAlgorithm } from './run/sandbox.ts';
 
 /** The effects of the agent's machine and of its children. */
 export function agentEffects(agent: Agent, end: () => void) {
-  const own = (run: () => Promise<void>) =>
-    asyncEffect<object>(run, (error) => agent.request({ type: 'agent.broken', cause: error.toJSON() }));
+  const broken = (error: CocosError) => agent.request({ type: 'agent.broken', cause: error.toJSON() });
+  const own = (run: () => Promise<void>) => asyncEffect<object>(run, broken);
   return {
     computation: computationMachine.provide({
       actors: { runAlgorithm: runEffect(agent), sealResult: sealEffect(agent), clock: clockEffect() },
@@ -28,10 +27,9 @@ export function agentEffects(agent: Agent, end: () => void) {
     }),
     measure: own(() => agent.measure()),
     listen: own(() => agent.listen()),
-    link: fromCallback<EventObject, object>(() => agent.startLink()),
-    shutDown: fromCallback<EventObject, object>(() => {
-      agent.shutDown().then(end, end);
-    }),
+    link: heldEffect<object>(() => agent.startLink(), broken),
+    // The process ends, whatever could not be closed.
+    shutDown: asyncEffect<object>(() => agent.shutDown().finally(end), end),
   };
 }
 
@@ -71,7 +69,8 @@ function releaseEffect(agent: Agent) {
       await agent.inputs.discard(transferId);
       agent.send('computation', { type: 'input.released', input });
     },
-    () => undefined,
+    // What could not be removed keeps nobody from sending the input again.
+    (_, { input }) => agent.send('computation', { type: 'input.released', input }),
   );
 }
 

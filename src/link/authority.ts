@@ -1,10 +1,4 @@
-import {
-  Actor,
-  type AnyActor,
-  type AnyEventObject,
-  type AnyMachineSnapshot,
-  type InspectionEvent,
-} from 'xstate';
+import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { kindOfAddress, type MirrorRecord } from '../machines/mirrored.ts';
 
 /**
@@ -33,7 +27,7 @@ export class Authority {
       const { input } = inspected.event;
       this.publish({ kind: 'started', address, input: input ?? null });
     } else if (before.snapshot !== inspected.snapshot && moved(before.snapshot, inspected.snapshot)) {
-      this.publish({ kind: 'event', address, event: recordable(inspected.event) });
+      this.publish({ kind: 'event', address, event: inspected.event });
     }
   };
 
@@ -50,11 +44,6 @@ export class Authority {
       snapshot: ref.getPersistedSnapshot(),
     }));
   }
-}
-
-/** The error object of an effect that failed to start stays here; the machine only looks at the event's type. */
-function recordable(event: AnyEventObject): unknown {
-  return event.type.startsWith('xstate.') ? { type: event.type } : event;
 }
 
 function isMachineSnapshot(snapshot: unknown): snapshot is AnyMachineSnapshot {

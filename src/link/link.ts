@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { type Actor, createActor, type EventObject, fromCallback } from 'xstate';
+import { type Actor, createActor } from 'xstate';
+import { heldEffect } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import {
   type LinkContext,
@@ -100,26 +101,35 @@ class LinkEnd implements Link {
       run: options.onCommand,
       reply: (body) => this.append('reply', body),
     });
+    const broken = ({ code, message }: CocosError) =>
+      this.send({ type: 'stream.closed', reason: `${code}: ${message}`, atMs: options.now() });
     this.actor = createActor(
       linkMachine.provide({
         actors: {
-          open: fromCallback<EventObject, LinkContext>(() => this.open()),
-          serve: fromCallback<EventObject, LinkContext>(() => this.serve()),
-          replay: fromCallback<EventObject, LinkContext>(() => this.replay()),
-          wait: fromCallback<EventObject, WaitInput>(({ input }) => {
-            const timer = setTimeout(() => this.send({ type: 'backoff.ended' }), input.delayMs);
+          open: heldEffect<LinkContext>(
+            () => this.open(),
+            () => this.send({ type: 'stream.failed', atMs: options.now() }),
+          ),
+          serve: heldEffect<LinkContext>(() => this.serve(), broken),
+          replay: heldEffect<LinkContext>(() => this.replay(), broken),
+          wait: heldEffect<WaitInput>(({ delayMs }) => {
+            const timer = setTimeout(() => this.send({ type: 'backoff.ended' }), delayMs);
             return () => clearTimeout(timer);
-          }),
+          }, broken),
         },
       }),
       { input: { role: options.role } },
     );
     let before = { live: false, attached: false };
-    this.actor.subscribe((snapshot) => {
-      const { live, attached } = before;
-      before = { live: snapshot.matches({ attached: 'live' }), attached: snapshot.matches('attached') };
-      if (before.live && !live) options.onState?.('live', null);
-      else if (attached && !before.attached) options.onState?.('lost', snapshot.context.lostReason);
+    this.actor.subscribe({
+      next: (snapshot) => {
+        const { live, attached } = before;
+        before = { live: snapshot.matches({ attached: 'live' }), attached: snapshot.matches('attached') };
+        if (before.live && !live) options.onState?.('live', null);
+        else if (attached && !before.attached) options.onState?.('lost', snapshot.context.lostReason);
+      },
+      // A machine that throws must not end the process that it is a part of.
+      error: (thrown) => options.onState?.('lost', CocosError.from(thrown).message),
     });
   }
 

@@ -1,13 +1,7 @@
 import type { AnyEventObject } from 'xstate';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
-import {
-  EffectError,
-  kindOfAddress,
-  MIRRORED,
-  type MirroredKind,
-  MirrorRecord,
-} from '../machines/mirrored.ts';
+import { kindOfAddress, MIRRORED, type MirroredKind, MirrorRecord } from '../machines/mirrored.ts';
 import { CompiledMachine, type MachineState } from './compiled-machine.ts';
 import { type Parse, plainParser } from './plain-schema.ts';
 
@@ -170,7 +164,7 @@ function compile(kind: MirroredKind): Compiled {
   const own = plainParser(event);
   return {
     machine: new CompiledMachine(machine),
-    event: (body) => own(body) ?? EffectError.safeParse(body).data ?? null,
+    event: own,
     input,
   };
 }

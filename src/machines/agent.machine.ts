@@ -109,16 +109,16 @@ export const agentMachine = setup({
   },
   states: {
     starting: {
-      invoke: { src: 'measure', id: 'measure', input: {}, onError: 'shuttingDown' },
+      invoke: { src: 'measure', id: 'measure', input: {} },
       on: { 'agent.measured': 'measured' },
     },
     measured: {
-      invoke: { src: 'listen', id: 'listen', input: {}, onError: 'shuttingDown' },
+      invoke: { src: 'listen', id: 'listen', input: {} },
       on: { 'agent.listening': 'serving' },
     },
     serving: {
       initial: 'unlinked',
-      invoke: { src: 'link', id: 'link', input: {}, onError: 'shuttingDown' },
+      invoke: { src: 'link', id: 'link', input: {} },
       on: {
         'attestation.requested': { actions: 'spawnAttestation' },
         'transfer.requested': { actions: 'spawnTransfer' },
@@ -129,7 +129,7 @@ export const agentMachine = setup({
       },
     },
     shuttingDown: {
-      invoke: { src: 'shutDown', id: 'shutDown', input: {}, onError: {} },
+      invoke: { src: 'shutDown', id: 'shutDown', input: {} },
     },
   },
 });

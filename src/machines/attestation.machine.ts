@@ -71,9 +71,6 @@ export const attestationMachine = setup({
     extendDeadline: assign(({ context, event }) =>
       event.type === 'session.used' ? { deadlineMs: event.atMs + SESSION_IDLE_MS } : context,
     ),
-    noteEffectError: assign({
-      cause: { code: 'INTERNAL' as const, message: 'The collection of evidence failed to start.' },
-    }),
   },
 }).createMachine({
   id: 'attestation',
@@ -96,7 +93,6 @@ export const attestationMachine = setup({
           src: 'collect',
           id: 'collect',
           input: ({ context }) => context,
-          onError: { target: 'failed', actions: 'noteEffectError' },
         },
         clock,
       ],

@@ -146,9 +146,6 @@ export const computationMachine = setup({
     noteDeadline: assign({
       cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The run did not end within its time limit.' },
     }),
-    noteEffectError: assign({
-      cause: { code: 'INTERNAL' as const, message: 'An effect of the computation failed to start.' },
-    }),
     noteStop: assign(({ context, event }) =>
       event.type === 'computation.stop'
         ? {
@@ -202,13 +199,11 @@ export const computationMachine = setup({
           src: 'runAlgorithm',
           id: 'runAlgorithm',
           input: ({ context }) => ({ manifest: context.manifest }),
-          onError: { target: 'failed', actions: 'noteEffectError' },
         },
         {
           src: 'clock',
           id: 'clock',
           input: ({ context }) => ({ deadlineMs: context.runDeadlineMs }),
-          onError: {},
         },
       ],
       on: {
@@ -226,7 +221,6 @@ export const computationMachine = setup({
         src: 'sealResult',
         id: 'sealResult',
         input: ({ context }) => ({ manifest: context.manifest }),
-        onError: { target: 'failed', actions: 'noteEffectError' },
       },
       on: {
         'result.sealed': { target: 'resultsReady', actions: 'takeResult' },

@@ -4,7 +4,8 @@ import { CocosError } from '../errors.ts';
 /**
  * Effects are the only things a machine does to the world. A machine names them and gives their input; the
  * process that runs the machine provides them; a mirror runs the same machine with inert ones. An effect
- * reports with an event of the machine's own union, so that the journal of accepted events is complete.
+ * reports with an event of the machine's own union, its failure too, so that the journal of accepted events is
+ * complete. One that throws all the same ends its machine, which is for the parent's supervision.
  */
 
 /** Stands for an effect until the process provides the real one; starting it is a fault of the program. */
@@ -25,12 +26,11 @@ export interface ClockInput {
   readonly deadlineMs: number | null;
 }
 
-/** Invokes the clock for the deadline in the context. A clock that fails to start leaves the state without one. */
+/** Invokes the clock for the deadline in the context. */
 export const clock = {
   src: 'clock',
   id: 'clock',
   input: ({ context }: { readonly context: { readonly deadlineMs: number | null } }): ClockInput => ({
     deadlineMs: context.deadlineMs,
   }),
-  onError: {},
 } as const;

@@ -147,9 +147,6 @@ export const enclaveMachine = setup({
         message: 'The agent in the enclave started anew and lost its state.',
       },
     }),
-    noteEffectError: assign({
-      cause: { code: 'INTERNAL' as const, message: 'An effect of the enclave failed to start.' },
-    }),
   },
   guards: {
     isSameBoot: ({ context, event }) => event.type === 'link.live' && event.bootId === context.bootId,
@@ -183,7 +180,6 @@ export const enclaveMachine = setup({
           src: 'prepare',
           id: 'prepare',
           input: effectInput,
-          onError: { target: 'failed', actions: 'noteEffectError' },
         },
         clock,
       ],
@@ -201,13 +197,11 @@ export const enclaveMachine = setup({
           src: 'launch',
           id: 'launch',
           input: effectInput,
-          onError: { target: 'failed', actions: 'noteEffectError' },
         },
         {
           src: 'link',
           id: 'link',
           input: effectInput,
-          onError: { target: 'failed', actions: 'noteEffectError' },
         },
       ],
       on: {
@@ -241,7 +235,6 @@ export const enclaveMachine = setup({
               src: 'greet',
               id: 'greet',
               input: effectInput,
-              onError: { target: '#enclave.failed', actions: 'noteEffectError' },
             },
             clock,
           ],
@@ -276,7 +269,6 @@ export const enclaveMachine = setup({
               src: 'shutDown',
               id: 'shutDown',
               input: effectInput,
-              onError: '#enclave.stopped',
             },
             clock,
           ],
@@ -294,8 +286,9 @@ export const enclaveMachine = setup({
       initial: 'cleaning',
       states: {
         cleaning: {
-          invoke: { src: 'clean', id: 'clean', input: effectInput, onError: 'settled' },
-          on: { 'enclave.cleaned': 'settled' },
+          invoke: { src: 'clean', id: 'clean', input: effectInput },
+          // What could not be given back is logged, and must not keep the enclave from its end.
+          on: { 'enclave.cleaned': 'settled', 'enclave.broken': 'settled' },
         },
         settled: { entry: 'forgetProcess' },
       },
@@ -304,8 +297,9 @@ export const enclaveMachine = setup({
       initial: 'cleaning',
       states: {
         cleaning: {
-          invoke: { src: 'clean', id: 'clean', input: effectInput, onError: 'settled' },
-          on: { 'enclave.cleaned': 'settled' },
+          invoke: { src: 'clean', id: 'clean', input: effectInput },
+          // What could not be given back is logged, and must not keep the enclave from its end.
+          on: { 'enclave.cleaned': 'settled', 'enclave.broken': 'settled' },
         },
         settled: { entry: 'forgetProcess' },
       },

@@ -74,7 +74,7 @@ export const linkMachine = setup({
   on: { 'link.close': '.closed' },
   states: {
     connecting: {
-      invoke: { src: 'open', id: 'open', input: ({ context }) => context, onError: 'lost' },
+      invoke: { src: 'open', id: 'open', input: ({ context }) => context },
       on: {
         'stream.opened': 'attached',
         'stream.failed': { target: 'lost', actions: 'countAttempt' },
@@ -82,7 +82,7 @@ export const linkMachine = setup({
     },
     attached: {
       initial: 'greeting',
-      invoke: { src: 'serve', id: 'serve', input: ({ context }) => context, onError: 'lost' },
+      invoke: { src: 'serve', id: 'serve', input: ({ context }) => context },
       on: {
         'stream.closed': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
         'peer.silent': { target: 'lost', actions: ['noteSilence', 'countAttempt'] },
@@ -93,7 +93,7 @@ export const linkMachine = setup({
           on: { 'hello.received': { target: 'replaying', actions: 'takePeer' } },
         },
         replaying: {
-          invoke: { src: 'replay', id: 'replay', input: ({ context }) => context, onError: '#link.lost' },
+          invoke: { src: 'replay', id: 'replay', input: ({ context }) => context },
           on: { 'replay.finished': { target: 'live', actions: 'resetAttempts' } },
         },
         live: {},
@@ -106,7 +106,6 @@ export const linkMachine = setup({
         input: ({ context }) => ({
           delayMs: Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(context.attempts, 10), BACKOFF_LIMIT_MS),
         }),
-        onError: 'connecting',
       },
       on: { 'backoff.ended': 'connecting' },
     },

@@ -109,7 +109,7 @@ export const managerMachine = setup({
   },
   states: {
     starting: {
-      invoke: { src: 'open', id: 'open', input: {}, onError: 'stopped' },
+      invoke: { src: 'open', id: 'open', input: {} },
       on: {
         'manager.opened': 'serving',
         'manager.broken': { target: 'stopped', actions: 'takeCause' },
@@ -123,7 +123,7 @@ export const managerMachine = setup({
       },
     },
     stopping: {
-      invoke: { src: 'empty', id: 'empty', input: {}, onError: 'stopped' },
+      invoke: { src: 'empty', id: 'empty', input: {} },
       on: {
         'manager.emptied': 'stopped',
         'manager.broken': { target: 'stopped', actions: 'takeCause' },
@@ -133,7 +133,7 @@ export const managerMachine = setup({
       initial: 'closing',
       states: {
         closing: {
-          invoke: { src: 'close', id: 'close', input: {}, onError: 'closed' },
+          invoke: { src: 'close', id: 'close', input: {} },
           on: { 'manager.closed': 'closed', 'manager.broken': 'closed' },
         },
         closed: {},

@@ -43,8 +43,3 @@ export const MirrorRecord = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('retired'), address: MirroredAddress }),
 ]);
 export type MirrorRecord = z.infer<typeof MirrorRecord>;
-
-/** What XState itself sends to a machine when one of its effects throws while it starts. */
-export const EffectError = z.strictObject({
-  type: z.string().regex(/^xstate\.error\.actor\.[A-Za-z]{1,40}$/),
-});

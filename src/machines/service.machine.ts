@@ -65,7 +65,6 @@ export const serviceMachine = setup({
     goLive: assign(({ context, event }) =>
       event.type === 'replay.finished' ? { liveSinceMs: event.atMs, attempts: 0, cause: null } : context,
     ),
-    countAttempt: assign(({ context }) => ({ attempts: context.attempts + 1, liveSinceMs: null })),
     rest: assign({ attempts: 0, liveSinceMs: null, cause: null }),
   },
 }).createMachine({
@@ -79,7 +78,6 @@ export const serviceMachine = setup({
         src: 'open',
         id: 'open',
         input: {},
-        onError: { target: 'backingOff', actions: 'countAttempt' },
       },
       on: {
         'stream.opened': 'attached',
@@ -93,7 +91,6 @@ export const serviceMachine = setup({
         src: 'serve',
         id: 'serve',
         input: {},
-        onError: { target: 'backingOff', actions: 'countAttempt' },
       },
       on: {
         'stream.lost': { target: 'backingOff', actions: 'takeLoss' },
@@ -106,7 +103,6 @@ export const serviceMachine = setup({
             src: 'replay',
             id: 'replay',
             input: {},
-            onError: { target: '#service.backingOff', actions: 'countAttempt' },
           },
           on: { 'replay.finished': { target: 'live', actions: 'goLive' } },
         },
@@ -115,7 +111,6 @@ export const serviceMachine = setup({
             src: 'deliver',
             id: 'deliver',
             input: {},
-            onError: { target: '#service.backingOff', actions: 'countAttempt' },
           },
         },
       },
@@ -130,12 +125,11 @@ export const serviceMachine = setup({
             SERVICE_BACKOFF_LIMIT_MS,
           ),
         }),
-        onError: 'connecting',
       },
       on: { 'backoff.ended': 'connecting', 'service.stop': 'closing' },
     },
     closing: {
-      invoke: { src: 'close', id: 'close', input: {}, onError: { target: 'disconnected', actions: 'rest' } },
+      invoke: { src: 'close', id: 'close', input: {} },
       on: { 'stream.closed': { target: 'disconnected', actions: 'rest' } },
     },
   },

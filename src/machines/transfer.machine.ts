@@ -72,9 +72,6 @@ export const transferMachine = setup({
     noteDeadline: assign({
       cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The sender did not come back in time.' },
     }),
-    noteEffectError: assign({
-      cause: { code: 'INTERNAL' as const, message: 'The check of the input failed to start.' },
-    }),
   },
 }).createMachine({
   id: 'transfer',
@@ -120,7 +117,6 @@ export const transferMachine = setup({
         src: 'check',
         id: 'check',
         input: ({ context }) => context,
-        onError: { target: 'aborted', actions: 'noteEffectError' },
       },
       on: {
         'transfer.checked': 'committed',
@@ -129,7 +125,7 @@ export const transferMachine = setup({
     },
     committed: {},
     aborted: {
-      invoke: { src: 'release', id: 'release', input: ({ context }) => context, onError: {} },
+      invoke: { src: 'release', id: 'release', input: ({ context }) => context },
     },
   },
 });

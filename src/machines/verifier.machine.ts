@@ -54,9 +54,6 @@ export const verifierMachine = setup({
         ? { failures: event.failures, deadlineMs: event.atMs + VERDICT_LIFETIME_MS }
         : context,
     ),
-    noteEffectError: assign({
-      cause: { code: 'INTERNAL' as const, message: 'An effect of the verifier failed to start.' },
-    }),
   },
 }).createMachine({
   id: 'verifier',
@@ -69,7 +66,6 @@ export const verifierMachine = setup({
         src: 'challenge',
         id: 'challenge',
         input: ({ context }) => context,
-        onError: { target: 'unanswered', actions: 'noteEffectError' },
       },
       on: {
         'evidence.received': { target: 'appraising', actions: 'takeEvidence' },
@@ -81,7 +77,6 @@ export const verifierMachine = setup({
         src: 'appraise',
         id: 'appraise',
         input: ({ context }) => context,
-        onError: { target: 'rejected', actions: 'noteEffectError' },
       },
       on: {
         'verdict.reached': [

@@ -88,11 +88,15 @@ export class ServiceClient {
         }, lose),
         deliver: asyncEffect<object>(async () => this.delivery?.follow(), lose),
         wait: asyncEffect<WaitInput>((input, signal) => this.wait(input, signal), lose),
-        close: asyncEffect<object>(async () => {
-          // Also a stream that was left before it was served.
-          await this.stream?.close();
-          this.actor.send({ type: 'stream.closed' });
-        }, lose),
+        close: asyncEffect<object>(
+          async () => {
+            // Also a stream that was left before it was served.
+            await this.stream?.close();
+            this.actor.send({ type: 'stream.closed' });
+          },
+          // One that cannot be ended in order is over all the same.
+          () => this.actor.send({ type: 'stream.closed' }),
+        ),
       },
     });
   }
