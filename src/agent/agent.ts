@@ -73,7 +73,7 @@ export class Agent {
   private chainOpened: Promise<void> | null = null;
   private readonly mode: AgentConfig['mode'];
   private closers: Listener[] = [];
-  private isManifestMeasured = false;
+  private manifestMeasured: Promise<void> | null = null;
 
   constructor(config: AgentConfig, transport: Transport, vtpm: Vtpm | null, end: () => void) {
     this.vtpm = vtpm;
@@ -289,19 +289,27 @@ export class Agent {
     setTimeout(() => {
       this.openChain()
         .then(server.load)
-        .then(
-          () => this.identity.kems,
-          (thrown: unknown) =>
-            this.root.send({ type: 'agent.broken', cause: CocosError.from(thrown).toJSON() }),
-        );
+        .then(() => this.identity.kems)
+        // The host may be away just now: what is missing is made for the first who needs it.
+        .catch(() => undefined);
     }, AFTER_READY_MS).unref();
   }
 
   /** Measures the manifest that is about to be accepted: nothing of it is used before. */
   async measureManifest(manifest: Manifest, digest: string): Promise<void> {
-    if (!this.computation.matches('awaitingManifest') || this.isManifestMeasured) return;
-    this.isManifestMeasured = true;
-    await this.openChain();
+    if (!this.computation.matches('awaitingManifest')) return;
+    // A second delivery waits for the first: whichever is accepted was measured.
+    this.manifestMeasured ??= this.measureOnce(manifest, digest);
+    await this.manifestMeasured;
+  }
+
+  private async measureOnce(manifest: Manifest, digest: string): Promise<void> {
+    try {
+      await this.openChain();
+    } catch (thrown) {
+      this.manifestMeasured = null;
+      throw thrown;
+    }
     await this.vtpm?.measure('cocosai:manifest', Buffer.from(canonicalJson(manifest), 'utf8'));
     this.chain?.enterComputation(digestFromText(digest));
   }
@@ -312,7 +320,11 @@ export class Agent {
 
   /** Takes the platform's secret into a chain of layers, once; in process mode there is none. */
   openChain(): Promise<void> {
-    this.chainOpened ??= this.makeChain();
+    this.chainOpened ??= this.makeChain().catch((thrown: unknown) => {
+      // A host that was away when it was asked may be there when it is asked again.
+      this.chainOpened = null;
+      throw thrown;
+    });
     return this.chainOpened;
   }
 

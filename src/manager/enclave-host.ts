@@ -140,9 +140,10 @@ export class EnclaveHost {
       hostData: enclave.manifestDigest === null ? new Uint8Array(32) : digestFromText(enclave.manifestDigest),
       processor: await this.options.processor(),
     });
+    // Reports first: an agent that is linked may ask for one at once.
     this.listeners = [
-      await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
       await guest.transport.listen(PORTS.report, report),
+      await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
     ];
   }
 
