@@ -68,6 +68,7 @@ export const linkModel: Model = {
 
 export const verifierModel: Model = {
   machine: verifierMachine.provide({ actors: { challenge: inert(), appraise: inert(), clock: inert() } }),
+  input: { lifetimeMs: 1_000 },
   events: [
     { type: 'verifier.challenge' },
     { type: 'evidence.received', evidenceDigest: 'd' },

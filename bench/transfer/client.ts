@@ -3,7 +3,8 @@ import { type Client, credentials, makeGenericClientConstructor } from '@grpc/gr
 import { AgentClient } from '../../src/cli/agent-client.ts';
 import { readKeys, readManifest } from '../../src/cli/context.ts';
 import { fetchResult } from '../../src/cli/result-fetch.ts';
-import { openTrustedSession, readTrust } from '../../src/cli/trust.ts';
+import { readTrust } from '../../src/cli/trust.ts';
+import { openTrustedSession } from '../../src/cli/trusted-session.ts';
 import { upload } from '../../src/cli/upload.ts';
 import { uploadSource } from '../../src/cli/upload-source.ts';
 import { canonicalDigest, createDigest } from '../../src/crypto/digest.ts';

@@ -5,6 +5,7 @@ import { CocosError } from '../errors.ts';
 import { createLink, type Link } from '../link/link.ts';
 import { PORTS, type Transport } from '../link/transport.ts';
 import { Manifest } from '../machines/manifest.ts';
+import type { Trace } from '../trace.ts';
 import { VERSION } from '../version.ts';
 import type { Agent } from './agent.ts';
 
@@ -17,11 +18,12 @@ const Command = z.discriminatedUnion('name', [
 ]);
 
 /** The agent's end of the link: it dials the host, tells its journal and takes the manager's commands. */
-export function agentLink(agent: Agent, transport: Transport): Link {
+export function agentLink(agent: Agent, transport: Transport, trace: Trace | undefined): Link {
   return createLink({
     role: 'agent',
     bootId: Buffer.from(agent.identity.bootId).toString('hex'),
     enclaveId: null,
+    inspect: trace,
     open: () => transport.connect(PORTS.link),
     now,
     snapshot: () => agent.snapshotRecords(),

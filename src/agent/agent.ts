@@ -27,6 +27,7 @@ import { kindOfAddress } from '../machines/mirrored.ts';
 import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
+import { traceTo } from '../trace.ts';
 import { agentEffects } from './agent-effects.ts';
 import { agentLink } from './agent-link.ts';
 import type { AgentConfig } from './config.ts';
@@ -72,23 +73,29 @@ export class Agent {
   private chain: GuestChain | null = null;
   private chainOpened: Promise<void> | null = null;
   private readonly mode: AgentConfig['mode'];
+  readonly limits: AgentConfig['limits'];
+  private readonly transferWaitMs: number;
   private closers: Listener[] = [];
   private manifestMeasured: Promise<void> | null = null;
 
   constructor(config: AgentConfig, transport: Transport, vtpm: Vtpm | null, end: () => void) {
     this.vtpm = vtpm;
     this.mode = config.mode;
+    this.limits = config.limits;
+    this.transferWaitMs = config.transferWaitMs;
+    const trace = traceTo(config.traceFile);
     this.workDir = config.workDir;
     this.transport = transport;
     this.inputs = new InputStore(config.workDir);
     this.results = new ResultStore(config.workDir);
     this.authority = new Authority((record) => this.link.publish(record));
-    this.link = agentLink(this, transport);
+    this.link = agentLink(this, transport, trace);
     this.root = createActor(agentMachine.provide({ actors: agentEffects(this, end) }), {
       id: 'agent',
       inspect: (inspected) => {
         this.authority.inspect(inspected);
         this.superviseChild(inspected);
+        trace?.(inspected);
       },
     });
   }
@@ -222,7 +229,10 @@ export class Agent {
     this.root.send({
       type: 'transfer.requested',
       address,
-      input: { transferId: upload.id, input, participant: session.participant, size, digest, atMs: now() },
+      input: {
+        ...{ transferId: upload.id, input, participant: session.participant, size, digest },
+        ...{ waitMs: this.transferWaitMs, atMs: now() },
+      },
     });
     return upload;
   }

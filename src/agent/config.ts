@@ -1,6 +1,9 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
+import { ATTESTATION_LIMITS, type AttestationLimits } from '../machines/attestation.machine.ts';
+import { TRANSFER_WAIT_MS } from '../machines/transfer.machine.ts';
+import { seconds } from '../seconds.ts';
 
 /** Settings of the agent. In the guest there are none: everything is fixed by the measured image. */
 export interface AgentConfig {
@@ -9,6 +12,11 @@ export interface AgentConfig {
   readonly socketDir: string;
   /** Folder in memory for inputs and results. */
   readonly workDir: string;
+  readonly limits: AttestationLimits;
+  /** How long a transfer waits for its sender; milliseconds. */
+  readonly transferWaitMs: number;
+  /** Takes every transition; undefined for none. */
+  readonly traceFile: string | undefined;
 }
 
 const Environment = z.discriminatedUnion('COCOS_MODE', [
@@ -17,6 +25,11 @@ const Environment = z.discriminatedUnion('COCOS_MODE', [
     COCOS_MODE: z.literal('process'),
     COCOS_SOCKETS: z.string().startsWith('/'),
     COCOS_WORK: z.string().startsWith('/'),
+    COCOSAI_COLLECT_SECONDS: seconds(ATTESTATION_LIMITS.collectMs),
+    COCOSAI_EVIDENCE_SECONDS: seconds(ATTESTATION_LIMITS.evidenceMs),
+    COCOSAI_SESSION_SECONDS: seconds(ATTESTATION_LIMITS.idleMs),
+    COCOSAI_TRANSFER_SECONDS: seconds(TRANSFER_WAIT_MS),
+    COCOSAI_TRACE: z.string().optional(),
   }),
 ]);
 
@@ -28,10 +41,26 @@ export function readAgentConfig(environment: NodeJS.ProcessEnv): AgentConfig {
   if (!parsed.success)
     throw new CocosError('CONFIG_INVALID', 'The agent is started by the manager or by the guest init.');
   const env = parsed.data;
-  if (env.COCOS_MODE === 'guest') return { mode: 'guest', socketDir: '', workDir: GUEST_WORK_DIR };
+  if (env.COCOS_MODE === 'guest') {
+    return {
+      mode: 'guest',
+      socketDir: '',
+      workDir: GUEST_WORK_DIR,
+      limits: ATTESTATION_LIMITS,
+      transferWaitMs: TRANSFER_WAIT_MS,
+      traceFile: undefined,
+    };
+  }
   return {
     mode: 'process',
     socketDir: path.resolve(env.COCOS_SOCKETS),
     workDir: path.resolve(env.COCOS_WORK),
+    limits: {
+      collectMs: env.COCOSAI_COLLECT_SECONDS,
+      evidenceMs: env.COCOSAI_EVIDENCE_SECONDS,
+      idleMs: env.COCOSAI_SESSION_SECONDS,
+    },
+    transferWaitMs: env.COCOSAI_TRANSFER_SECONDS,
+    traceFile: env.COCOSAI_TRACE,
   };
 }

@@ -26,8 +26,8 @@ const ATTESTATION_LIMIT = 256;
 const OVER: ReadonlySet<string> = new Set(['closed', 'expired', 'failed']);
 /** Sessions of one participant; the one that was used longest ago gives way, as those of killed commands do. */
 const PARTICIPANT_SESSIONS = 16;
-/** Idle time is noted at most this often, since each note is an event. */
-const USE_NOTE_MS = 60_000;
+/** Use is noted at most so often in the time that a session may be idle, since each note is an event. */
+const USE_NOTES = 60;
 
 /** Where participants are served: it knows sessions and tickets; the machines decide what is allowed. */
 export class Desk {
@@ -53,7 +53,10 @@ export class Desk {
     this.agent.request({
       type: 'attestation.requested',
       address,
-      input: { sessionId, nonce: Buffer.from(nonce).toString('hex'), atMs: now() },
+      input: {
+        ...{ sessionId, nonce: Buffer.from(nonce).toString('hex') },
+        ...{ limits: this.agent.limits, atMs: now() },
+      },
     });
     this.attestations.add(address);
     try {
@@ -186,7 +189,7 @@ export class Desk {
       throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended.');
     }
     const atMs = now();
-    if (atMs - session.usedMs > USE_NOTE_MS) {
+    if (atMs - session.usedMs > this.agent.limits.idleMs / USE_NOTES) {
       session.usedMs = atMs;
       this.agent.send(session.attestation, { type: 'session.used', atMs });
     }

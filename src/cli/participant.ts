@@ -9,7 +9,9 @@ import { readKeys, readManifest } from './context.ts';
 import { explain } from './enclave-failure.ts';
 import type { CommandContext } from './program.ts';
 import { relayOf } from './relay-address.ts';
-import { openTrustedSession, readTrust, type TrustedEnclave, type TrustOptions } from './trust.ts';
+import { readTrust, type TrustOptions } from './trust.ts';
+import { openTrustedSession } from './trusted-session.ts';
+import type { TrustedEnclave } from './verifier.ts';
 
 /** Options of every command that speaks with an agent as a participant. */
 export interface ParticipantOptions extends TrustOptions {

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { type Actor, createActor } from 'xstate';
+import { type Actor, createActor, type InspectionEvent } from 'xstate';
 import { heldEffect } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import {
@@ -23,6 +23,8 @@ export interface LinkOptions {
   readonly enclaveId: string | null;
   /** Opens the byte stream: dials, or waits for the peer's connection; rejects when it cannot. */
   readonly open: (signal: AbortSignal) => Promise<Duplex>;
+  /** Sees every step of the link's machine. */
+  readonly inspect?: ((inspected: InspectionEvent) => void) | undefined;
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
   /** Where an earlier run of this side had got to in the peer's journal. */
@@ -118,7 +120,11 @@ class LinkEnd implements Link {
           }, broken),
         },
       }),
-      { input: { role: options.role } },
+      {
+        id: `link/${options.role}`,
+        input: { role: options.role },
+        ...(options.inspect === undefined ? {} : { inspect: options.inspect }),
+      },
     );
     let before = { live: false, attached: false };
     this.actor.subscribe({

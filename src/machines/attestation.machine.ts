@@ -3,17 +3,29 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long evidence may wait for a session to be opened on it. */
-export const EVIDENCE_LIFETIME_MS = 600_000;
-/** How long a participant's session may stay idle. */
-export const SESSION_IDLE_MS = 3_600_000;
-/** How long the platform may take to give a report. */
-const COLLECT_LIMIT_MS = 60_000;
+/** Milliseconds. */
+export const AttestationLimits = z.strictObject({
+  /** How long the platform may take to give a report. */
+  collectMs: z.int().min(1),
+  /** How long evidence may wait for a session to be opened on it. */
+  evidenceMs: z.int().min(1),
+  /** How long a participant's session may stay idle. */
+  idleMs: z.int().min(1),
+});
+export type AttestationLimits = z.infer<typeof AttestationLimits>;
+
+export const ATTESTATION_LIMITS: AttestationLimits = {
+  collectMs: 60_000,
+  evidenceMs: 600_000,
+  idleMs: 3_600_000,
+};
 
 export const AttestationInput = z.strictObject({
   sessionId: z.string(),
   /** Hex of the verifier's 32-byte nonce. */
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
+  /** `ATTESTATION_LIMITS` when left out. */
+  limits: AttestationLimits.optional(),
   atMs: Milliseconds,
 });
 export type AttestationInput = z.infer<typeof AttestationInput>;
@@ -36,6 +48,7 @@ export const AttestationEvent = z.discriminatedUnion('type', [
 export type AttestationEvent = z.infer<typeof AttestationEvent>;
 
 export interface AttestationContext extends AttestationInput {
+  readonly limits: AttestationLimits;
   readonly evidenceDigest: string | null;
   readonly participant: string | null;
   readonly role: string | null;
@@ -57,7 +70,7 @@ export const attestationMachine = setup({
   actions: {
     takeEvidence: assign(({ context, event }) =>
       event.type === 'evidence.collected'
-        ? { evidenceDigest: event.evidenceDigest, deadlineMs: event.atMs + EVIDENCE_LIFETIME_MS }
+        ? { evidenceDigest: event.evidenceDigest, deadlineMs: event.atMs + context.limits.evidenceMs }
         : context,
     ),
     takeCause: assign(({ context, event }) =>
@@ -65,11 +78,11 @@ export const attestationMachine = setup({
     ),
     takeSession: assign(({ context, event }) =>
       event.type === 'session.opened'
-        ? { participant: event.participant, role: event.role, deadlineMs: event.atMs + SESSION_IDLE_MS }
+        ? { participant: event.participant, role: event.role, deadlineMs: event.atMs + context.limits.idleMs }
         : context,
     ),
     extendDeadline: assign(({ context, event }) =>
-      event.type === 'session.used' ? { deadlineMs: event.atMs + SESSION_IDLE_MS } : context,
+      event.type === 'session.used' ? { deadlineMs: event.atMs + context.limits.idleMs } : context,
     ),
   },
 }).createMachine({
@@ -77,10 +90,11 @@ export const attestationMachine = setup({
   initial: 'challenged',
   context: ({ input }) => ({
     ...input,
+    limits: input.limits ?? ATTESTATION_LIMITS,
     evidenceDigest: null,
     participant: null,
     role: null,
-    deadlineMs: input.atMs + COLLECT_LIMIT_MS,
+    deadlineMs: input.atMs + (input.limits ?? ATTESTATION_LIMITS).collectMs,
     cause: null,
   }),
   states: {

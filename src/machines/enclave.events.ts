@@ -6,6 +6,18 @@ import { Manifest } from './manifest.ts';
 export const EnclaveMode = z.enum(['vm', 'process']);
 export type EnclaveMode = z.infer<typeof EnclaveMode>;
 
+/** How long the enclave may take; milliseconds. */
+export const EnclaveLimits = z.strictObject({
+  prepareMs: z.int().min(1),
+  /** From starting the guest to a ready agent. */
+  bootMs: z.int().min(1),
+  stopMs: z.int().min(1),
+});
+export type EnclaveLimits = z.infer<typeof EnclaveLimits>;
+
+/** Software emulation on a loaded machine is slow to boot. */
+export const ENCLAVE_LIMITS: EnclaveLimits = { prepareMs: 60_000, bootMs: 120_000, stopMs: 20_000 };
+
 export const EnclaveInput = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{4,16}$/),
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
@@ -16,6 +28,8 @@ export const EnclaveInput = z.strictObject({
   imageDir: z.string().nullable(),
   manifest: Manifest.nullable(),
   manifestDigest: z.string().nullable(),
+  /** `ENCLAVE_LIMITS` when left out. */
+  limits: EnclaveLimits.optional(),
   atMs: Milliseconds,
 });
 export type EnclaveInput = z.infer<typeof EnclaveInput>;

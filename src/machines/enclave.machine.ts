@@ -1,14 +1,15 @@
 import { assign, setup } from 'xstate';
 import type { Cause } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
-import type { EnclaveEvent, EnclaveInput } from './enclave.events.ts';
-
-const PREPARE_LIMIT_MS = 60_000;
-/** From starting the VM to a ready agent; software emulation on a loaded machine is slow. */
-const BOOT_LIMIT_MS = 120_000;
-const STOP_LIMIT_MS = 20_000;
+import {
+  ENCLAVE_LIMITS,
+  type EnclaveEvent,
+  type EnclaveInput,
+  type EnclaveLimits,
+} from './enclave.events.ts';
 
 export interface EnclaveContext extends EnclaveInput {
+  readonly limits: EnclaveLimits;
   readonly relayAddress: string | null;
   readonly logFile: string | null;
   readonly pid: number | null;
@@ -60,11 +61,15 @@ export const enclaveMachine = setup({
   },
   actions: {
     armPrepare: assign(({ context, event }) =>
-      event.type === 'enclave.prepare' ? { deadlineMs: event.atMs + PREPARE_LIMIT_MS } : context,
+      event.type === 'enclave.prepare' ? { deadlineMs: event.atMs + context.limits.prepareMs } : context,
     ),
     takePrepared: assign(({ context, event }) =>
       event.type === 'enclave.prepared'
-        ? { relayAddress: event.relayAddress, logFile: event.logFile, deadlineMs: event.atMs + BOOT_LIMIT_MS }
+        ? {
+            relayAddress: event.relayAddress,
+            logFile: event.logFile,
+            deadlineMs: event.atMs + context.limits.bootMs,
+          }
         : context,
     ),
     takeStarted: assign(({ context, event }) =>
@@ -73,7 +78,7 @@ export const enclaveMachine = setup({
             pid: event.pid,
             accelerator: event.accelerator,
             measurement: event.measurement,
-            deadlineMs: event.atMs + BOOT_LIMIT_MS,
+            deadlineMs: event.atMs + context.limits.bootMs,
           }
         : context,
     ),
@@ -99,7 +104,7 @@ export const enclaveMachine = setup({
       event.type === 'agent.ready' ? { agentVersion: event.version, deadlineMs: null } : context,
     ),
     armStop: assign(({ context, event }) =>
-      event.type === 'enclave.stop' ? { deadlineMs: event.atMs + STOP_LIMIT_MS } : context,
+      event.type === 'enclave.stop' ? { deadlineMs: event.atMs + context.limits.stopMs } : context,
     ),
     forgetProcess: assign({ pid: null, deadlineMs: null }),
     takeCause: assign(({ context, event }) =>
@@ -156,6 +161,7 @@ export const enclaveMachine = setup({
   initial: 'requested',
   context: ({ input }) => ({
     ...input,
+    limits: input.limits ?? ENCLAVE_LIMITS,
     relayAddress: null,
     logFile: null,
     pid: null,

@@ -1,6 +1,7 @@
 import type { AnyStateMachine, AnyStateNode, Snapshot } from 'xstate';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
+import { ENCLAVE_LIMITS } from './enclave.events.ts';
 import { enclaveMachine } from './enclave.machine.ts';
 
 /**
@@ -27,12 +28,14 @@ interface SnapshotKind {
 export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
   enclave: {
     machine: enclaveMachine,
-    version: 3,
+    version: 4,
     migrations: {
       // Version 1 did not know where the guest's console is written to.
       1: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, logFile: null } }),
       // Version 2 did not know how far the boot had come.
       2: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, bootStep: null } }),
+      // Version 3 had its limits in the chart.
+      3: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, limits: ENCLAVE_LIMITS } }),
     },
   },
 };

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a transfer may wait for its sender to come back. */
-export const SUSPENDED_LIMIT_MS = 600_000;
+/** How long a transfer waits for its sender to come, or to come back. */
+export const TRANSFER_WAIT_MS = 600_000;
 
 export const TransferInput = z.strictObject({
   transferId: z.string(),
@@ -13,6 +13,8 @@ export const TransferInput = z.strictObject({
   participant: z.string(),
   size: z.int().min(0),
   digest: z.string(),
+  /** `TRANSFER_WAIT_MS` when left out. */
+  waitMs: z.int().min(1).optional(),
   atMs: Milliseconds,
 });
 export type TransferInput = z.infer<typeof TransferInput>;
@@ -35,6 +37,7 @@ export const TransferEvent = z.discriminatedUnion('type', [
 export type TransferEvent = z.infer<typeof TransferEvent>;
 
 export interface TransferContext extends TransferInput {
+  readonly waitMs: number;
   readonly segments: number;
   readonly received: number;
   readonly deadlineMs: number | null;
@@ -62,7 +65,7 @@ export const transferMachine = setup({
       event.type === 'transfer.received' ? { received: event.received } : context,
     ),
     armDeadline: assign(({ context, event }) =>
-      event.type === 'transfer.broken' ? { deadlineMs: event.atMs + SUSPENDED_LIMIT_MS } : context,
+      event.type === 'transfer.broken' ? { deadlineMs: event.atMs + context.waitMs } : context,
     ),
     disarmDeadline: assign({ deadlineMs: null }),
     takeCause: assign(({ context, event }) =>
@@ -78,9 +81,10 @@ export const transferMachine = setup({
   initial: 'opening',
   context: ({ input }) => ({
     ...input,
+    waitMs: input.waitMs ?? TRANSFER_WAIT_MS,
     segments: 0,
     received: 0,
-    deadlineMs: input.atMs + SUSPENDED_LIMIT_MS,
+    deadlineMs: input.atMs + (input.waitMs ?? TRANSFER_WAIT_MS),
     cause: null,
   }),
   states: {

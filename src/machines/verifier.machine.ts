@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a verdict may be relied on before the enclave is challenged again. */
+/** How long a verdict may be relied on, where nobody says, before the enclave is challenged again. */
 export const VERDICT_LIFETIME_MS = 600_000;
 
 /** What a relying party goes through with an enclave. Runs in the command line. */
@@ -21,7 +21,12 @@ export const VerifierEvent = z.discriminatedUnion('type', [
 ]);
 export type VerifierEvent = z.infer<typeof VerifierEvent>;
 
-export interface VerifierContext {
+export interface VerifierInput {
+  /** How long a verdict may be relied on; milliseconds. */
+  readonly lifetimeMs: number;
+}
+
+export interface VerifierContext extends VerifierInput {
   readonly evidenceDigest: string | null;
   readonly failures: readonly string[];
   readonly cause: Cause | null;
@@ -29,7 +34,7 @@ export interface VerifierContext {
 }
 
 export const verifierMachine = setup({
-  types: { context: {} as VerifierContext, events: {} as VerifierEvent },
+  types: { context: {} as VerifierContext, events: {} as VerifierEvent, input: {} as VerifierInput },
   actors: {
     /** Sends a fresh nonce to the agent and waits for its evidence. */
     challenge: unprovided<VerifierContext>('challenge'),
@@ -51,14 +56,14 @@ export const verifierMachine = setup({
     ),
     takeVerdict: assign(({ context, event }) =>
       event.type === 'verdict.reached'
-        ? { failures: event.failures, deadlineMs: event.atMs + VERDICT_LIFETIME_MS }
+        ? { failures: event.failures, deadlineMs: event.atMs + context.lifetimeMs }
         : context,
     ),
   },
 }).createMachine({
   id: 'verifier',
   initial: 'idle',
-  context: { evidenceDigest: null, failures: [], cause: null, deadlineMs: null },
+  context: ({ input }) => ({ ...input, evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
   states: {
     idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
     challenging: {

@@ -2,8 +2,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
-import { EnclaveMode } from '../machines/enclave.events.ts';
+import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
+import { seconds } from '../seconds.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {
@@ -47,7 +48,21 @@ export interface ManagerConfig {
   readonly enclaveLimit: number;
   /** Free space that the state folder's disk must have before an enclave is made. */
   readonly minimumFreeMiB: number;
+  readonly limits: EnclaveLimits;
+  /** Takes every transition; undefined for none. */
+  readonly traceFile: string | undefined;
+  /** What an agent in process mode is given of the manager's environment. */
+  readonly agentSettings: NodeJS.ProcessEnv;
 }
+
+/** Settings that an agent has in process mode; in a virtual machine the measured image fixes them. */
+const AGENT_SETTINGS = [
+  'COCOSAI_COLLECT_SECONDS',
+  'COCOSAI_EVIDENCE_SECONDS',
+  'COCOSAI_SESSION_SECONDS',
+  'COCOSAI_TRANSFER_SECONDS',
+  'COCOSAI_TRACE',
+];
 
 const Environment = z.object({
   COCOSAI_LISTEN: z.string().optional(),
@@ -73,6 +88,10 @@ const Environment = z.object({
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
+  COCOSAI_PREPARE_SECONDS: seconds(ENCLAVE_LIMITS.prepareMs),
+  COCOSAI_BOOT_SECONDS: seconds(ENCLAVE_LIMITS.bootMs),
+  COCOSAI_STOP_SECONDS: seconds(ENCLAVE_LIMITS.stopMs),
+  COCOSAI_TRACE: z.string().optional(),
 });
 
 /** Names of all settings. */
@@ -125,5 +144,18 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
+    limits: {
+      prepareMs: env.COCOSAI_PREPARE_SECONDS,
+      bootMs: env.COCOSAI_BOOT_SECONDS,
+      stopMs: env.COCOSAI_STOP_SECONDS,
+    },
+    traceFile: env.COCOSAI_TRACE,
+    agentSettings: pick(environment, AGENT_SETTINGS),
   };
+}
+
+function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+  );
 }

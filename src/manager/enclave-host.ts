@@ -11,6 +11,7 @@ import { type Listener, PORTS } from '../link/transport.ts';
 import { Waiting } from '../link/waiting.ts';
 import type { EnclaveEvent } from '../machines/enclave.events.ts';
 import type { EnclaveContext } from '../machines/enclave.machine.ts';
+import type { Trace } from '../trace.ts';
 import { watchBoot } from './boot-watch.ts';
 import type { ManagerConfig } from './config.ts';
 import type { Guest } from './guest.ts';
@@ -40,6 +41,7 @@ interface EnclaveHostOptions {
   readonly noteRetired: (record: unknown) => void;
   readonly vtpms: VtpmStock;
   readonly relays: RelayThread;
+  readonly trace: Trace | undefined;
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
@@ -113,9 +115,9 @@ export class EnclaveHost {
     });
     // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
-    const boot = enclave.mode === 'vm' ? watchBoot(this.logFile, this.options.send) : null;
+    const boot = watchBoot(this.logFile, this.options.send);
     const exit = await guest.exited;
-    if ((await boot?.end()) !== true) this.options.send({ type: 'vm.exited', ...exit });
+    if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
   }
 
   /** Null when the guest was started before and has ended while nobody looked. */
@@ -153,7 +155,7 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, journal, room, send, log } = this.options;
+    const { id, bootId, mirrors, journal, room, send, log, trace } = this.options;
     const address = `enclave/${id}`;
     const link = createLink({
       room,
@@ -165,6 +167,7 @@ export class EnclaveHost {
       role: 'manager',
       bootId,
       enclaveId: id,
+      inspect: trace,
       open: (signal) => this.incoming.take(signal),
       now,
       onEvent: (body) => {

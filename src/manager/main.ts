@@ -34,6 +34,7 @@ if (mayRun('cocos-manager', HELP, process.argv.slice(2))) {
   main().catch((thrown: unknown) => {
     const error = CocosError.from(thrown);
     log('error', error.message, { code: error.code });
-    process.exitCode = error.exit;
+    // Guests that go on would keep this process as well.
+    process.exit(error.exit);
   });
 }

@@ -10,6 +10,7 @@ import { managerMachine, type RecoverInput } from '../machines/manager.machine.t
 import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
+import { inspectBoth, type Trace, traceTo } from '../trace.ts';
 import { VERSION } from '../version.ts';
 import { sendPublicEvent } from './commands.ts';
 import type { ManagerConfig } from './config.ts';
@@ -73,6 +74,8 @@ export class Manager {
   private readonly unlock: () => Promise<void>;
   private readonly feed: ServiceFeed | null;
   private readonly supervisor: Supervisor;
+  private readonly trace: Trace | undefined;
+  private readonly inspect: Trace;
 
   private constructor(
     config: ManagerConfig,
@@ -107,6 +110,8 @@ export class Manager {
       stored.map(({ address }) => address),
       (address, thrown) => this.supervisor.noteFailure(address, thrown),
     );
+    this.trace = traceTo(config.traceFile);
+    this.inspect = inspectBoth(this.directory.inspect, this.trace);
     this.journal = new MirrorJournal({
       store,
       firstNumber: firstSequence,
@@ -117,7 +122,7 @@ export class Manager {
     for (const { address } of stored) this.hosts.set(address, this.createHost(address));
     const logic = this.provide();
     this.root = createActor(logic, {
-      inspect: this.directory.inspect,
+      inspect: this.inspect,
       id: 'manager',
       systemId: 'manager',
       snapshot: withChildren(createActor(logic).getPersistedSnapshot(), stored),
@@ -147,7 +152,11 @@ export class Manager {
     this.root.send({ type: 'manager.stop' });
   }
 
-  /** Resolves when the manager has stopped and nothing of it is left but what was to go on. */
+  /**
+   * Resolves when the manager has stopped and nothing of it is left but what was to go on.
+   *
+   * @throws CocosError of an enclave that could not be removed
+   */
   async ended(): Promise<void> {
     await waitFor(this.root, (snapshot) => snapshot.matches({ stopped: 'closed' }));
     this.root.stop();
@@ -160,6 +169,8 @@ export class Manager {
     });
     await this.store.close();
     await this.unlock();
+    const { cause } = this.root.getSnapshot().context;
+    if (cause !== null) throw new CocosError(cause.code, cause.message);
   }
 
   async describeHost() {
@@ -191,7 +202,7 @@ export class Manager {
         `This manager holds at most ${this.config.enclaveLimit} enclaves.`,
       );
     }
-    const input = readEnclaveRequest(request, this.config.mode);
+    const input = { ...readEnclaveRequest(request, this.config.mode), limits: this.config.limits };
     if ([...this.hosts.keys()].some((address) => this.enclaveName(address) === input.name)) {
       throw new CocosError('ENCLAVE_EXISTS', `There is an enclave ${input.name} already.`);
     }
@@ -243,6 +254,7 @@ export class Manager {
       processor: () => this.platform.processor(),
       vtpms: this.vtpms,
       relays: this.relays,
+      trace: this.trace,
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
       log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),
@@ -314,7 +326,7 @@ export class Manager {
 
   private startService(): void {
     this.feed?.start(this.runHandlers(), {
-      inspect: this.directory.inspect,
+      inspect: this.inspect,
       onFailure: (thrown) => this.supervisor.noteFailure('service', thrown),
     });
   }
@@ -354,7 +366,11 @@ export class Manager {
 
   private async empty(): Promise<void> {
     if (this.config.onStop === 'stop') {
-      await Promise.allSettled([...this.hosts.keys()].map((address) => this.removeEnclave(address)));
+      const removed = await Promise.allSettled(
+        [...this.hosts.keys()].map((address) => this.removeEnclave(address)),
+      );
+      const refused = removed.find((each) => each.status === 'rejected');
+      if (refused !== undefined) throw refused.reason;
     }
     this.root.send({ type: 'manager.emptied' });
   }

@@ -18,6 +18,8 @@ interface ProcessGuestOptions {
   /** Folder in memory for the agent's inputs and results; removed with the guest. */
   readonly workDir: string;
   readonly logFile: string;
+  /** Settings of the agent. */
+  readonly settings: NodeJS.ProcessEnv;
 }
 
 /**
@@ -41,6 +43,7 @@ export async function launchProcessGuest(options: ProcessGuestOptions): Promise<
   // Searchable, not listable: the sandbox's user reaches its own files by name.
   await chmod(workDir, 0o711);
   const agent = await startHostProcess(process.execPath, [program], options.logFile, {
+    ...options.settings,
     PATH: '/usr/local/bin:/usr/bin:/bin',
     COCOS_MODE: 'process',
     COCOS_SOCKETS: socketDir,

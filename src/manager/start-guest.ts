@@ -28,6 +28,7 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
       socketDir: portsDir(socketDir),
       workDir: path.join(memoryDir(), `cocosai-${enclave.id}`),
       logFile,
+      settings: config.agentSettings,
     });
   }
   if (plan.image === null)

@@ -80,6 +80,6 @@ export class Supervisor {
 }
 
 function pickInput(context: EnclaveContext) {
-  const { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, atMs } = context;
-  return { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, atMs };
+  const { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, limits, atMs } = context;
+  return { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, limits, atMs };
 }

@@ -19,6 +19,7 @@ import { collateralCommands } from './attestation-collateral.ts';
 import { addInspectCommands } from './attestation-inspect.ts';
 import { addSignCommands, writeEar } from './attestation-sign.ts';
 import { addVerifyCommands, showVerdict } from './attestation-verify.ts';
+import { addWatchCommand } from './attestation-watch.ts';
 
 interface VerifyOptions extends TrustOptions {
   readonly nonce?: string;
@@ -132,6 +133,7 @@ export function attestationCommands(context: CommandContext): Command {
   const attestation = new Command('attestation').description('evidence of enclaves and its appraisal');
   addGet(attestation, context);
   addVerify(attestation, context);
+  addWatchCommand(attestation, context);
   addVerifyCommands(attestation, context);
   addInspectCommands(attestation, context);
   addPolicy(attestation, context);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Agent } from '../../../src/agent/agent.ts';
+import { readAgentConfig } from '../../../src/agent/config.ts';
 import { Desk } from '../../../src/agent/desk.ts';
 import { SealedChannel } from '../../../src/crypto/channel.ts';
 import { canonicalDigest, sha256Text } from '../../../src/crypto/digest.ts';
@@ -101,7 +102,12 @@ describe('the desk', () => {
     await network.listen(PORTS.report, reportServer(report));
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
-    const started = new Agent({ mode: 'process', socketDir: '', workDir }, network, null, end);
+    const started = new Agent(
+      readAgentConfig({ COCOS_MODE: 'process', COCOS_SOCKETS: '/', COCOS_WORK: workDir }),
+      network,
+      null,
+      end,
+    );
     agents.push({ agent: started, ended });
     started.start();
     await expect.poll(() => started.reportProvider.platform).toBe('emulated');

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent } from '../../../src/agent/agent.ts';
+import { readAgentConfig } from '../../../src/agent/config.ts';
 import type { Session } from '../../../src/agent/sessions.ts';
 import type { SecurityProcessor } from '../../../src/attestation/emulated/processor.ts';
 import { SealedChannel } from '../../../src/crypto/channel.ts';
@@ -78,7 +79,12 @@ describe('the transfers of an agent', () => {
     });
     let end: () => void = () => undefined;
     ended = new Promise((resolve) => (end = resolve));
-    agent = new Agent({ mode: 'process', socketDir: '', workDir }, network, null, end);
+    agent = new Agent(
+      readAgentConfig({ COCOS_MODE: 'process', COCOS_SOCKETS: '/', COCOS_WORK: workDir }),
+      network,
+      null,
+      end,
+    );
     agent.start();
     await expect.poll(isLive(manager), { timeout: 5_000 }).toBe(true);
     await manager.command('manifest.deliver', { manifest }, 5_000);

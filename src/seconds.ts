@@ -1,0 +1,11 @@
+import { z } from 'zod';
+
+/** A setting in seconds, of a wait that the program counts in milliseconds. */
+export function seconds(defaultMs: number) {
+  return z.coerce
+    .number()
+    .min(0.1)
+    .max(86_400)
+    .default(defaultMs / 1_000)
+    .transform((value) => Math.round(value * 1_000));
+}
