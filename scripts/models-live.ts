@@ -1,22 +1,31 @@
+import { agentMachine } from '../src/machines/agent.machine.ts';
 import { attestationMachine } from '../src/machines/attestation.machine.ts';
 import { computationMachine } from '../src/machines/computation.machine.ts';
 import { enclaveMachine } from '../src/machines/enclave.machine.ts';
+import { linkMachine } from '../src/machines/link.machine.ts';
 import { managerMachine } from '../src/machines/manager.machine.ts';
 import { serviceMachine } from '../src/machines/service.machine.ts';
 import { transferMachine } from '../src/machines/transfer.machine.ts';
+import { verifierMachine } from '../src/machines/verifier.machine.ts';
+import { stopAll } from '../test/harness/system.ts';
 import { coverageOf } from '../test/live/coverage.ts';
 import { LEFT_OUT } from '../test/live/left-out.ts';
-import { walkLive, walkVirtualMachines } from '../test/live/paths.ts';
+import { walkLive } from '../test/live/paths/index.ts';
+import { walkVirtualMachines } from '../test/live/paths/virtual-machines.ts';
+import { removeTrace, TRACE_FILE, traced } from '../test/live/trace.ts';
 
 /**
- * The machines that the control API tells of, in real programs: level (b) in process mode, where everything that is left
- * out needs a reason, and with `--vm` level (c), a short set of paths in virtual machines.
+ * Every machine in real programs: level (b) in process mode, where everything that is left out needs a reason, and with
+ * `--vm` level (c), a short set of paths in virtual machines. Names of paths as arguments go those alone.
  */
 const MACHINES = {
   enclave: enclaveMachine,
   computation: computationMachine,
   transfer: transferMachine,
   attestation: attestationMachine,
+  verifier: verifierMachine,
+  link: linkMachine,
+  agent: agentMachine,
   service: serviceMachine,
   manager: managerMachine,
 };
@@ -24,28 +33,47 @@ const MACHINES = {
 const isVm = process.argv.includes('--vm');
 const level = isVm ? 'level (c)' : 'level (b)';
 console.log(
-  `${level}: a real manager and its agents, driven through their APIs${isVm ? ', in virtual machines' : ''}`,
+  `${level}: real managers, agents and commands, driven from outside${isVm ? ', in virtual machines' : ''}`,
 );
-const told = isVm ? await walkVirtualMachines() : await walkLive((line) => console.log(`  ${line}`));
-let unexplained = 0;
-for (const [name, machine] of Object.entries(MACHINES)) {
-  const { states, transitions, missedStates, missedTransitions } = coverageOf(
-    machine,
-    told.filter((step) => step.machine === name),
-  );
-  const percent = ([part, whole]: readonly [number, number]) =>
-    `${part}/${whole} (${Math.floor((part / whole) * 100)} %)`;
-  console.log(`${name.padEnd(12)} states ${percent(states)}, transitions ${percent(transitions)}`);
-  if (isVm) continue;
-  for (const state of missedStates)
-    console.log(`  state left out: ${state}, which only transitions left out lead to`);
-  for (const transition of missedTransitions) {
-    const known = LEFT_OUT.find(
-      (each) => (each.machine === '' || each.machine === name) && each.match.test(transition),
-    );
-    if (known === undefined) unexplained += 1;
-    console.log(`  left out: ${transition}${known === undefined ? '' : `: ${known.reason}`}`);
-  }
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void stopAll().finally(() => process.exit(1)));
 }
-if (!isVm) console.log(`${level}: ${unexplained} transitions are left out without a reason`);
-process.exitCode = unexplained === 0 ? 0 : 1;
+try {
+  const failures: unknown[] = [];
+  if (isVm) await walkVirtualMachines();
+  else failures.push(...(await walkLive(process.argv.slice(2), (line) => console.log(`  ${line}`))));
+  const findings = report();
+  for (const failure of failures) console.error(failure);
+  process.exitCode = findings + failures.length === 0 ? 0 : 1;
+} finally {
+  await stopAll();
+  if (process.exitCode === 0) removeTrace();
+  else console.log(`${level}: the trace is ${TRACE_FILE}`);
+}
+
+/** Prints what was covered; gives the number of things that are not as they should be. */
+function report(): number {
+  const steps = traced();
+  let findings = 0;
+  for (const [name, machine] of Object.entries(MACHINES)) {
+    const own = steps.filter((step) => step.machine === name);
+    const { states, transitions, missedStates, missedTransitions, strange } = coverageOf(machine, own);
+    console.log(`${name.padEnd(12)} states ${percent(states)}, transitions ${percent(transitions)}`);
+    for (const step of strange) console.log(`  a step that its chart does not have: ${step}`);
+    findings += strange.length;
+    if (isVm) continue;
+    for (const state of missedStates) console.log(`  state left out: ${state}`);
+    for (const transition of missedTransitions) {
+      const known = LEFT_OUT.find((each) => each.machine === name && each.match.test(transition));
+      if (known === undefined) findings += 1;
+      console.log(`  left out: ${transition}: ${known?.reason ?? 'without a reason'}`);
+    }
+    findings += missedStates.length;
+  }
+  console.log(`${level}: ${steps.length} steps; ${findings} findings`);
+  return findings;
+}
+
+function percent([part, whole]: readonly [number, number]): string {
+  return `${part}/${whole} (${Math.floor((part / whole) * 100)} %)`;
+}

@@ -142,7 +142,18 @@ export class Agent {
     const { address, thrown } = failed;
     const { message } = CocosError.from(thrown);
     this.root.send({ type: 'child.failed', address, reason: message, atMs: now(), chance: Math.random() });
-    if (address !== COMPUTATION_ADDRESS) this.authority.retire(address);
+    if (address === COMPUTATION_ADDRESS) return;
+    this.authority.retire(address);
+    const [, id = ''] = address.split('/');
+    this.giveUp(id).catch(() => undefined);
+  }
+
+  /** Gives the place of an upload whose transfer is gone back to the computation. */
+  private async giveUp(transferId: string): Promise<void> {
+    const upload = this.inputs.find(transferId);
+    if (upload === undefined) return;
+    await this.inputs.discard(transferId);
+    this.send(COMPUTATION_ADDRESS, { type: 'input.released', input: upload.input });
   }
 
   retire(address: string): void {

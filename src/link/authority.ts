@@ -21,6 +21,8 @@ export class Authority {
     const ref: AnyActor = inspected.actorRef;
     const address = ref.id;
     if (kindOfAddress(address) === null || !isMachineSnapshot(inspected.snapshot)) return;
+    // A machine that threw has not moved its mirror: its parent says what becomes of it.
+    if (inspected.snapshot.status === 'error') return;
     const before = this.known.get(address);
     this.known.set(address, { ref, snapshot: inspected.snapshot });
     if (before === undefined || before.ref !== ref) {

@@ -221,7 +221,6 @@ export const enclaveMachine = setup({
           invoke: clock,
           on: {
             'vm.started': { target: 'booting', actions: 'takeStarted' },
-            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
             'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
           },

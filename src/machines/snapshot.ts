@@ -59,7 +59,21 @@ export function readSnapshot(machine: string, version: number, stored: unknown):
     snapshot = migrate(snapshot);
   }
   if (!hasState(kind.machine.root, snapshot.value)) throw invalid(`${machine} has no such state`);
-  return { ...snapshot, output: undefined, error: undefined };
+  const begun = { ...snapshot, children: begunAnew(snapshot.children) };
+  return { ...begun, output: undefined, error: undefined };
+}
+
+const ThrownEffect = z.looseObject({ snapshot: z.looseObject({ status: z.literal('error') }) });
+
+/** An effect that had thrown when its machine was stored would stay dead for good, without a word. */
+function begunAnew(children: PersistedSnapshot['children']): PersistedSnapshot['children'] {
+  const entries = Object.entries(children).map(([id, child]) => {
+    const thrown = ThrownEffect.safeParse(child);
+    if (!thrown.success) return [id, child];
+    const snapshot = { ...thrown.data.snapshot, status: 'active', error: undefined };
+    return [id, { ...thrown.data, snapshot }];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Whether a chart can be in this state: one child for each compound node, all of them for each parallel one. */

@@ -109,6 +109,8 @@ export class Directory {
     const { type } = inspected.event;
     if (!OWN_ADDRESS.test(actor.id) || type === 'xstate.stop') return;
     const after: AnyMachineSnapshot = actor.getSnapshot();
+    // What threw is brought back from where it was before, so that is what stays stored and told.
+    if (after.status === 'error') return;
     const before = this.live.get(actor.id);
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;

@@ -10,7 +10,7 @@ export function enclaveEffects(hostOf: (id: string) => EnclaveHost) {
     run: (host: EnclaveHost, input: EnclaveEffectInput, signal: AbortSignal) => Promise<void>,
   ) => asyncEffect<EnclaveEffectInput>((input, signal) => run(hostOf(input.id), input, signal), broken);
   return {
-    prepare: effect((host, { enclave }) => host.prepare(enclave)),
+    prepare: effect((host, { enclave }, signal) => host.prepare(enclave, signal)),
     launch: effect((host, _, signal) => host.launch(signal)),
     link: heldEffect<EnclaveEffectInput>(({ id }) => hostOf(id).startLink(), broken),
     greet: effect((host, { enclave }) => host.greet(enclave)),

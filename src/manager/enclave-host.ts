@@ -76,13 +76,15 @@ export class EnclaveHost {
     return path.join(this.directory, 'console.log');
   }
 
-  async prepare(enclave: EnclaveContext): Promise<void> {
+  async prepare(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {
     const { config } = this.options;
     if (enclave.mode === 'vm') findQemu();
     await this.checkDisk();
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
     const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
+    // A slow disk may have outlasted the wait: nothing is opened for an enclave that has ended.
+    if (signal.aborted) return;
     this.plan = plan;
     await writeLaunch(this.launchFile, this.plan);
     this.relay = await this.openRelay(null);

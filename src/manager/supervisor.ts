@@ -75,6 +75,8 @@ export class Supervisor {
     if (!input.success) return false;
     this.recalled.set(input.data.id, snapshot);
     this.options.send({ type: 'child.recalled', address, input: input.data });
+    // One that threw at its first event was stored before it: legal in that state alone.
+    this.options.sendEnclave(address, { type: 'enclave.prepare', atMs: now() });
     return true;
   }
 }

@@ -36,9 +36,14 @@ export interface System {
 
 const running = new Set<System>();
 
-/** Stops every system that a test which failed has left. */
+/** Stops every system that a test which failed has left, and what its manager could not. */
 export async function stopAll(): Promise<void> {
-  await Promise.all([...running].map((system) => system.stop()));
+  await Promise.all(
+    [...running].map(async (system) => {
+      await system.stop();
+      endLeft(system.folder);
+    }),
+  );
 }
 
 export async function startSystem(
@@ -155,6 +160,19 @@ export async function stopProcess(child: ChildProcess): Promise<number | null> {
     clearTimeout(timer);
   }
   return child.exitCode;
+}
+
+/** A manager that was killed, or failed while it stopped, has left its guests. */
+export function endLeft(folder: string): void {
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
+    try {
+      if (!readFileSync(`/proc/${entry}/environ`, 'latin1').includes(`${folder}/`)) continue;
+      process.kill(Number(entry), 'SIGKILL');
+    } catch {
+      // It has ended, or is nobody's of ours.
+    }
+  }
 }
 
 async function untilAnswers(system: System): Promise<void> {

@@ -1,6 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { buildSync } from 'esbuild';
 import { z } from 'zod';
 import { AgentClient, type AgentSession } from '../../src/cli/agent-client.ts';
 import { readKeys, readManifest } from '../../src/cli/context.ts';
@@ -9,9 +8,18 @@ import { readTrust } from '../../src/cli/trust.ts';
 import { openTrustedSession } from '../../src/cli/trusted-session.ts';
 import type { SessionRole } from '../../src/crypto/session.ts';
 import { parseAddress } from '../../src/rpc/address.ts';
-import { makeParties, type Parties, PROCESS_REFERENCE, type System, startSystem } from '../harness/system.ts';
+import {
+  endLeft,
+  makeParties,
+  type Parties,
+  PROCESS_REFERENCE,
+  type System,
+  startSystem,
+  succeeded,
+} from '../harness/system.ts';
 import { until } from '../harness/until.ts';
 import type { Step } from './coverage.ts';
+import { TRACE_FILE, type Traced, traced } from './trace.ts';
 
 /** A real manager with its agents, driven through the public APIs alone, and every step that it tells of. */
 
@@ -22,6 +30,8 @@ export interface Told extends Step {
   readonly address: string;
   readonly machine: string;
 }
+
+type Found = Awaited<ReturnType<ControlClient['get']>>;
 
 export class World {
   readonly system: System;
@@ -37,7 +47,7 @@ export class World {
   }
 
   static async open(settings: NodeJS.ProcessEnv): Promise<World> {
-    return new World(await startSystem(settings));
+    return new World(await startSystem({ COCOSAI_TRACE: TRACE_FILE, ...settings }));
   }
 
   /** Goes on listening when the manager was away. */
@@ -67,11 +77,16 @@ export class World {
 
   /** Waits until an actor has come to a state. */
   async reaches(address: string, state: RegExp): Promise<void> {
+    await this.finds(address, (actor) => state.test(actor.state), `to reach ${state}`);
+  }
+
+  /** Waits until an actor is like this. */
+  async finds(address: string, is: (actor: Found) => boolean, what = 'to be found'): Promise<void> {
     await until(
-      `${address} to reach ${state}`,
+      `${address} ${what}`,
       async () => {
         const actor = await this.control.get(address).catch(() => null);
-        return actor !== null && state.test(actor.state);
+        return actor !== null && is(actor);
       },
       PATIENCE,
     );
@@ -80,6 +95,40 @@ export class World {
   /** Waits until a step like this was told. */
   async tells(what: string, is: (step: Told) => boolean): Promise<void> {
     await until(`the manager to tell ${what}`, () => this.told.some(is), { limitMs: 60_000, everyMs: 10 });
+  }
+
+  /** Waits until a program of this machine has traced a step like this; it may be of another world. */
+  async traces(what: string, is: (step: Traced) => boolean): Promise<void> {
+    await until(`a trace of ${what}`, () => traced().some(is), { limitMs: 60_000, everyMs: 50 });
+  }
+
+  /** Creates an enclave and waits until it is ready. */
+  async ready(name: string, manifest: string | null = null): Promise<string> {
+    const address = await this.create(name, manifest);
+    await this.reaches(address, /^alive\.ready$/);
+    return address;
+  }
+
+  /** Brings an enclave or a computation to a stop. */
+  async stop(address: string): Promise<void> {
+    const type = address.endsWith('/computation') ? 'computation.stop' : 'enclave.stop';
+    await this.control.send(address, { type });
+  }
+
+  /** Sends the algorithm and the dataset of a party's manifest. */
+  async feed(name: string, parties: LiveParties): Promise<void> {
+    const provider = parties.trust('provider');
+    succeeded(await this.system.cli('algo', name, parties.file('algorithm'), ...provider));
+    succeeded(await this.system.cli('data', name, 'one', parties.file('one'), ...provider));
+  }
+
+  async signal(address: string, signal: NodeJS.Signals): Promise<void> {
+    process.kill(await this.pid(address), signal);
+  }
+
+  /** Where a process guest's sockets for its ports are. */
+  portFile(address: string, port: number): string {
+    return this.system.file('run', idOf(address), 'ports', `${port}.sock`);
   }
 
   async pid(address: string): Promise<number> {
@@ -104,33 +153,19 @@ export class World {
     return { session, close: () => agent.close() };
   }
 
-  async close(): Promise<void> {
-    await this.system.stop();
+  /** The exit code of the manager. */
+  async close(): Promise<number | null> {
+    const code = await this.system.stop();
+    endLeft(this.system.folder);
     this.over.abort();
     this.control.close();
+    return code;
   }
 }
 
 export interface Conversation {
   readonly session: AgentSession;
   close(): void;
-}
-
-/** A program that stands in for an agent and behaves as its name says; see `odd-agent.ts`. */
-export function oddAgent(folder: string, kind: string): string {
-  const outfile = path.join(folder, `${kind}.cjs`);
-  mkdirSync(folder, { recursive: true });
-  buildSync({
-    entryPoints: [path.join(import.meta.dirname, 'odd-agent.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    logLevel: 'silent',
-    external: ['*.node', 'node-vsock'],
-    define: { 'import.meta.url': '"file:///"' },
-  });
-  return outfile;
 }
 
 /** Parties with their files in a folder of their own. */
@@ -166,7 +201,35 @@ export function withManifest(parties: LiveParties, name: string, change: object)
   };
 }
 
+/** How a path is gone: in a world with these settings, which is left in any case. */
+export async function inWorld(
+  settings: NodeJS.ProcessEnv,
+  walk: (world: World) => Promise<void>,
+): Promise<void> {
+  const world = await World.open({ COCOSAI_MODE: 'process', COCOSAI_MAX_ENCLAVES: '64', ...settings });
+  try {
+    await walk(world);
+  } catch (cause) {
+    const log = readFileSync(world.system.file('manager.log'), 'utf8').slice(-4_000);
+    throw new Error(`what the manager said last:\n${log}`, { cause });
+  } finally {
+    await world.close();
+  }
+}
+
 function machineOf(address: string): string {
   const [first, , kind] = address.split('/');
   return kind ?? first ?? '';
+}
+
+export function idOf(enclave: string): string {
+  return enclave.split('/')[1] ?? '';
+}
+
+const ManifestText = z.looseObject({
+  algorithm: z.looseObject({ provider: z.string(), digest: z.string() }),
+});
+
+export function manifestOf(parties: LiveParties): z.infer<typeof ManifestText> {
+  return ManifestText.parse(JSON.parse(readFileSync(parties.manifest, 'utf8')));
 }

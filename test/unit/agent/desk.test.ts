@@ -15,7 +15,7 @@ import { openSession, type SessionOpening, type SessionRole } from '../../../src
 import { CocosError } from '../../../src/errors.ts';
 import { memoryTransport } from '../../../src/link/memory.ts';
 import { PORTS } from '../../../src/link/transport.ts';
-import { SESSION_IDLE_MS } from '../../../src/machines/attestation.machine.ts';
+import { ATTESTATION_LIMITS } from '../../../src/machines/attestation.machine.ts';
 import { Manifest } from '../../../src/machines/manifest.ts';
 import { reportServer } from '../../../src/manager/report-server.ts';
 import {
@@ -297,7 +297,7 @@ describe('the desk', () => {
       const used = await open('other', 'dataset');
       const idle = await open('dataset', 'dataset');
       const { ticket } = await ask(idle, transfer('one', '1'), TransferOpened);
-      await vi.advanceTimersByTimeAsync(SESSION_IDLE_MS - 60_000);
+      await vi.advanceTimersByTimeAsync(ATTESTATION_LIMITS.idleMs - 60_000);
       expect((await status(used)).state).toBe('receiving');
       await vi.advanceTimersByTimeAsync(120_000);
       const late = idle.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AnyStateNode } from 'xstate';
-import { type AnyMachineSnapshot, createActor } from 'xstate';
+import { type AnyMachineSnapshot, createActor, fromCallback } from 'xstate';
 import { getAdjacencyMap } from 'xstate/graph';
 import type { z } from 'zod';
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
@@ -113,6 +113,29 @@ describe('readSnapshot', () => {
       expect(actor.getSnapshot().context).toEqual(snapshot.context);
       actor.stop();
     }
+  });
+
+  it('lets an effect that had thrown begin anew', () => {
+    let runs = 0;
+    const throwing = fromCallback(() => {
+      runs += 1;
+      throw new Error('thrown');
+    });
+    const machine = enclaveModel.machine.provide({ actors: { prepare: throwing } });
+    const actor = createActor(machine, { input: enclaveModel.input });
+    let persisted: unknown = null;
+    actor.subscribe({
+      next: (snapshot) => {
+        if (snapshot.value === 'preparing') persisted ??= machine.getPersistedSnapshot(snapshot);
+      },
+      error: () => undefined,
+    });
+    actor.start().send({ type: 'enclave.prepare', atMs: 1 });
+    const snapshot = readSnapshot('enclave', version, throughMsgpack(JSON.parse(JSON.stringify(persisted))));
+    const again = createActor(machine, { snapshot, input: enclaveModel.input });
+    again.subscribe({ error: () => undefined });
+    again.start();
+    expect(runs).toBe(2);
   });
 
   const some = stored[0]?.persisted as Record<string, unknown>;
