@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 /**
- * Runs the suites and closes with one line that sums them. `--quick` leaves out what boots virtual machines or kills processes;
- * other arguments go to vitest (for example a path).
+ * Runs the suites and closes with one line that sums them. `--quick` leaves out what boots virtual machines, kills
+ * processes or puts a lying relay between them; other arguments go to vitest (for example a path).
  */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const REPORTS = path.join(ROOT, 'build', 'test-reports');
@@ -37,7 +37,7 @@ const QUICK: readonly Suite[] = [
 ];
 const FULL: readonly Suite[] = [
   ...QUICK,
-  { name: 'fault', what: 'real processes that die' },
+  { name: 'fault', what: 'real processes that die or lie' },
   { name: 'vm', what: 'real virtual machines' },
 ];
 
