@@ -201,11 +201,11 @@ export function withManifest(parties: LiveParties, name: string, change: object)
   };
 }
 
-/** How a path is gone: in a world with these settings, which is left in any case. */
+/** How a path is gone: in a world with these settings, which is left in any case. Gives what the manager told of. */
 export async function inWorld(
   settings: NodeJS.ProcessEnv,
   walk: (world: World) => Promise<void>,
-): Promise<void> {
+): Promise<readonly Told[]> {
   const world = await World.open({ COCOSAI_MODE: 'process', COCOSAI_MAX_ENCLAVES: '64', ...settings });
   try {
     await walk(world);
@@ -215,6 +215,7 @@ export async function inWorld(
   } finally {
     await world.close();
   }
+  return world.told;
 }
 
 function machineOf(address: string): string {

@@ -25,7 +25,7 @@ const SHORT = {
 };
 
 /** Sessions that are used, closed and forgotten, reports that do not come, and verifiers that go on. */
-export function attestations(): Promise<void> {
+export function attestations(): Promise<unknown> {
   return inWorld(SHORT, async (world) => {
     const parties = await partiesOf(world, PROGRAMS.good);
     await sessions(world, parties);

@@ -12,7 +12,7 @@ import {
 } from '../world.ts';
 
 /** Every end of a computation, and every stop. */
-export function computations(): Promise<void> {
+export function computations(): Promise<unknown> {
   return inWorld({}, async (world) => {
     const good = await partiesOf(world, PROGRAMS.good);
     const both = await partiesOf(world, PROGRAMS.good, { consumers: ['provider'] });
@@ -89,12 +89,13 @@ async function sealing(world: World, good: LiveParties): Promise<void> {
 
 /** An agent that sleeps through the end of its run and the grace after it, as one of a suspended host does. */
 async function pausedRun(world: World, slow: LiveParties): Promise<void> {
-  const short = withManifest(slow, 'paused', { limits: { seconds: 5 } });
+  const short = withManifest(slow, 'paused', { limits: { seconds: 10 } });
   const address = await world.ready('paused', short.manifest);
+  const pid = await world.pid(address);
   await world.feed('paused', short);
   await world.reaches(`${address}/computation`, /^running$/);
-  await world.signal(address, 'SIGSTOP');
-  await new Promise((resolve) => setTimeout(resolve, 36_000));
+  process.kill(pid, 'SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 41_000));
   await world.signal(address, 'SIGCONT');
   await world.reaches(`${address}/computation`, /^failed$/);
 }

@@ -7,7 +7,7 @@ import { ChangingAgent } from '../agents.ts';
 import { inWorld, type World } from '../world.ts';
 
 /** Enclaves that are stopped, lost, taken over and killed. */
-export function enclaves(): Promise<void> {
+export function enclaves(): Promise<unknown> {
   return inWorld({}, async (world) => {
     const calm = await world.ready('calm');
     const silent = async (name: string) => {

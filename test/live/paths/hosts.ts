@@ -40,7 +40,7 @@ export async function stalledPreparation(): Promise<void> {
 }
 
 /** The disk with the platform's key does not answer, so that guests are started and not heard of. */
-export function stalledLaunch(): Promise<void> {
+export function stalledLaunch(): Promise<unknown> {
   const settings = { COCOSAI_BOOT_SECONDS: '3', COCOSAI_STOP_SECONDS: '4' };
   return inWorld(settings, async (world) => {
     const key = world.system.file('state', 'emulated-root.json');

@@ -7,7 +7,7 @@ import { supervision } from './supervision.ts';
 import { lateTransfers, transfers } from './transfers.ts';
 
 /** Each is gone in a world of its own, so that some can be under way at once: they wait more than they work. */
-const PATHS: Readonly<Record<string, () => Promise<void>>> = {
+const PATHS: Readonly<Record<string, () => Promise<unknown>>> = {
   computations,
   transfers,
   lateTransfers,

@@ -19,7 +19,7 @@ import {
 const ALGORITHM = Buffer.from(PROGRAMS.good);
 
 /** Uploads that break, are given up, refused, or come with other bytes than declared. */
-export function transfers(): Promise<void> {
+export function transfers(): Promise<unknown> {
   return inWorld({}, async (world) => {
     const wide = await partiesOf(world, PROGRAMS.good, { one: '1'.repeat(64 * 2 ** 20) });
     await givenUp(world, wide);
@@ -29,7 +29,7 @@ export function transfers(): Promise<void> {
 }
 
 /** Senders that do not come, and do not come back, within the time that a transfer waits. */
-export function lateTransfers(): Promise<void> {
+export function lateTransfers(): Promise<unknown> {
   return inWorld({ COCOSAI_TRANSFER_SECONDS: '2' }, async (world) => {
     const wide = await partiesOf(world, PROGRAMS.good, { one: '1'.repeat(64 * 2 ** 20) });
     const never = await openedIn(world, 'never', wide);
