@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Snapshot } from 'xstate';
 import { CocosError } from '../errors.ts';
 import { readSnapshot, SNAPSHOT_KINDS } from '../machines/snapshot.ts';
@@ -66,7 +67,10 @@ export async function nextSequences(store: Store): Promise<number> {
   return starts * SEQUENCES_PER_START;
 }
 
-const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|cocos-agent/;
+/** By their command lines; of an agent in process mode by its environment. */
+const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|swtpm|COCOS_SOCKETS=/;
+const GONE_LIMIT_MS = 5_000;
+const GONE_POLL_MS = 20;
 
 export interface StrayProcess {
   readonly pid: number;
@@ -76,12 +80,37 @@ export interface StrayProcess {
 
 /** Processes that serve guests under this run folder, but none of these enclaves. */
 export function findStrays(runDir: string, enclaves: ReadonlySet<string>): StrayProcess[] {
+  return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
+}
+
+/**
+ * Ends what runs for an enclave that no guest is known of: a manager that was killed while it started one has left
+ * parts of which it wrote nothing.
+ */
+export async function endUnrecorded(runDir: string, enclave: string): Promise<void> {
+  const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
+  const limit = performance.now() + GONE_LIMIT_MS;
+  for (let found = left(); found.length > 0 && performance.now() < limit; found = left()) {
+    for (const { pid } of found) endNow(pid);
+    await sleep(GONE_POLL_MS);
+  }
+}
+
+function endNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function guestProcesses(runDir: string): StrayProcess[] {
   const place = new RegExp(`${runDir.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/([0-9a-z]+)/`);
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     const command = readFile(`/proc/${entry}/cmdline`) + readFile(`/proc/${entry}/environ`);
     const [, enclave] = place.exec(command) ?? [];
-    if (enclave === undefined || !SERVES_A_GUEST.test(command) || enclaves.has(enclave)) return [];
+    if (enclave === undefined || !SERVES_A_GUEST.test(command)) return [];
     return [{ pid: Number(entry), enclave }];
   });
 }

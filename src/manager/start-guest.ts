@@ -6,6 +6,7 @@ import type { ManagerConfig } from './config.ts';
 import type { Guest } from './guest.ts';
 import { type LaunchPlan, VCPU_TYPE } from './launch-plan.ts';
 import { attachProcessGuest, endStrayProcess, launchProcessGuest } from './process-guest.ts';
+import { endUnrecorded } from './recovery.ts';
 import { attachVmGuest, endStrayVm, launchVmGuest } from './vm/vm-guest.ts';
 
 interface StartOptions {
@@ -22,6 +23,7 @@ interface StartOptions {
 /** Starts the guest of an enclave in its mode. */
 export async function startGuest(options: StartOptions): Promise<Guest> {
   const { config, enclave, plan, socketDir, vtpmFolder, logFile, notice } = options;
+  await endUnrecorded(config.runDir, enclave.id);
   if (enclave.mode === 'process') {
     return launchProcessGuest({
       program: config.agentProgram,

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'lmdb';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -22,6 +23,9 @@ time.sleep(3)
 with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w") as f:
     f.write(open(os.path.join(os.environ["COCOS_DATASETS"], "one")).read())
 `;
+
+/** What the manager writes of an agent that it has started. */
+const Record = z.object({ agent: z.object({ pid: z.number() }) });
 
 const ORDER = ['receiving', 'ready', 'running', 'sealingResults', 'resultsReady', 'delivered'];
 
@@ -70,6 +74,35 @@ describe('a manager that is killed', () => {
       expect(processesWith(folder)).toEqual([]);
     }
   }, 90_000);
+
+  it('ends what it had started of a guest and not written down, and starts the guest anew', async () => {
+    const system = await startSystem({ COCOSAI_MODE: 'process' });
+    // A disk that does not answer, so that the guest is started and the manager is not done with it.
+    const key = system.file('state', 'emulated-root.json');
+    const good = existsSync(key) ? readFileSync(key) : null;
+    rmSync(key, { force: true });
+    execFileSync('mkfifo', [key]);
+    try {
+      succeeded(await system.cli('enclave', 'create', 'half', '--no-wait'));
+      const { address } = await show(system, 'half');
+      const record = system.file('run', address.slice('enclave/'.length), 'ports', 'process.json');
+      await expect.poll(() => existsSync(record), { timeout: 10_000 }).toBe(true);
+      expect((await show(system, 'half')).state).toBe('alive.launching');
+      const { agent } = Record.parse(JSON.parse(readFileSync(record, 'utf8')));
+      await restartManager(system, () => {
+        rmSync(record);
+        rmSync(key);
+        if (good !== null) writeFileSync(key, good);
+      });
+      await expect
+        .poll(async () => (await show(system, 'half')).state, { timeout: 20_000 })
+        .toBe('alive.ready');
+      expect((await show(system, 'half')).context['pid']).not.toBe(agent.pid);
+      expect(existsSync(`/proc/${agent.pid}/exe`)).toBe(false);
+    } finally {
+      await system.stop();
+    }
+  }, 60_000);
 
   it('names an enclave whose guest ended meanwhile, and keeps the one beside it', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });

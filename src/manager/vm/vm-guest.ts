@@ -134,10 +134,12 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
 /** Ends what an earlier run left running in this folder, if anything. */
 export async function endStrayVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
-  if (record === null) return;
-  await adoptHostProcess(record.qemu)?.end();
-  if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
-  if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
+  if (record !== null) {
+    await adoptHostProcess(record.qemu)?.end();
+    if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
+    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
+  }
+  // Also where nothing was recorded: a socket that is there counts as one that somebody listens at.
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
 }
