@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** Tests that boot virtual machines end in `.vm.test.ts` and run one after the other. */
 const vm = 'test/**/*.vm.test.ts';
 const fault = 'test/fault/**/*.test.ts';
+const integration = 'test/integration/**/*.test.ts';
 
 export default defineConfig({
   test: {
@@ -14,7 +15,11 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm, fault] } },
+      {
+        extends: true,
+        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [vm, fault, integration] },
+      },
+      { extends: true, test: { name: 'process', include: [integration], exclude: [vm] } },
       { extends: true, test: { name: 'fault', include: [fault] } },
       {
         extends: true,

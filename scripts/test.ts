@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 /**
- * Runs the suites and closes with one line that sums them. `--quick` leaves out what boots virtual machines, kills
- * processes or puts a lying relay between them; other arguments go to vitest (for example a path).
+ * Runs the suites and closes with one line that sums them. `--quick` leaves out what starts real programs of several roles;
+ * other arguments go to vitest (for example a path).
  */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const REPORTS = path.join(ROOT, 'build', 'test-reports');
@@ -32,11 +32,10 @@ interface Suite {
   readonly what: string;
 }
 
-const QUICK: readonly Suite[] = [
-  { name: 'fast', what: 'units, models, and real processes without a virtual machine' },
-];
+const QUICK: readonly Suite[] = [{ name: 'fast', what: 'units and models' }];
 const FULL: readonly Suite[] = [
   ...QUICK,
+  { name: 'process', what: 'real processes without a virtual machine' },
   { name: 'fault', what: 'real processes that die or lie' },
   { name: 'vm', what: 'real virtual machines' },
 ];
