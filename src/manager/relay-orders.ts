@@ -13,4 +13,5 @@ export type RelayOrder =
 export type RelayNews =
   | { readonly type: 'opened'; readonly id: number; readonly address: string }
   | { readonly type: 'failed'; readonly id: number; readonly cause: Cause }
-  | { readonly type: 'closed'; readonly id: number };
+  /** An order to aim or to close was carried out. */
+  | { readonly type: 'done'; readonly id: number };

@@ -30,7 +30,8 @@ export class RelayThread {
   private readonly program: string;
   private readonly log: Log;
   private readonly entries = new Map<number, Entry>();
-  private readonly closing = new Map<number, () => void>();
+  /** Orders under way, each with who waits for it. */
+  private readonly orders: { readonly id: number; readonly done: () => void }[] = [];
   private worker: Worker | null = null;
   private restart: NodeJS.Timeout | null = null;
   private lastId = 0;
@@ -66,7 +67,7 @@ export class RelayThread {
       },
       aim: async (transport) => {
         entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
-        if (entry.dial !== null) return this.tell({ type: 'aim', id, dial: entry.dial });
+        if (entry.dial !== null) return this.carryOut({ type: 'aim', id, dial: entry.dial });
         await this.close(id);
         own = await openRelay({ at: place, connect: () => transport.connect(PORTS.participants) });
       },
@@ -83,14 +84,18 @@ export class RelayThread {
   }
 
   private async close(id: number): Promise<void> {
-    if (!this.entries.delete(id) || this.worker === null) return;
-    await new Promise<void>((resolve) => {
-      this.closing.set(id, resolve);
-      this.tell({ type: 'close', id });
+    if (this.entries.delete(id)) await this.carryOut({ type: 'close', id });
+  }
+
+  /** Resolves when it was done, or the thread is gone: the next one hears of every relay when it starts. */
+  private carryOut(order: Exclude<RelayOrder, { readonly type: 'open' }>): Promise<void> {
+    if (this.worker === null) return Promise.resolve();
+    return new Promise((done) => {
+      this.orders.push({ id: order.id, done });
+      this.tell(order);
     });
   }
 
-  /** While no thread runs nobody needs to be told: the next one hears of every relay when it starts. */
   private tell(order: RelayOrder): void {
     if (this.restart !== null) return;
     this.worker ??= this.start();
@@ -106,9 +111,11 @@ export class RelayThread {
   }
 
   private hear(news: RelayNews): void {
-    if (news.type === 'closed') {
-      this.closing.get(news.id)?.();
-      this.closing.delete(news.id);
+    if (news.type === 'done') {
+      const order = this.orders.find(({ id }) => id === news.id);
+      if (order === undefined) return;
+      this.orders.splice(this.orders.indexOf(order), 1);
+      order.done();
       return;
     }
     const entry = this.entries.get(news.id);
@@ -118,8 +125,7 @@ export class RelayThread {
   }
 
   private lost(worker: Worker): void {
-    for (const closed of this.closing.values()) closed();
-    this.closing.clear();
+    for (const { done } of this.orders.splice(0)) done();
     if (this.worker !== worker) return;
     this.worker = null;
     this.restart = setTimeout(() => {

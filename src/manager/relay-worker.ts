@@ -19,13 +19,13 @@ export function serveRelays(): void {
     if (order.type === 'aim') {
       const entry = entries.get(id);
       if (entry !== undefined) entry.dial = order.dial;
-      return;
+      return tell({ type: 'done', id });
     }
     if (order.type === 'close') {
       const entry = entries.get(id);
       entries.delete(id);
       const closed = entry?.relay.then((relay) => relay.close()) ?? Promise.resolve();
-      closed.catch(() => undefined).finally(() => tell({ type: 'closed', id }));
+      closed.catch(() => undefined).finally(() => tell({ type: 'done', id }));
       return;
     }
     const relay = openRelay({ at: order.at, connect: () => connectGuest(entries.get(id)) });
