@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { z } from 'zod';
+import { readTrace } from '../test/harness/read-trace.ts';
 import { spawnManager, startSystem, succeeded } from '../test/harness/system.ts';
 import { type Figure, median } from './figure.ts';
 
@@ -14,8 +13,6 @@ const BAR_S = 1;
 const LIMIT_MS = 60_000;
 /** Enclaves that are made at once. */
 const AT_ONCE = 4;
-
-const Step = z.object({ time: z.iso.datetime(), pid: z.number(), machine: z.string(), to: z.string() });
 
 export async function run(args: readonly string[]): Promise<Figure[]> {
   const enclaves = Number(args.find((each) => /^\d+$/.test(each)) ?? ENCLAVES);
@@ -70,7 +67,7 @@ async function adoption(
   begin: number,
 ): Promise<{ serving: number; live: number }> {
   while (Date.now() - begin < LIMIT_MS) {
-    const steps = stepsOf(trace).filter((step) => step.pid === pid);
+    const steps = readTrace(trace).filter((step) => step.pid === pid);
     const live = steps.filter(({ machine, to }) => machine === 'link' && to === 'attached.live');
     const serving = steps.find(({ machine, to }) => machine === 'manager' && to === 'serving');
     const last = live[enclaves - 1];
@@ -79,11 +76,4 @@ async function adoption(
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`not all enclaves came back within ${LIMIT_MS / 1000} s`);
-}
-
-function stepsOf(file: string): z.infer<typeof Step>[] {
-  if (!existsSync(file)) return [];
-  // The last line may be half written.
-  const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
-  return lines.map((line) => Step.parse(JSON.parse(line)));
 }

@@ -32,9 +32,10 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
     await writeFile(algorithm, randomResult(sizeMiB));
     const dataset = system.file('small');
     await makeFile(dataset, 16);
-    const enclave = await enclaves.create('bench', { algorithm, dataset });
-    await enclave.compute(algorithm, dataset);
-    const key = system.file('party.key');
+    const enclave = await enclaves.create('bench', { algorithm, datasets: { small: dataset } });
+    await enclave.sendAlgorithm(algorithm);
+    await enclave.sendDataset('small', dataset);
+    await enclave.run();
     const file = system.file('fetched');
     const before = enclave.agent();
     const plain: Taken[] = [];
@@ -42,8 +43,7 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
     for (let round = 0; round < runs; round++) {
       plain.push(await transfer({ kind: 'plain download', target: sink.target, file, bytes: sizeMiB * MIB }));
       await rm(file);
-      const { relay, trust } = enclave;
-      sealed.push(await transfer({ kind: 'sealed result', relay, ...trust, key, file, grpcOnly: false }));
+      sealed.push(await transfer({ kind: 'sealed result', file, grpcOnly: false, ...enclave.party }));
       await rm(file);
     }
     const agent = enclave.agent();

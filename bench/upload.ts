@@ -71,19 +71,10 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
     ];
 
     async function sealed(name: string, grpcOnly: boolean): Promise<void> {
-      const enclave = await enclaves.create('bench', { algorithm: file, dataset: file });
-      const { relay, trust } = enclave;
-      const key = enclaves.system.file('party.key');
+      const enclave = await enclaves.create('bench', { algorithm: file, datasets: { big: file } });
       const before = enclave.agent();
-      const sender = await transfer({
-        kind: 'sealed upload',
-        input: 'big',
-        relay,
-        ...trust,
-        key,
-        file,
-        grpcOnly,
-      });
+      const task = { kind: 'sealed upload', input: 'big', file, grpcOnly } as const;
+      const sender = await transfer({ ...task, ...enclave.party });
       const after = enclave.agent();
       note(name, sender);
       note(`agent of ${name}`, {

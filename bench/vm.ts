@@ -7,9 +7,8 @@ import { PORTS } from '../src/link/transport.ts';
 import { openRelay } from '../src/manager/relay.ts';
 import { launchVmGuest } from '../src/manager/vm/vm-guest.ts';
 import { buildTestImage } from '../test/guest/test-image.ts';
-import { show, startSystem, succeeded } from '../test/harness/system.ts';
 import { type Figure, median } from './figure.ts';
-import { MIB, makeFile, randomResult, transfer } from './transfer/world.ts';
+import { MIB, makeFile, randomResult, startEnclaves, transfer } from './transfer/world.ts';
 
 /**
  * Transfers with a real virtual machine: sealed, through the manager's relay, beside the plainest grpc-js streams over vsock to
@@ -100,39 +99,28 @@ async function untilAnswers(connect: () => Promise<{ destroy(): unknown }>): Pro
 }
 
 async function sealedTransfers(file: string, sizeMiB: number, runs: number): Promise<Seconds> {
-  const system = await startSystem({ COCOSAI_MODE: 'vm', COCOSAI_ON_STOP: 'stop' });
+  const { system, create } = await startEnclaves({
+    mode: 'vm',
+    reference: path.join(ROOT, 'build/eos/reference-values.json'),
+    size: ['--vcpus', String(GUEST.vcpus), '--memory', String(GUEST.memoryMiB)],
+  });
   try {
-    const done = async (...args: readonly string[]) => succeeded(await system.cli(...args));
-    const names = Array.from({ length: runs }, (_, index) => `big${index}`);
-    await done('keys', 'generate', 'party', '--out', system.folder);
-    const [key, policy] = [system.file('party.pub'), system.file('policy.json')];
-    await done('attestation', 'policy', '--out', policy);
     const algorithm = system.file('algorithm.py');
     await writeFile(algorithm, randomResult(sizeMiB));
-    const manifest = system.file('manifest.json');
-    await done(
-      ...['manifest', 'create', '--name', 'bench', '--algorithm', `${algorithm}@${key}`],
-      ...names.flatMap((name) => ['--dataset', `${name}=${file}@${key}`]),
-      ...['--consumer', key, '--limit', 'seconds=600', '--out', manifest],
-    );
-    const size = ['--vcpus', String(GUEST.vcpus), '--memory', String(GUEST.memoryMiB)];
-    await done('enclave', 'create', 'bench', '--manifest', manifest, ...size);
-    const reference = path.join(ROOT, 'build/eos/reference-values.json');
-    const trust = { manifest, policy, reference };
-    const own = ['--manifest', manifest, '--policy', policy, '--reference', reference];
-    const secret = system.file('party.key');
-    await done('algo', 'bench', algorithm, ...own, '--key', secret);
-    const relay = String((await show(system, 'bench')).context['relayAddress']);
-    const common = { relay, ...trust, key: secret, grpcOnly: false };
+    const names = Array.from({ length: runs }, (_, index) => `big${index}`);
+    const datasets = Object.fromEntries(names.map((name) => [name, file]));
+    const enclave = await create('bench', { algorithm, datasets });
+    await enclave.sendAlgorithm(algorithm);
+    const common = { grpcOnly: false, ...enclave.party };
     const up: number[] = [];
     const down: number[] = [];
     for (const input of names) {
-      up.push((await transfer({ kind: 'sealed upload', ...common, input, file })).seconds);
+      up.push((await transfer({ kind: 'sealed upload', input, file, ...common })).seconds);
     }
-    await done('run', 'bench', ...own, '--key', secret);
+    await enclave.run();
     for (const name of names) {
       const back = system.file(`${name}.cocos`);
-      down.push((await transfer({ kind: 'sealed result', ...common, file: back })).seconds);
+      down.push((await transfer({ kind: 'sealed result', file: back, ...common })).seconds);
     }
     return { up: median(up), down: median(down) };
   } finally {

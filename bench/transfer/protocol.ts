@@ -13,7 +13,7 @@ export const CHANNEL_OPTIONS = {
   'grpc.max_send_message_length': 4 * 1024 * 1024,
 };
 
-interface SealedTask {
+export interface SealedTask {
   readonly relay: string;
   readonly manifest: string;
   readonly key: string;
@@ -24,7 +24,8 @@ interface SealedTask {
 }
 
 export type Task =
-  | ({ readonly kind: 'sealed upload' /** Name of the dataset. */; readonly input: string } & SealedTask)
+  /** `input` is the name of the dataset. */
+  | ({ readonly kind: 'sealed upload'; readonly input: string } & SealedTask)
   | ({ readonly kind: 'sealed result' } & SealedTask)
   | { readonly kind: 'crypto alone'; readonly file: string }
   | { readonly kind: 'plain upload'; readonly target: string; readonly tls: boolean; readonly file: string }

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { PROCESS_REFERENCE, type System, startSystem, succeeded } from '../../test/harness/system.ts';
-import type { Taken, Task } from './protocol.ts';
+import type { SealedTask, Taken, Task } from './protocol.ts';
 
 /** The processes that the transfer benchmarks measure. */
 
@@ -74,50 +74,68 @@ with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
 
 export interface Enclaves {
   readonly system: System;
-  /** Makes an enclave with a manifest of one dataset, `big`. */
-  create(name: string, options: { readonly algorithm: string; readonly dataset: string }): Promise<Enclave>;
+  /** Makes an enclave with a manifest of files, all of them of one party. */
+  create(name: string, inputs: Inputs): Promise<Enclave>;
 }
 
+interface Inputs {
+  readonly algorithm: string;
+  /** Files by the names of the datasets. */
+  readonly datasets: Readonly<Record<string, string>>;
+}
+
+interface EnclavesOptions {
+  readonly mode: 'process' | 'vm';
+  readonly reference: string;
+  /** More options of `enclave create`. */
+  readonly size?: readonly string[];
+}
+
+const IN_PROCESS_MODE: EnclavesOptions = { mode: 'process', reference: PROCESS_REFERENCE };
+
 export interface Enclave {
-  readonly trust: { readonly manifest: string; readonly policy: string; readonly reference: string };
-  readonly relay: string;
-  /** What its agent has used so far. */
+  /** What a sealed transfer of the party needs. */
+  readonly party: Pick<SealedTask, 'relay' | 'manifest' | 'policy' | 'reference' | 'key'>;
+  /** What its agent has used so far; in process mode. */
   agent(): { readonly cpuSeconds: number; readonly peakMiB: number };
-  /** Sends both inputs and waits for the result. */
-  compute(algorithm: string, dataset: string): Promise<void>;
+  sendAlgorithm(file: string): Promise<void>;
+  sendDataset(name: string, file: string): Promise<void>;
+  /** Waits for the result. */
+  run(): Promise<void>;
   remove(): Promise<void>;
 }
 
-export async function startEnclaves(): Promise<Enclaves> {
-  const system = await startSystem({ COCOSAI_MODE: 'process' });
+export async function startEnclaves(options = IN_PROCESS_MODE): Promise<Enclaves> {
+  const { mode, reference, size = [] } = options;
+  const system = await startSystem({ COCOSAI_MODE: mode });
   const done = async (...args: readonly string[]) => succeeded(await system.cli(...args));
   await done('keys', 'generate', 'party', '--out', system.folder);
   const policy = system.file('policy.json');
   await done('attestation', 'policy', '--out', policy);
-  const key = system.file('party.pub');
+  const [key, publicKey] = [system.file('party.key'), system.file('party.pub')];
   let made = 0;
   return {
     system,
-    create: async (name, { algorithm, dataset }) => {
+    create: async (name, { algorithm, datasets }) => {
       const manifest = system.file(`${name}-${made++}.json`);
       await done(
-        ...['manifest', 'create', '--name', name, '--algorithm', `${algorithm}@${key}`],
-        ...['--dataset', `big=${dataset}@${key}`, '--consumer', key, '--limit', 'diskMiB=8192'],
-        ...['--limit', 'seconds=600', '--out', manifest],
+        ...['manifest', 'create', '--name', name, '--algorithm', `${algorithm}@${publicKey}`],
+        ...Object.entries(datasets).flatMap(([input, file]) => [
+          '--dataset',
+          `${input}=${file}@${publicKey}`,
+        ]),
+        ...['--consumer', publicKey, '--limit', 'diskMiB=8192', '--limit', 'seconds=600', '--out', manifest],
       );
-      await done('enclave', 'create', name, '--manifest', manifest);
+      await done('enclave', 'create', name, '--manifest', manifest, ...size);
       const shown = (await done('enclave', 'show', name, '-o', 'json')).json[0];
+      const relay = Shown.parse(shown).context.relayAddress;
+      const trust = ['--manifest', manifest, '--policy', policy, '--reference', reference, '--key', key];
       return {
-        trust: { manifest, policy, reference: PROCESS_REFERENCE },
-        relay: Shown.parse(shown).context.relayAddress,
+        party: { relay, manifest, policy, reference, key },
         agent: () => usage(agentPid()),
-        compute: async (algorithmFile, datasetFile) => {
-          const trust = ['--manifest', manifest, '--policy', policy, '--reference', PROCESS_REFERENCE];
-          const own = [...trust, '--key', system.file('party.key')];
-          await done('algo', name, algorithmFile, ...own);
-          await done('data', name, 'big', datasetFile, ...own);
-          await done('run', name, ...own);
-        },
+        sendAlgorithm: async (file) => void (await done('algo', name, file, ...trust)),
+        sendDataset: async (input, file) => void (await done('data', name, input, file, ...trust)),
+        run: async () => void (await done('run', name, ...trust)),
         remove: async () => void (await done('enclave', 'remove', name)),
       };
     },

@@ -29,7 +29,7 @@ export function agentEffects(agent: Agent, end: () => void) {
     listen: own(() => agent.listen()),
     link: heldEffect<object>(() => agent.startLink(), broken),
     // The process ends, whatever could not be closed.
-    shutDown: asyncEffect<object>(() => agent.shutDown().finally(end), end),
+    shutDown: asyncEffect<object>(() => agent.shutDown().then(end), end),
   };
 }
 
@@ -65,12 +65,8 @@ function checkEffect(agent: Agent) {
 
 function releaseEffect(agent: Agent) {
   return asyncEffect<TransferInput>(
-    async ({ transferId, input }) => {
-      await agent.inputs.discard(transferId);
-      agent.send('computation', { type: 'input.released', input });
-    },
-    // What could not be removed keeps nobody from sending the input again.
-    (_, { input }) => agent.send('computation', { type: 'input.released', input }),
+    ({ transferId, input }) => agent.giveUp(transferId, input),
+    () => undefined,
   );
 }
 

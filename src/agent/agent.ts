@@ -145,15 +145,18 @@ export class Agent {
     if (address === COMPUTATION_ADDRESS) return;
     this.authority.retire(address);
     const [, id = ''] = address.split('/');
-    this.giveUp(id).catch(() => undefined);
+    const upload = this.inputs.find(id);
+    if (upload !== undefined) this.giveUp(id, upload.input).catch(() => undefined);
   }
 
-  /** Gives the place of an upload whose transfer is gone back to the computation. */
-  private async giveUp(transferId: string): Promise<void> {
-    const upload = this.inputs.find(transferId);
-    if (upload === undefined) return;
-    await this.inputs.discard(transferId);
-    this.send(COMPUTATION_ADDRESS, { type: 'input.released', input: upload.input });
+  /** Lets go of an upload whose transfer is over, and gives its place back to the computation. */
+  async giveUp(transferId: string, input: string): Promise<void> {
+    try {
+      await this.inputs.discard(transferId);
+    } finally {
+      // What could not be removed keeps nobody from sending the input again.
+      this.send(COMPUTATION_ADDRESS, { type: 'input.released', input });
+    }
   }
 
   retire(address: string): void {

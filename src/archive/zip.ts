@@ -1,4 +1,5 @@
-import { open, readdir, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { CocosError } from '../errors.ts';
@@ -128,17 +129,10 @@ async function filesOf(folder: string): Promise<string[]> {
 }
 
 async function* chunksOf(file: string): AsyncGenerator<Buffer> {
-  const source = await open(file, 'r').catch((cause: unknown) => {
-    throw new CocosError('FILE_UNREADABLE', `${file} cannot be read.`, { cause });
-  });
   try {
-    for (;;) {
-      const { bytesRead, buffer } = await source.read(Buffer.alloc(CHUNK_BYTES), 0, CHUNK_BYTES);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await source.close();
+    yield* createReadStream(file, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>;
+  } catch (cause) {
+    throw new CocosError('FILE_UNREADABLE', `${file} cannot be read.`, { cause });
   }
 }
 

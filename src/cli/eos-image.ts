@@ -95,8 +95,7 @@ export async function predictLaunch(
  */
 export async function imageSignature(folder: string, certificate?: string): Promise<SignatureState> {
   const image = await readInput(path.join(folder, 'eos.efi'));
-  if (certificate !== undefined) return judgeSignature(image, [await readCertificate(certificate)]);
-  return judgeSignature(image, trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd'))));
+  return judgeSignature(image, await trustedBy(folder, certificate));
 }
 
 /**
@@ -107,15 +106,18 @@ export async function imageSignature(folder: string, certificate?: string): Prom
  */
 export async function sumsSignature(folder: string, certificate?: string): Promise<SignatureState> {
   if (!(await readdir(folder)).includes(SUMS_SIGNATURE)) return 'unsigned';
-  const trusted =
-    certificate === undefined
-      ? trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd')))
-      : [await readCertificate(certificate)];
+  const trusted = await trustedBy(folder, certificate);
   const sums = await readInput(path.join(folder, SUMS));
   const signature = await readInput(path.join(folder, SUMS_SIGNATURE));
   const isBy = (der: Uint8Array): boolean =>
     verify('sha256', sums, new X509Certificate(der).publicKey, signature);
   return trusted.some(isBy) ? 'valid' : 'invalid';
+}
+
+/** Certificates, DER, of whose signatures are relied on. */
+async function trustedBy(folder: string, certificate: string | undefined): Promise<readonly Uint8Array[]> {
+  if (certificate !== undefined) return [await readCertificate(certificate)];
+  return trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd')));
 }
 
 async function readCertificate(file: string): Promise<Uint8Array> {

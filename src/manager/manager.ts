@@ -25,6 +25,7 @@ import { Platform } from './platform.ts';
 import { recallable } from './recallable.ts';
 import {
   actorKey,
+  endStray,
   findStrays,
   loadEnclave,
   loadEnclaves,
@@ -320,7 +321,7 @@ export class Manager {
     for (const { pid, enclave } of findStrays(this.config.runDir, known)) {
       const ends = this.config.onStray === 'end';
       this.log('error', 'a guest that no record knows', { pid, enclave, ends });
-      if (ends) process.kill(pid, 'SIGKILL');
+      if (ends) endStray(pid);
     }
   }
 

@@ -91,12 +91,13 @@ export async function endUnrecorded(runDir: string, enclave: string): Promise<vo
   const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
   const limit = performance.now() + GONE_LIMIT_MS;
   for (let found = left(); found.length > 0 && performance.now() < limit; found = left()) {
-    for (const { pid } of found) endNow(pid);
+    for (const { pid } of found) endStray(pid);
     await sleep(GONE_POLL_MS);
   }
 }
 
-function endNow(pid: number): void {
+/** Ends a process at once; one that has ended is no error. */
+export function endStray(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {

@@ -14,11 +14,14 @@ export interface AimedRelay extends Relay {
   aim(transport: Transport): Promise<void>;
 }
 
+/** What comes of an order to open. */
+type Opening = Exclude<RelayNews, { readonly type: 'done' }>;
+
 interface Entry {
   at: RelayPlace;
   dial: Dial | null;
   /** Whoever waits for it to be open for the first time. */
-  settle: ((news: RelayNews) => void) | null;
+  settle: ((news: Opening) => void) | null;
 }
 
 /**
@@ -45,19 +48,19 @@ export class RelayThread {
   /** @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID */
   async open(at: RelayPlace): Promise<AimedRelay> {
     const id = ++this.lastId;
-    const news = await new Promise<RelayNews>((settle) => {
-      this.entries.set(id, { at, dial: null, settle });
-      if (this.restart === null) this.tell({ type: 'open', id, at, dial: null });
+    const entry: Entry = { at, dial: null, settle: null };
+    this.entries.set(id, entry);
+    const news = await new Promise<Opening>((settle) => {
+      entry.settle = settle;
+      this.tell({ type: 'open', id, at, dial: null });
     });
-    if (news.type !== 'opened') {
+    entry.settle = null;
+    if (news.type === 'failed') {
       this.entries.delete(id);
-      if (news.type === 'failed') throw new CocosError(news.cause.code, news.cause.message);
-      throw new CocosError('INTERNAL', 'A relay was closed while it was opened.');
+      throw new CocosError(news.cause.code, news.cause.message);
     }
     // Another thread must come back to the very same place.
-    const place = relayPlace('unix', 'unix' in at ? at.unix : '', news.address);
-    const entry: Entry = { at: place, dial: null, settle: null };
-    this.entries.set(id, entry);
+    entry.at = relayPlace('unix', 'unix' in at ? at.unix : '', news.address);
     let own: Relay | null = null;
     return {
       address: news.address,
@@ -69,7 +72,7 @@ export class RelayThread {
         entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
         if (entry.dial !== null) return this.carryOut({ type: 'aim', id, dial: entry.dial });
         await this.close(id);
-        own = await openRelay({ at: place, connect: () => transport.connect(PORTS.participants) });
+        own = await openRelay({ at: entry.at, connect: () => transport.connect(PORTS.participants) });
       },
     };
   }
@@ -87,7 +90,7 @@ export class RelayThread {
     if (this.entries.delete(id)) await this.carryOut({ type: 'close', id });
   }
 
-  /** Resolves when it was done, or the thread is gone: the next one hears of every relay when it starts. */
+  /** Resolves when it was done, or there is no thread that could do it. */
   private carryOut(order: Exclude<RelayOrder, { readonly type: 'open' }>): Promise<void> {
     if (this.worker === null) return Promise.resolve();
     return new Promise((done) => {
@@ -96,6 +99,7 @@ export class RelayThread {
     });
   }
 
+  /** While no thread runs nobody needs to be told: the next one hears of every relay when it starts. */
   private tell(order: RelayOrder): void {
     if (this.restart !== null) return;
     this.worker ??= this.start();

@@ -8,6 +8,7 @@ import { readTrust } from '../../src/cli/trust.ts';
 import { openTrustedSession } from '../../src/cli/trusted-session.ts';
 import type { SessionRole } from '../../src/crypto/session.ts';
 import { parseAddress } from '../../src/rpc/address.ts';
+import type { Traced } from '../harness/read-trace.ts';
 import {
   endLeft,
   makeParties,
@@ -19,7 +20,7 @@ import {
 } from '../harness/system.ts';
 import { until } from '../harness/until.ts';
 import type { Step } from './coverage.ts';
-import { TRACE_FILE, type Traced, traced } from './trace.ts';
+import { TRACE_FILE, traced } from './trace.ts';
 
 /** A real manager with its agents, driven through the public APIs alone, and every step that it tells of. */
 
