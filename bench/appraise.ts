@@ -2,15 +2,15 @@ import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Collateral, NO_COLLATERAL } from '../src/attestation/collateral.ts';
-import { classifyCollateral, mergeCollateral } from '../src/attestation/collateral-files.ts';
-import type { AttestationCrypto, RsaPublicKey } from '../src/attestation/crypto-port.ts';
-import { parsePolicy } from '../src/attestation/policy.ts';
-import { verifySnp, verifyTdx, verifyTpm } from '../src/attestation/standalone.ts';
+import { verifySnp, verifyTdx, verifyTpm } from '../src/attestation/appraisal/standalone.ts';
+import type { Verdict } from '../src/attestation/appraisal/verdict.ts';
+import { type Collateral, NO_COLLATERAL } from '../src/attestation/collateral/collateral.ts';
+import { classifyCollateral, mergeCollateral } from '../src/attestation/collateral/collateral-files.ts';
+import { parsePolicy } from '../src/attestation/policy/policy.ts';
 import { parsePcrFile } from '../src/attestation/tpm/pcr-file.ts';
-import type { Verdict } from '../src/attestation/verdict.ts';
 import { CertificateCache } from '../src/attestation/x509/certificate-cache.ts';
 import { createAttestationCrypto } from '../src/crypto/attestation-crypto.ts';
+import type { AttestationCrypto, RsaPublicKey } from '../src/crypto/crypto-port.ts';
 import { type Figure, median } from './figure.ts';
 
 /**

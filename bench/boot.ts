@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launchVmGuest } from '../src/manager/vm/vm-guest.ts';
+import { launchVmGuest } from '../src/manager/guests/vm/vm-guest.ts';
 import { type Figure, median } from './figure.ts';
 
 /**

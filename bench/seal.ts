@@ -1,6 +1,6 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
-import { sealStream } from '../src/crypto/segment-stream.ts';
-import { DEFAULT_SEGMENT_SIZE } from '../src/crypto/segments.ts';
+import { sealStream } from '../src/protocol/segment-stream.ts';
+import { DEFAULT_SEGMENT_SIZE } from '../src/protocol/segments.ts';
 import { type Figure, median } from './figure.ts';
 
 /** Sealing a stream into segments, beside the bare AEAD over the same bytes. */

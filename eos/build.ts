@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { ensurePinnedPackages } from '../scripts/setup/pinned-packages.mjs';
+import { ensurePinnedPackages } from '../setup/pinned-packages.mjs';
 import { bundleAgent } from './agent-bundle.ts';
 import { makeImage, OUTPUTS, PROGRAMS, SUMS_SIGNATURE } from './image.ts';
 import { AGENT, type BuildOptions, readOptions } from './options.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { layerInputs } from '../src/agent/dice/chain.ts';
-import { computationLayer } from '../src/agent/dice/guest-chain.ts';
+import { layerInputs } from '../src/agent/evidence/dice/chain.ts';
+import { computationLayer } from '../src/agent/evidence/dice/guest-chain.ts';
 import type { PcrTable } from '../src/attestation/measure/uefi-pcrs.ts';
 import { VERSION } from '../src/version.ts';
 

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { runStep } from './run-step.ts';
 
-/** One package of the cache, as `scripts/setup/pinned-packages.mjs` gives it. */
+/** One package of the cache, as `setup/pinned-packages.mjs` gives it. */
 export interface PinnedPackage {
   /** Name in eos/packages.json. */
   readonly wish: string;

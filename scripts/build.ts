@@ -28,7 +28,7 @@ const types = promisify(execFile)(path.join(ROOT, 'node_modules/.bin/tsc'), ['-p
 });
 const ENTRIES = {
   manager: 'src/manager/main.ts',
-  relay: 'src/manager/relay-main.ts',
+  relay: 'src/manager/relay/relay-main.ts',
   agent: 'src/agent/main.ts',
   cli: 'src/cli/main.ts',
 };

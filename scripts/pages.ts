@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { policyJsonSchema, referenceJsonSchema } from '../src/attestation/json-schema.ts';
+import { policyJsonSchema, referenceJsonSchema } from '../src/attestation/policy/json-schema.ts';
 import { ERRORS } from '../src/errors.ts';
 import { AgentEvent, agentMachine } from '../src/machines/agent.machine.ts';
 import { AttestationEvent, attestationMachine } from '../src/machines/attestation.machine.ts';

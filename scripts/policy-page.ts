@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { policyJsonSchema } from '../src/attestation/json-schema.ts';
+import { policyJsonSchema } from '../src/attestation/policy/json-schema.ts';
 
 /** Makes the page about appraisal policies from their schema. */
 

@@ -6,81 +6,41 @@ import { describe, expect, it } from 'vitest';
 
 const SRC = path.resolve(import.meta.dirname, '../src');
 
+const GROUND = ['errors', 'version', 'runtime', 'machines'];
+const PROGRAM = [...GROUND, 'crypto', 'protocol', 'attestation', 'archive', 'link', 'rpc'];
+
 const LAW: Readonly<
   Record<string, { readonly own: readonly string[]; readonly packages: readonly RegExp[] }>
 > = {
   errors: { own: [], packages: [] },
   version: { own: [], packages: [] },
-  'program-arguments': { own: ['errors', 'version'], packages: [/^node:util$/] },
-  seconds: { own: [], packages: [/^zod$/] },
-  trace: { own: ['machines'], packages: [/^xstate$/, /^node:fs$/] },
-  'node-error': { own: ['errors'], packages: [] },
-  effects: { own: ['errors', 'node-error', 'machines'], packages: [/^xstate$/] },
+  runtime: {
+    own: ['errors', 'version', 'machines'],
+    packages: [/^xstate$/, /^zod$/, /^node:(fs|util|v8|worker_threads)$/],
+  },
   machines: { own: ['errors'], packages: [/^xstate$/, /^zod$/] },
-  crypto: { own: ['errors', 'attestation/crypto-port'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
-  attestation: { own: ['errors'], packages: [/^zod$/, /^cborg/, /^@noble\/hashes\/utils/] },
+  crypto: { own: ['errors'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
+  protocol: { own: ['errors', 'crypto'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
+  attestation: {
+    own: ['errors', 'crypto/crypto-port'],
+    packages: [/^zod$/, /^cborg/, /^@noble\/hashes\/utils/],
+  },
   'attestation/emulated': {
     own: ['errors', 'attestation', 'crypto'],
     packages: [/^zod$/, /^node:crypto$/, /^node:util$/],
   },
   archive: { own: ['errors'], packages: [/^tar-stream$/, /^node:/] },
-  link: { own: ['errors', 'effects', 'machines'], packages: [/^xstate$/, /^zod$/, /^msgpackr$/, /^node:/] },
+  link: { own: GROUND, packages: [/^xstate$/, /^zod$/, /^msgpackr$/, /^node:/] },
   rpc: {
-    own: ['errors', 'machines', 'link', 'crypto'],
+    own: [...GROUND, 'crypto', 'protocol', 'link'],
     packages: [/^zod$/, /^@grpc\/grpc-js$/, /^node:/, /^@bufbuild\/protobuf/],
   },
   manager: {
-    own: [
-      'errors',
-      'node-error',
-      'effects',
-      'version',
-      'program-arguments',
-      'seconds',
-      'trace',
-      'machines',
-      'crypto',
-      'attestation',
-      'attestation/emulated',
-      'link',
-      'rpc',
-    ],
+    own: [...PROGRAM, 'attestation/emulated'],
     packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^lmdb$/, /^node:/],
   },
-  agent: {
-    own: [
-      'errors',
-      'node-error',
-      'effects',
-      'version',
-      'program-arguments',
-      'seconds',
-      'trace',
-      'machines',
-      'crypto',
-      'attestation',
-      'archive',
-      'link',
-      'rpc',
-    ],
-    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/],
-  },
-  cli: {
-    own: [
-      'errors',
-      'node-error',
-      'effects',
-      'version',
-      'seconds',
-      'trace',
-      'machines',
-      'crypto',
-      'attestation',
-      'archive',
-      'rpc',
-    ],
-    packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/, /^commander$/],
-  },
+  agent: { own: PROGRAM, packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/] },
+  cli: { own: PROGRAM, packages: [/^xstate$/, /^zod$/, /^@grpc\/grpc-js$/, /^node:/, /^commander$/] },
 };
 
 interface SourceFile {

@@ -1,8 +1,8 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { aeadOpen, aeadSeal } from '../../src/crypto/aead.ts';
 import { createDigest } from '../../src/crypto/digest.ts';
-import { PORTS } from '../../src/link/transport.ts';
-import { listenVsock } from '../../src/link/vsock.ts';
+import { PORTS } from '../../src/link/transport/transport.ts';
+import { listenVsock } from '../../src/link/transport/vsock.ts';
 import { CHANNEL_OPTIONS, CHUNK } from '../transfer/protocol.ts';
 import { addSink } from '../transfer/sink-service.ts';
 

@@ -1,6 +1,6 @@
-import { decodeFrame, LengthPrefixReader } from '../../src/link/frame.ts';
-import type { MirrorSet } from '../../src/link/mirror.ts';
-import { Directory, type Persist } from '../../src/manager/directory.ts';
+import type { MirrorSet } from '../../src/link/mirror/mirror.ts';
+import { decodeFrame, LengthPrefixReader } from '../../src/link/wire/frame.ts';
+import { Directory, type Persist } from '../../src/manager/control/directory.ts';
 import { openingFrames } from './world.ts';
 
 interface Enclave {

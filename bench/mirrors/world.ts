@@ -1,4 +1,4 @@
-import { encodeFrame } from '../../src/link/frame.ts';
+import { encodeFrame } from '../../src/link/wire/frame.ts';
 import type { ComputationEvent } from '../../src/machines/computation.events.ts';
 import type { Manifest } from '../../src/machines/manifest.ts';
 import type { MirrorRecord } from '../../src/machines/mirrored.ts';

@@ -1,14 +1,14 @@
 import { open } from 'node:fs/promises';
 import { type Client, credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
-import { AgentClient } from '../../src/cli/agent-client.ts';
-import { readKeys, readManifest } from '../../src/cli/context.ts';
-import { fetchResult } from '../../src/cli/result-fetch.ts';
-import { readTrust } from '../../src/cli/trust.ts';
-import { openTrustedSession } from '../../src/cli/trusted-session.ts';
-import { upload } from '../../src/cli/upload.ts';
-import { uploadSource } from '../../src/cli/upload-source.ts';
+import { readKeys, readManifest } from '../../src/cli/global-options.ts';
+import { AgentClient } from '../../src/cli/transfer/agent-client.ts';
+import { fetchResult } from '../../src/cli/transfer/result-fetch.ts';
+import { upload } from '../../src/cli/transfer/upload.ts';
+import { uploadSource } from '../../src/cli/transfer/upload-source.ts';
+import { readTrust } from '../../src/cli/trust/trust.ts';
+import { openTrustedSession } from '../../src/cli/trust/trusted-session.ts';
 import { canonicalDigest, createDigest } from '../../src/crypto/digest.ts';
-import { SegmentSealer, segmentCount } from '../../src/crypto/segments.ts';
+import { SegmentSealer, segmentCount } from '../../src/protocol/segments.ts';
 import { CHANNEL_OPTIONS, CHUNK, SINK, type Task, tlsFiles } from './protocol.ts';
 
 /** One transfer in a process of its own: what it took in seconds, processor seconds and memory, as one line of JSON. */

@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ensurePinnedPackages } from '../../scripts/setup/pinned-packages.mjs';
+import { ensurePinnedPackages } from '../../setup/pinned-packages.mjs';
 import { ADDON } from '../agent-bundle.ts';
 import { assembleImage, PROGRAMS } from '../image.ts';
 import { packInitramfs } from '../initramfs.ts';

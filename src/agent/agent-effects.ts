@@ -1,14 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { sha256Text } from '../crypto/digest.ts';
-import { signReceipt } from '../crypto/receipt.ts';
-import { asyncEffect, clockEffect, heldEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { type AttestationInput, attestationMachine } from '../machines/attestation.machine.ts';
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
+import { signReceipt } from '../protocol/receipt.ts';
+import { asyncEffect, clockEffect, heldEffect, now } from '../runtime/effects.ts';
 import type { Agent } from './agent.ts';
-import { collectEvidence } from './evidence.ts';
+import { collectEvidence } from './evidence/evidence.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 
 /** The effects of the agent's machine and of its children. */

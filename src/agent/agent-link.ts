@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { canonicalDigest } from '../crypto/digest.ts';
-import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { createLink, type Link } from '../link/link.ts';
-import { PORTS, type Transport } from '../link/transport.ts';
+import { PORTS, type Transport } from '../link/transport/transport.ts';
 import { Manifest } from '../machines/manifest.ts';
-import type { Trace } from '../trace.ts';
+import { now } from '../runtime/effects.ts';
+import type { Trace } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
 import type { Agent } from './agent.ts';
 

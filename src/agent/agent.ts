@@ -8,14 +8,12 @@ import {
   type SnapshotFrom,
   waitFor,
 } from 'xstate';
-import { encodeClaims } from '../attestation/claims.ts';
+import { encodeClaims } from '../attestation/evidence/claims.ts';
 import { canonicalJson, digestFromText } from '../crypto/digest.ts';
-import type { SignedReceipt } from '../crypto/receipt.ts';
-import { now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
-import { Authority } from '../link/authority.ts';
 import type { Link } from '../link/link.ts';
-import { type Listener, PORTS, type Transport } from '../link/transport.ts';
+import { Authority } from '../link/mirror/authority.ts';
+import { type Listener, PORTS, type Transport } from '../link/transport/transport.ts';
 import { type AgentEvent, agentMachine, COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
 import type { AttestationEvent, attestationMachine } from '../machines/attestation.machine.ts';
 import { failedChild } from '../machines/child-failure.ts';
@@ -26,23 +24,25 @@ import type { Manifest } from '../machines/manifest.ts';
 import { kindOfAddress } from '../machines/mirrored.ts';
 import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
+import type { SignedReceipt } from '../protocol/receipt.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
-import { traceTo } from '../trace.ts';
+import { now } from '../runtime/effects.ts';
+import { traceTo } from '../runtime/trace.ts';
 import { agentEffects } from './agent-effects.ts';
 import { agentLink } from './agent-link.ts';
 import type { AgentConfig } from './config.ts';
-import { Desk } from './desk.ts';
-import { type GuestChain, openGuestChain } from './dice/guest-chain.ts';
-import type { CollectedEvidence } from './evidence.ts';
-import { type AgentIdentity, claimsOf, createIdentity } from './identity.ts';
-import { LogBuffer } from './log-buffer.ts';
-import { openParticipantServer } from './participant-server.ts';
-import { quotasOf } from './quotas.ts';
-import { findReportProvider, type ReportProvider } from './report-provider.ts';
-import { ResultStore } from './result-store.ts';
-import type { Session } from './sessions.ts';
-import type { Vtpm } from './tpm/vtpm.ts';
-import { InputStore, type NewUpload, type Upload } from './transfers.ts';
+import { type GuestChain, openGuestChain } from './evidence/dice/guest-chain.ts';
+import type { CollectedEvidence } from './evidence/evidence.ts';
+import { type AgentIdentity, claimsOf, createIdentity } from './evidence/identity.ts';
+import { findReportProvider, type ReportProvider } from './evidence/report-provider.ts';
+import type { Vtpm } from './evidence/tpm/vtpm.ts';
+import { LogBuffer } from './run/log-buffer.ts';
+import { ResultStore } from './run/result-store.ts';
+import { openParticipantServer } from './sessions/participant-server.ts';
+import { Desk } from './sessions/participant-service.ts';
+import type { Session } from './sessions/sessions.ts';
+import { InputStore, type NewUpload, type Upload } from './transfers/input-store.ts';
+import { quotasOf } from './transfers/quota-reservations.ts';
 
 /** When what the first participant needs is made ready, if none has come before. */
 const AFTER_READY_MS = 1_000;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { ATTESTATION_LIMITS, type AttestationLimits } from '../machines/attestation.machine.ts';
 import { TRANSFER_WAIT_MS } from '../machines/transfer.machine.ts';
-import { seconds } from '../seconds.ts';
+import { seconds } from '../runtime/time-spans.ts';
 
 /** Settings of the agent. In the guest there are none: everything is fixed by the measured image. */
 export interface AgentConfig {

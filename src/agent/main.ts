@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-import { callbackAgent } from '../link/callback.ts';
-import { unixTransport } from '../link/unix.ts';
-import { CID_HOST, vsockTransport } from '../link/vsock.ts';
-import { mayRun } from '../program-arguments.ts';
+import { unixTransport } from '../link/transport/unix.ts';
+import { CID_HOST, vsockTransport } from '../link/transport/vsock.ts';
+import { callbackAgent } from '../link/wire/callback.ts';
+import { mayRun } from '../runtime/program-arguments.ts';
 import { Agent, GUEST_PROGRAM } from './agent.ts';
 import { readAgentConfig } from './config.ts';
-import { openGuestTpm } from './tpm/guest-tpm.ts';
+import { openGuestTpm } from './evidence/tpm/guest-tpm.ts';
 
 /** `cocos-agent`: the one service of the guest; started by its init, or by the manager in process mode. */
 async function main(): Promise<void> {

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { parseStrictJson } from '../attestation/strict-json.ts';
+import { parseStrictJson } from '../attestation/encoding/strict-json.ts';
 import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 

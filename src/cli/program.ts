@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { ControlClient } from '../rpc/control-client.ts';
 import { VERSION } from '../version.ts';
 import { actorCommands } from './commands/actors.ts';
 import { attestationCommands } from './commands/attestation.ts';
@@ -12,8 +13,7 @@ import { measureCommands } from './commands/measure.ts';
 import { resultCommands } from './commands/result.ts';
 import { runCommand } from './commands/run.ts';
 import { stopCommand } from './commands/stop.ts';
-import { controlClient, type GlobalOptions } from './context.ts';
-import type { ControlClient } from './control-client.ts';
+import { controlClient, type GlobalOptions } from './global-options.ts';
 import type { Output } from './output.ts';
 
 /** What commands are given. */

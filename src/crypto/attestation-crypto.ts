@@ -1,5 +1,5 @@
 import { constants, createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
-import type { AttestationCrypto, EcCurve, RsaPublicKey } from '../attestation/crypto-port.ts';
+import type { AttestationCrypto, EcCurve, RsaPublicKey } from './crypto-port.ts';
 
 const CURVES: Readonly<Record<EcCurve, { readonly pointBytes: number; readonly signatureBytes: number }>> = {
   'P-256': { pointBytes: 65, signatureBytes: 64 },

@@ -2,7 +2,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
 import { sha1 } from '@noble/hashes/legacy.js';
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
-import type { AttestationCrypto } from '../attestation/crypto-port.ts';
+import type { AttestationCrypto } from './crypto-port.ts';
 import { rsaPkcs1Verify, rsaPssVerify } from './rsa-verify.ts';
 
 /**

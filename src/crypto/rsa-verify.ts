@@ -1,4 +1,4 @@
-import type { RsaPublicKey, SignatureHash } from '../attestation/crypto-port.ts';
+import type { RsaPublicKey, SignatureHash } from './crypto-port.ts';
 
 /** Verification of RSA signatures (RFC 8017) in plain arithmetic on public values, for places without a native one. */
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CocosError } from '../errors.ts';
 import { Cause } from '../machines/common.ts';
-import { CommandBody, ReplyBody } from './hello.ts';
+import { CommandBody, ReplyBody } from './wire/hello.ts';
 
 /** Replies kept so that a command seen twice is answered again and not applied again. */
 const REPLY_MEMORY = 1024;

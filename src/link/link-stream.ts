@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { HEARTBEAT_MS, SILENCE_LIMIT_MS } from '../machines/link.machine.ts';
-import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from './frame.ts';
-import { Hello, LINK_PROTOCOL, SnapshotBody } from './hello.ts';
+import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from './wire/frame.ts';
+import { Hello, LINK_PROTOCOL, SnapshotBody } from './wire/hello.ts';
 
 /** Acknowledge at the latest after this many frames, or this long after the first of them. */
 const ACK_FRAMES = 32;

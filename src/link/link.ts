@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
 import { type Actor, createActor, type InspectionEvent } from 'xstate';
-import { heldEffect } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import {
   type LinkContext,
@@ -9,11 +8,12 @@ import {
   linkMachine,
   type WaitInput,
 } from '../machines/link.machine.ts';
+import { heldEffect } from '../runtime/effects.ts';
 import { Commands } from './commands.ts';
-import { encodeFrame, type Frame } from './frame.ts';
-import type { Hello } from './hello.ts';
-import { Journal } from './journal.ts';
 import { LinkStream } from './link-stream.ts';
+import { Journal } from './mirror/journal.ts';
+import { encodeFrame, type Frame } from './wire/frame.ts';
+import type { Hello } from './wire/hello.ts';
 
 /** What the two ends of a link are given. */
 export interface LinkOptions {

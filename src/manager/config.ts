@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
-import { seconds } from '../seconds.ts';
+import { seconds } from '../runtime/time-spans.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CocosError } from '../errors.ts';
-import { mayRun } from '../program-arguments.ts';
+import { mayRun } from '../runtime/program-arguments.ts';
 import { MANAGER_SETTINGS, readManagerConfig } from './config.ts';
 import { log } from './log.ts';
 import { Manager } from './manager.ts';

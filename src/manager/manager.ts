@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { type Actor, createActor, type Snapshot, waitFor } from 'xstate';
 import { z } from 'zod';
-import { asyncEffect, clockEffect, now } from '../effects.ts';
 import { CocosError } from '../errors.ts';
 import { COMPUTATION_ADDRESS } from '../machines/agent.machine.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
@@ -10,19 +9,25 @@ import { managerMachine, type RecoverInput } from '../machines/manager.machine.t
 import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
-import { inspectBoth, type Trace, traceTo } from '../trace.ts';
+import { asyncEffect, clockEffect, now } from '../runtime/effects.ts';
+import { inspectBoth, type Trace, traceTo } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
-import { sendPublicEvent } from './commands.ts';
 import type { ManagerConfig } from './config.ts';
-import { controlService } from './control-service.ts';
-import { Directory, type Step } from './directory.ts';
-import { enclaveEffects } from './enclave-effects.ts';
-import { EnclaveHost } from './enclave-host.ts';
-import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
+import { sendPublicEvent } from './control/commands.ts';
+import { controlService } from './control/control-service.ts';
+import { Directory, type Step } from './control/directory.ts';
+import { enclaveEffects } from './enclaves/enclave-effects.ts';
+import { EnclaveHost } from './enclaves/enclave-host.ts';
+import { type EnclaveRequest, readEnclaveRequest } from './enclaves/enclave-request.ts';
+import { Platform } from './enclaves/platform.ts';
+import { recallable } from './enclaves/restorable.ts';
+import { Supervisor } from './enclaves/supervisor.ts';
+import { VtpmStock } from './guests/vtpm-pool.ts';
 import type { Log } from './log.ts';
-import { MirrorJournal } from './mirror-journal.ts';
-import { Platform } from './platform.ts';
-import { recallable } from './recallable.ts';
+import { RelayThread } from './relay/relay-thread.ts';
+import { ServiceFeed } from './service/event-exporter.ts';
+import type { RunHandlers } from './service/run-requests.ts';
+import { MirrorJournal } from './store/mirror-journal.ts';
 import {
   actorKey,
   endStray,
@@ -32,14 +37,9 @@ import {
   nextSequences,
   type StoredEnclave,
   storeEnclave,
-} from './recovery.ts';
-import { RelayThread } from './relay-thread.ts';
-import type { RunHandlers } from './service/run-requests.ts';
-import { ServiceFeed } from './service/service-feed.ts';
-import { lockState } from './state-lock.ts';
-import { Store } from './store.ts';
-import { Supervisor } from './supervisor.ts';
-import { VtpmStock } from './vtpm-stock.ts';
+} from './store/recovery.ts';
+import { lockState } from './store/state-lock.ts';
+import { Store } from './store/store.ts';
 
 const ManifestId = z.looseObject({ id: z.string() });
 

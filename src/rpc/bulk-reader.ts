@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
-import { FRAME_HEADER_BYTES, parseFrameHeader } from '../crypto/segment-frames.ts';
 import { CocosError } from '../errors.ts';
+import { FRAME_HEADER_BYTES, parseFrameHeader } from '../protocol/segment-frames.ts';
 import { answerLength, bulkLost, decodeAnswer } from './bulk.ts';
 
 /** A framed segment in memory that is used again after the next one. */

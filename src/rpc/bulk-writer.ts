@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { FRAME_HEADER_BYTES, writeFrameHeader } from '../crypto/segment-frames.ts';
 import { CocosError } from '../errors.ts';
+import { FRAME_HEADER_BYTES, writeFrameHeader } from '../protocol/segment-frames.ts';
 import { bulkLost } from './bulk.ts';
 
 /** Segments under way at once: one is read, one sealed, the others wait for the peer. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { utf8 } from '../crypto/bytes.ts';
 import { CocosError } from '../errors.ts';
-import { decodeMsgpack, encodeMsgpack } from '../link/msgpack.ts';
+import { decodeMsgpack, encodeMsgpack } from '../link/wire/msgpack.ts';
 import { Cause } from '../machines/common.ts';
 import { InputDigest } from '../machines/manifest.ts';
 

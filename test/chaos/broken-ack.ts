@@ -1,5 +1,5 @@
-import type { Frame } from '../../src/link/frame.ts';
-import { Hello } from '../../src/link/hello.ts';
+import type { Frame } from '../../src/link/wire/frame.ts';
+import { Hello } from '../../src/link/wire/hello.ts';
 import type { Seeded } from '../seeded.ts';
 import type { Tamper } from './chaos-wire.ts';
 

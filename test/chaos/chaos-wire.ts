@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../src/link/frame.ts';
-import { memoryPair } from '../../src/link/memory.ts';
+import { memoryPair } from '../../src/link/transport/memory.ts';
+import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../src/link/wire/frame.ts';
 import type { Seeded } from '../seeded.ts';
 
 /** What one direction of a stream may do to a frame. */

@@ -2,7 +2,7 @@ import type { AnyEventObject } from 'xstate';
 import { attestationModel, transferModel } from '../../models/agent-children.model.ts';
 import { computationModel } from '../../models/computation.model.ts';
 import { createLink, type LinkOptions } from '../../src/link/link.ts';
-import { MirrorSet } from '../../src/link/mirror.ts';
+import { MirrorSet } from '../../src/link/mirror/mirror.ts';
 import { Seeded } from '../seeded.ts';
 import { AgentSystem } from '../unit/link/agent-system.ts';
 import { ChaosWire, type Fault, type Tamper } from './chaos-wire.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Listener, Transport } from '../../src/link/transport.ts';
+import type { Listener, Transport } from '../../src/link/transport/transport.ts';
 
 /** The two sides of a transport; the same object twice where both sides share it. */
 export interface Sides {

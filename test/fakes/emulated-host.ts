@@ -1,17 +1,17 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { AppraisalInput } from '../../src/attestation/appraise.ts';
-import { encodeClaims, reportData } from '../../src/attestation/claims.ts';
+import type { AppraisalInput } from '../../src/attestation/appraisal/appraise.ts';
 import { type ExtensionInput, issueCertificate } from '../../src/attestation/emulated/issue.ts';
 import {
   createDevelopmentRoot,
   type DevelopmentRoot,
   developmentRootDigest,
 } from '../../src/attestation/emulated/root.ts';
-import { type EvidenceBundle, encodeEvidence } from '../../src/attestation/evidence.ts';
-import type { LaunchLog, VmLaunchLog } from '../../src/attestation/launch-log.ts';
+import { encodeClaims, reportData } from '../../src/attestation/evidence/claims.ts';
+import { type EvidenceBundle, encodeEvidence } from '../../src/attestation/evidence/evidence.ts';
+import type { LaunchLog, VmLaunchLog } from '../../src/attestation/evidence/launch-log.ts';
 import { measureLaunch } from '../../src/attestation/measure/launch.ts';
-import { parsePolicy } from '../../src/attestation/policy.ts';
-import { parseReferenceValues } from '../../src/attestation/reference.ts';
+import { parsePolicy } from '../../src/attestation/policy/policy.ts';
+import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
 import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { Collateral } from '../../src/attestation/collateral.ts';
+import type { Collateral } from '../../src/attestation/collateral/collateral.ts';
 import { integer, octetString, oid, sequence } from '../../src/attestation/x509/der-writer.ts';
 import { AUTHORITY, type Extension, type Issuer, issue, revocationList, toPem } from './x509-issuer.ts';
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, sign } from 'node:crypto';
-import type { SessionOpening } from '../../src/crypto/session.ts';
+import type { SessionOpening } from '../../src/protocol/session.ts';
 
 /**
- * The signature of a session's opening, built from what `src/crypto/session.ts` documents and node:crypto alone: for
+ * The signature of a session's opening, built from what `src/protocol/session.ts` documents and node:crypto alone: for
  * participants who sign what an honest program would never send.
  */
 export function signOpening(opening: SessionOpening, secretKey: Uint8Array): Uint8Array {

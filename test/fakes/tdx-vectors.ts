@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Collateral } from '../../src/attestation/collateral.ts';
+import type { Collateral } from '../../src/attestation/collateral/collateral.ts';
 import { splitSignedJson } from '../../src/attestation/tdx/signed-json.ts';
 import { certificateDers } from '../../src/attestation/x509/pem.ts';
 import { vectorsDir } from '../vectors.ts';

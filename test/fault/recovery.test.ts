@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'lmdb';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { Store } from '../../src/manager/store.ts';
+import { Store } from '../../src/manager/store/store.ts';
 import {
   collect,
   makeParties,

@@ -1,4 +1,4 @@
-import { launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { HOST_PORTS } from './ports.ts';
 import { buildTestImage } from './test-image.ts';
 

@@ -8,7 +8,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { openGuestTpm } from '../../src/agent/tpm/guest-tpm.ts';
+import { openGuestTpm } from '../../src/agent/evidence/tpm/guest-tpm.ts';
 
 /** Stands for the agent in a test image: prints what it sees of the guest as lines of JSON, and ends. */
 

@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ImageFiles } from '../../src/manager/launch-plan.ts';
-import { manufactureVtpm } from '../../src/manager/vm/swtpm.ts';
-import { launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
+import { manufactureVtpm } from '../../src/manager/guests/vm/swtpm.ts';
+import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 
 /** Boots an image whose agent is `report-agent.ts` and reads what it prints. */
 

@@ -5,7 +5,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Duplex } from 'node:stream';
 import { promisify } from 'node:util';
 import { CocosError } from '../../src/errors.ts';
-import { CID_HOST, connectVsock, listenVsock } from '../../src/link/vsock.ts';
+import { CID_HOST, connectVsock, listenVsock } from '../../src/link/transport/vsock.ts';
 import { GUEST_PORTS, HOST_PORTS, pattern } from './ports.ts';
 
 /** Stands in for the agent in a guest: moves bytes over vsock, and tells what it sees of the system. */

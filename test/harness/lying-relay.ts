@@ -10,8 +10,8 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { ByteReader } from '../../src/crypto/byte-reader.ts';
-import { frameSegment, readSegments } from '../../src/crypto/segment-frames.ts';
-import type { SealedSegment } from '../../src/crypto/segments.ts';
+import { frameSegment, readSegments } from '../../src/protocol/segment-frames.ts';
+import type { SealedSegment } from '../../src/protocol/segments.ts';
 import { answerLength, BULK_MAGIC, decodePreface, isBulk, PREFACE_BYTES } from '../../src/rpc/bulk.ts';
 import {
   AgentServiceClient,

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openPrivateApt } from '../../scripts/setup/private-apt.mjs';
-import { cacheFolder, hasCommand, runCommand, SetupError } from '../../scripts/setup/run-command.mjs';
+import { openPrivateApt } from '../../setup/private-apt.mjs';
+import { cacheFolder, hasCommand, runCommand, SetupError } from '../../setup/run-command.mjs';
 
 /**
  * A program that computes launch digests with the VirTEE project's Rust library `sev`, built of Debian's source

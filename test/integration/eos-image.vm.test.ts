@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authenticodeDigest } from '../../src/attestation/measure/pe.ts';
-import { parseReferenceValues } from '../../src/attestation/reference.ts';
-import { predictTd, predictUefi } from '../../src/cli/eos-image.ts';
-import { launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
+import { predictTd, predictUefi } from '../../src/cli/trust/eos-image.ts';
+import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 
 const reason = whyNoGuests();

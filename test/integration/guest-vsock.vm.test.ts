@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { Guest } from '../../src/manager/guest.ts';
-import { attachVmGuest, endStrayVm, launchVmGuest } from '../../src/manager/vm/vm-guest.ts';
+import type { Guest } from '../../src/manager/guests/guest.ts';
+import { attachVmGuest, endStrayVm, launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { GUEST_PORTS, HOST_PORTS, pattern } from '../guest/ports.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { predictLaunch } from '../../src/cli/eos-image.ts';
+import { predictLaunch } from '../../src/cli/trust/eos-image.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 import { snpDigestTool } from '../independent/snp-digest-tool.ts';
 

@@ -15,11 +15,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseReferenceValues } from '../../src/attestation/reference.ts';
-import type { ImageFiles } from '../../src/manager/launch-plan.ts';
+import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
+import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 import { bootForReport } from '../guest/report.ts';
 import { buildTestImage, uefiFiles, whyNoGuests } from '../guest/test-image.ts';
-import { whyNoTpm } from '../unit/tpm/swtpm.ts';
+import { whyNoTpm } from '../unit/agent/tpm/swtpm.ts';
 
 const reason = whyNoGuests() ?? whyNoTpm();
 if (reason !== null) console.warn(`measured boot tests are skipped: ${reason}`);

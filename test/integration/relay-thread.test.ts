@@ -4,10 +4,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { bundleAgent } from '../../eos/agent-bundle.ts';
-import { memoryTransport } from '../../src/link/memory.ts';
-import { PORTS } from '../../src/link/transport.ts';
-import { unixTransport } from '../../src/link/unix.ts';
-import { RelayThread } from '../../src/manager/relay-thread.ts';
+import { memoryTransport } from '../../src/link/transport/memory.ts';
+import { PORTS } from '../../src/link/transport/transport.ts';
+import { unixTransport } from '../../src/link/transport/unix.ts';
+import { RelayThread } from '../../src/manager/relay/relay-thread.ts';
 
 /** Relays in a thread of their own, with the thread's real program. */
 
@@ -20,7 +20,7 @@ const threads: RelayThread[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'cocos-t-'));
-  const { script } = await bundleAgent('src/manager/relay-main.ts');
+  const { script } = await bundleAgent('src/manager/relay/relay-main.ts');
   program = path.join(folder, 'relay.mjs');
   writeFileSync(program, script);
   sentence = path.join(folder, 'sentence');

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { createLink, type Link } from '../../src/link/link.ts';
-import { PORTS } from '../../src/link/transport.ts';
-import { unixTransport } from '../../src/link/unix.ts';
+import { PORTS } from '../../src/link/transport/transport.ts';
+import { unixTransport } from '../../src/link/transport/unix.ts';
 
 /**
  * Stands in for an agent that does not do its part, which the manager must take for what it is. `COCOS_ODD` says what

@@ -1,13 +1,13 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { AgentClient, type AgentSession } from '../../src/cli/agent-client.ts';
-import { readKeys, readManifest } from '../../src/cli/context.ts';
-import { ControlClient } from '../../src/cli/control-client.ts';
-import { readTrust } from '../../src/cli/trust.ts';
-import { openTrustedSession } from '../../src/cli/trusted-session.ts';
-import type { SessionRole } from '../../src/crypto/session.ts';
+import { readKeys, readManifest } from '../../src/cli/global-options.ts';
+import { AgentClient, type AgentSession } from '../../src/cli/transfer/agent-client.ts';
+import { readTrust } from '../../src/cli/trust/trust.ts';
+import { openTrustedSession } from '../../src/cli/trust/trusted-session.ts';
+import type { SessionRole } from '../../src/protocol/session.ts';
 import { parseAddress } from '../../src/rpc/address.ts';
+import { ControlClient } from '../../src/rpc/control-client.ts';
 import type { Traced } from '../harness/read-trace.ts';
 import {
   endLeft,

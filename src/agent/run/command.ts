@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { unpackArchive } from '../../archive/unpack.ts';
 import { CocosError } from '../../errors.ts';
-import { PYTHON_RUNNER, WASM_RUNNER } from './runners.ts';
+import { PYTHON_RUNNER, WASM_RUNNER } from './kinds.ts';
 
 /** How an algorithm of each kind is started in the sandbox, and the checks before it. */
 

@@ -1,6 +1,6 @@
 import { decode, encode, rfc8949EncodeOptions, Tagged } from 'cborg';
+import type { HashName } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { HashName } from '../crypto-port.ts';
 
 /**
  * CoRIM and CoMID (draft-ietf-rats-corim): reference values in CBOR, as far as measurements with digests, versions,

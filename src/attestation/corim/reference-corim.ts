@@ -1,7 +1,7 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
-import { parseReferenceValues, type ReferenceValues } from '../reference.ts';
-import { parseStrictJson } from '../strict-json.ts';
+import { parseStrictJson } from '../encoding/strict-json.ts';
+import { parseReferenceValues, type ReferenceValues } from '../policy/reference.ts';
 import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
 
 /**

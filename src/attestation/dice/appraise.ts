@@ -1,7 +1,7 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
+import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationCrypto } from '../crypto-port.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import type { PublicKey } from '../x509/public-key.ts';
 import { isoTime } from '../x509/time.ts';
 import { parseCborLayer } from './cbor-layer.ts';

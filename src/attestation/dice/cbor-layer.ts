@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { AttestationHashes } from '../crypto-port.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { asBytes, asMap, coseError, decodeCbor, parseCoseKey, parseSign1 } from './cose.ts';
 import type { DiceLayer } from './layer.ts';
 import { DICE_MODES } from './policy-rules.ts';

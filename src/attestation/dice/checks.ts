@@ -1,4 +1,4 @@
-import { type CheckRow, may, must } from '../check-row.ts';
+import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
 /** What is asked of a DICE chain. */
 export const DICE_CHECKS = {

@@ -1,5 +1,5 @@
 import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { AttestationHashes } from '../crypto-port.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import type { PublicKey } from '../x509/public-key.ts';
 
 /** Identifiers of keys (Open Profile for DICE, key identifiers): HKDF-SHA512 of the public key with a fixed salt. */

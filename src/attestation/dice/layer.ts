@@ -1,4 +1,4 @@
-import type { SignatureHash } from '../crypto-port.ts';
+import type { SignatureHash } from '../../crypto/crypto-port.ts';
 import type { PublicKey } from '../x509/public-key.ts';
 import type { DiceMode } from './policy-rules.ts';
 

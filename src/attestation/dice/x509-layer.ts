@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { AttestationHashes, SignatureHash } from '../crypto-port.ts';
+import type { AttestationHashes, SignatureHash } from '../../crypto/crypto-port.ts';
 import { type Certificate, parseCertificate } from '../x509/certificate.ts';
 import { contextTag, DerReader, derError, readOnly, TAG } from '../x509/der.ts';
 import { criticalProblems } from '../x509/profile.ts';

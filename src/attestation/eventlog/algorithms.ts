@@ -1,4 +1,4 @@
-import type { AttestationCrypto, HashName } from '../crypto-port.ts';
+import type { AttestationCrypto, HashName } from '../../crypto/crypto-port.ts';
 
 /** Hash algorithms of TPM 2.0 (TPM_ALG_ID). */
 export const HASH_IDS: Readonly<Record<number, HashName>> = {

@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { HashName } from '../crypto-port.ts';
+import type { HashName } from '../../crypto/crypto-port.ts';
 import type { EventLog } from './parse.ts';
 import { isExtended, registerName } from './replay.ts';
 import { eventTypeName } from './types.ts';

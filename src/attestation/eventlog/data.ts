@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { AttestationCrypto, HashName } from '../crypto-port.ts';
+import type { AttestationCrypto, HashName } from '../../crypto/crypto-port.ts';
 import { hashOf } from './algorithms.ts';
 import type { EventLog, LogEvent } from './parse.ts';
 import { EV_EFI_VARIABLE_BOOT, EV_NO_ACTION, HASHED_WHOLE } from './types.ts';

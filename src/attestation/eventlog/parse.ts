@@ -1,5 +1,5 @@
-import { BinaryReader } from '../binary-reader.ts';
-import type { HashName } from '../crypto-port.ts';
+import type { HashName } from '../../crypto/crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { DIGEST_BYTES, HASH_IDS } from './algorithms.ts';
 import { EV_NO_ACTION } from './types.ts';
 

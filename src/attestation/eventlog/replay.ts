@@ -1,6 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js';
+import type { AttestationCrypto, HashName } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationCrypto, HashName } from '../crypto-port.ts';
 import { HASH_BYTES, hashOf } from './algorithms.ts';
 import type { EventLog, LogEvent } from './parse.ts';
 import { EV_NO_ACTION } from './types.ts';

@@ -1,5 +1,5 @@
 import { hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { AttestationHashes } from '../crypto-port.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { guidBytes } from './guid.ts';
 import { PAGE_BYTES } from './page.ts';
 

@@ -1,6 +1,6 @@
 import { concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { AttestationHashes } from '../crypto-port.ts';
-import type { LaunchLog, ProcessLaunchLog } from '../launch-log.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
+import type { LaunchLog, ProcessLaunchLog } from '../evidence/launch-log.ts';
 import { measureVm } from './snp.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationHashes } from '../crypto-port.ts';
 import { type KernelHashes, kernelHashesTable } from './kernel-hashes.ts';
 import { readOvmfMetadata } from './ovmf.ts';
 import { extendBare, extendNormal, extendVmsa, initialDigest, PAGE_BYTES, PAGE_TYPE } from './page.ts';

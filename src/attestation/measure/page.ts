@@ -1,4 +1,4 @@
-import type { AttestationHashes } from '../crypto-port.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 
 /**
  * The SEV-SNP launch digest, one page at a time (SEV-SNP ABI specification, PAGE_INFO of SNP_LAUNCH_UPDATE).

@@ -1,7 +1,7 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationHashes } from '../crypto-port.ts';
-import type { FirmwareLayout, LaunchSection } from '../launch-log.ts';
+import type { FirmwareLayout, LaunchSection } from '../evidence/launch-log.ts';
 import { kernelHashesPage, MAX_TABLE_OFFSET } from './kernel-hashes.ts';
 import { type OvmfMetadata, type OvmfSection, type OvmfSectionType, readOvmfMetadata } from './ovmf.ts';
 import { extendBare, extendNormal, extendVmsa, initialDigest, PAGE_BYTES, PAGE_TYPE } from './page.ts';

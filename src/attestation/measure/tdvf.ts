@@ -1,5 +1,5 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { AttestationHashes } from '../crypto-port.ts';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { brokenFirmware as broken, footerEntries, footerNumber } from './footer-table.ts';
 import { PAGE_BYTES } from './page.ts';
 

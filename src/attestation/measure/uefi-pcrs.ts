@@ -1,6 +1,6 @@
 import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationHashes } from '../crypto-port.ts';
 import { authenticodeDigest, peSection } from './pe.ts';
 import { GLOBAL_VARIABLE, SECURITY_DATABASE, utf16, variableEvent } from './uefi-variables.ts';
 import { readVariables } from './variable-store.ts';

@@ -1,5 +1,5 @@
 import { CocosError } from '../../errors.ts';
-import { BinaryReader } from '../binary-reader.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { guidText } from './guid.ts';
 import type { Variable } from './uefi-variables.ts';
 

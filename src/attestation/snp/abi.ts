@@ -1,5 +1,5 @@
 import { CocosError } from '../../errors.ts';
-import { isZero } from '../bytes.ts';
+import { isZero } from '../encoding/bytes.ts';
 
 /**
  * Byte layout of the SEV-SNP ATTESTATION_REPORT (SEV-SNP ABI specification, AMD 56860, MSG_REPORT_RSP), versions 2, 3

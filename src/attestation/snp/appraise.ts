@@ -1,5 +1,10 @@
-import { type AppraisalContext, checkPlatform, parseChecked, parseEndorsements } from '../context.ts';
-import type { CheckList } from '../verdict.ts';
+import {
+  type AppraisalContext,
+  checkPlatform,
+  parseChecked,
+  parseEndorsements,
+} from '../appraisal/context.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import { parseSnpReport, type SnpReport } from './abi.ts';
 import { EMULATED_ROOT_NAME, type SnpChain, verifyChain } from './chain.ts';
 import { checkSnpPolicy } from './policy.ts';

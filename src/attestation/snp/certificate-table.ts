@@ -1,6 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
-import { isZero } from '../bytes.ts';
+import { isZero } from '../encoding/bytes.ts';
 
 /**
  * The certificate table that a host hands to its guest with a report (GHCB specification, SNP extended guest request;

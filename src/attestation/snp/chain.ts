@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
+import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { AttestationCrypto } from '../crypto-port.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';

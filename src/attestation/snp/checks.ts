@@ -1,4 +1,4 @@
-import { type CheckRow, may, must } from '../check-row.ts';
+import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
 /** What is asked of an SNP report: of hardware or of the emulated security processor. */
 export const SNP_CHECKS = {

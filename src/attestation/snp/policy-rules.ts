@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hexListOf, hexOf, Sha256Text } from '../byte-schemas.ts';
+import { hexListOf, hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
 import { PLATFORM_INFO_BITS } from './platform-info.ts';
 
 /** The part of a policy that speaks of SNP reports, of hardware or emulated. */

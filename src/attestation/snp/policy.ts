@@ -1,5 +1,5 @@
-import type { AppraisalPolicy } from '../policy.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
+import type { AppraisalPolicy } from '../policy/policy.ts';
 import type { FirmwareVersion, SnpReport } from './abi.ts';
 import type { SnpChain } from './chain.ts';
 import { platformInfoNames } from './platform-info.ts';

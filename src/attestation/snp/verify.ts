@@ -1,5 +1,5 @@
 import { CocosError } from '../../errors.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import type { SnpReport } from './abi.ts';
 import type { SnpChain } from './chain.ts';
 import { cpuMatches, nameMatches, PRODUCTS } from './products.ts';

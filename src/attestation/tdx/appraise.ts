@@ -5,11 +5,11 @@ import {
   parseChecked,
   parseEndorsements,
   recordThrown,
-} from '../context.ts';
+} from '../appraisal/context.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import { dataState } from '../eventlog/data.ts';
 import { parseEventLog } from '../eventlog/parse.ts';
 import { replayRtmrs } from '../eventlog/replay.ts';
-import type { CheckList } from '../verdict.ts';
 import { checkTdxPolicy } from './policy.ts';
 import { parseTdxQuote, readQuoteChain, type TdxQuote } from './quote.ts';
 import { type VerifiedQuote, verifyQuote } from './verify.ts';

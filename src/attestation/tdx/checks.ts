@@ -1,4 +1,4 @@
-import { type CheckRow, may, must } from '../check-row.ts';
+import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
 /** What is asked of a TDX quote beyond its certificate chain and its signature. */
 export const TDX_CHECKS = {

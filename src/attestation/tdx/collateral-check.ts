@@ -1,7 +1,7 @@
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
-import type { Collateral, SignedJson } from '../collateral.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
+import type { Collateral, SignedJson } from '../collateral/collateral.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import { crlIsOf, isRevoked } from '../x509/crl.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hexListOf, hexOf, InstantText, Sha256Text } from '../byte-schemas.ts';
+import { hexListOf, hexOf, InstantText, Sha256Text } from '../encoding/byte-schemas.ts';
 import { TCB_STATUSES } from './tcb-status.ts';
 
 /** The part of a policy that speaks of TDX quotes. Registers that are left out are not compared. */

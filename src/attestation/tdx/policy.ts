@@ -1,6 +1,6 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
-import type { AppraisalPolicy } from '../policy.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
+import type { AppraisalPolicy } from '../policy/policy.ts';
 import { instantMs, isoTime } from '../x509/time.ts';
 import type { TdxPolicy } from './policy-rules.ts';
 import type { TdxQuote } from './quote.ts';

@@ -1,4 +1,4 @@
-import { BinaryReader } from '../binary-reader.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 
 /** Report of the quoting enclave: an SGX REPORT body (Intel SDM volume 3D, REPORT). */
 

@@ -1,4 +1,4 @@
-import { BinaryReader } from '../binary-reader.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { pemBlocks } from '../x509/pem.ts';
 import { parseQeReport, QE_REPORT_BYTES, type QeReport } from './qe-report.ts';
 import { parseTdReport, TD10_BODY_BYTES, TD15_BODY_BYTES, type TdReport } from './td-report.ts';

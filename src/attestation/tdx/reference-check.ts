@@ -1,6 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { ReferenceValues } from '../reference.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
+import type { ReferenceValues } from '../policy/reference.ts';
 import type { TdReport } from './td-report.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
-import type { SignedJson } from '../collateral.ts';
+import type { SignedJson } from '../collateral/collateral.ts';
 
 /**
  * Answers of Intel's provisioning service: `{"tcbInfo":{…},"signature":"…"}`. The signature is over the bytes of the

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
-import { InstantText } from '../byte-schemas.ts';
+import { InstantText } from '../encoding/byte-schemas.ts';
 import { instantMs } from '../x509/time.ts';
 import { parseSignedBody } from './signed-json.ts';
 import { TCB_STATUSES } from './tcb-status.ts';

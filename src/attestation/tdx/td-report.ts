@@ -1,4 +1,4 @@
-import { BinaryReader } from '../binary-reader.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 
 /** Body of a TDX quote: what the TDX module says about a trust domain (Intel DCAP quote format). */
 

@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import type { AppraisalContext } from '../context.ts';
+import type { AppraisalContext } from '../appraisal/context.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import { findIssuer, nameOf } from '../x509/path.ts';
 import { sameKey } from '../x509/public-key.ts';

@@ -1,4 +1,4 @@
-import type { EcCurve, SignatureHash } from '../crypto-port.ts';
+import type { EcCurve, SignatureHash } from '../../crypto/crypto-port.ts';
 
 /** Numbers of TPM 2.0 (Library specification, part 2: TPM_ALG_ID, TPM_ECC_CURVE) as far as quotes use them. */
 export const TPM_ALG = {

@@ -1,10 +1,10 @@
 import { concatBytes } from '@noble/hashes/utils.js';
+import type { AttestationCrypto, HashName, SignatureHash } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import { parseChecked } from '../context.ts';
-import type { AttestationCrypto, HashName, SignatureHash } from '../crypto-port.ts';
+import { parseChecked } from '../appraisal/context.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import { hashOf } from '../eventlog/algorithms.ts';
-import type { VtpmReference } from '../reference.ts';
-import type { CheckList } from '../verdict.ts';
+import type { VtpmReference } from '../policy/reference.ts';
 import { parseAttest, ST_ATTEST_QUOTE, TPM_GENERATED, type TpmAttest } from './attest.ts';
 import { checkTpmLog } from './log-check.ts';
 import { checkPcrValues } from './pcr-check.ts';

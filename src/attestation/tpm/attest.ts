@@ -1,5 +1,5 @@
-import { BinaryReader } from '../binary-reader.ts';
-import type { HashName } from '../crypto-port.ts';
+import type { HashName } from '../../crypto/crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { HASH_IDS } from '../eventlog/algorithms.ts';
 
 /** TPMS_ATTEST: what a TPM signs (TPM 2.0 Library specification, part 2). Integers are big-endian. */

@@ -1,4 +1,4 @@
-import { type CheckRow, may, must } from '../check-row.ts';
+import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
 /** What is asked of a TPM quote and its event log. */
 export const TPM_CHECKS = {

@@ -1,8 +1,8 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { z } from 'zod';
+import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import { BinaryReader } from '../binary-reader.ts';
-import type { AttestationCrypto } from '../crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { SNP_REPORT_BYTES } from '../snp/abi.ts';
 import { base64UrlBytes } from '../x509/pem.ts';
 import type { PublicKey } from '../x509/public-key.ts';

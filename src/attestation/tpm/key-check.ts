@@ -1,5 +1,5 @@
-import { parseChecked } from '../context.ts';
-import type { CheckList } from '../verdict.ts';
+import { parseChecked } from '../appraisal/context.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import type { AttestationKey } from './public-area.ts';
 
 /**

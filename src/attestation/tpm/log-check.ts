@@ -1,13 +1,13 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { recordThrown } from '../context.ts';
-import type { HashName } from '../crypto-port.ts';
+import type { HashName } from '../../crypto/crypto-port.ts';
+import { recordThrown } from '../appraisal/context.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import { HASH_BYTES } from '../eventlog/algorithms.ts';
 import { firstDeparture } from '../eventlog/compare.ts';
 import { mismatchedEvents } from '../eventlog/data.ts';
 import { type EventLog, parseEventLog } from '../eventlog/parse.ts';
 import { replay } from '../eventlog/replay.ts';
 import { eventTypeName } from '../eventlog/types.ts';
-import type { CheckList } from '../verdict.ts';
 import type { PcrBanks, QuoteInput } from './appraise.ts';
 
 /** The event log against the quoted PCRs, its own digests, and the reference log. */

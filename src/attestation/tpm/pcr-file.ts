@@ -1,9 +1,9 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import { z } from 'zod';
+import type { HashName } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
-import type { HashName } from '../crypto-port.ts';
+import { parseStrictJson } from '../encoding/strict-json.ts';
 import { HASH_BYTES, isHashName } from '../eventlog/algorithms.ts';
-import { parseStrictJson } from '../strict-json.ts';
 import type { PcrBanks } from './appraise.ts';
 
 /**

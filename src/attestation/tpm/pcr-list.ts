@@ -1,5 +1,5 @@
-import { BinaryReader } from '../binary-reader.ts';
-import type { HashName } from '../crypto-port.ts';
+import type { HashName } from '../../crypto/crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { HASH_BYTES, HASH_IDS } from '../eventlog/algorithms.ts';
 import type { PcrBanks } from './appraise.ts';
 import { parsePcrFile } from './pcr-file.ts';

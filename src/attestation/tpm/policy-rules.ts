@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hexOf, Sha256Text } from '../byte-schemas.ts';
+import { hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
 
 /** The part of a policy that speaks of TPM quotes. */
 

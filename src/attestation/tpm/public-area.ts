@@ -1,6 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js';
-import { BinaryReader } from '../binary-reader.ts';
-import type { SignatureHash } from '../crypto-port.ts';
+import type { SignatureHash } from '../../crypto/crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { type PublicKey, parsePublicKey } from '../x509/public-key.ts';
 import {
   FIELD_BYTES,

@@ -1,5 +1,5 @@
-import { BinaryReader } from '../binary-reader.ts';
-import type { AttestationCrypto, SignatureHash } from '../crypto-port.ts';
+import type { AttestationCrypto, SignatureHash } from '../../crypto/crypto-port.ts';
+import { BinaryReader } from '../encoding/binary-reader.ts';
 import { ecdsaFromDer } from '../x509/signature.ts';
 import { FIELD_BYTES, SIGNATURE_HASHES, schemeOf, type TpmScheme } from './algorithms.ts';
 import type { AttestationKey } from './public-area.ts';

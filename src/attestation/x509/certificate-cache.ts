@@ -1,4 +1,4 @@
-import { sameBytes } from '../bytes.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { parseCrl, type RevocationList } from './crl.ts';
 

@@ -1,5 +1,5 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { sameBytes } from '../bytes.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import {
   type AlgorithmIdentifier,
   type Certificate,

@@ -1,5 +1,5 @@
-import { sameBytes } from '../bytes.ts';
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { Certificate, Name } from './certificate.ts';
 import { isSignedBy, type SignatureContext } from './signature.ts';
 import { isoTime } from './time.ts';

@@ -1,5 +1,5 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
-import { sameBytes } from '../bytes.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { AlgorithmIdentifier, Certificate } from './certificate.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { CheckList } from '../verdict.ts';
+import type { CheckList } from '../appraisal/verdict.ts';
 import type { Certificate } from './certificate.ts';
 import { crlIsOf, isRevoked, type RevocationList } from './crl.ts';
 import { nameOf } from './path.ts';

@@ -1,4 +1,4 @@
-import type { AttestationCrypto, EcCurve, SignatureHash } from '../crypto-port.ts';
+import type { AttestationCrypto, EcCurve, SignatureHash } from '../../crypto/crypto-port.ts';
 import type { AlgorithmIdentifier, Certificate } from './certificate.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import { DerReader, integerContent, readOnly, TAG } from './der.ts';

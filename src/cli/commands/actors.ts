@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { CocosError, EXIT } from '../../errors.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
-import { showWatch } from '../show-watch.ts';
+import { showWatch } from './show-watch.ts';
 
 export function actorCommands(context: CommandContext): Command {
   const { output, withManager } = context;

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
-import { defaultCollateralFolder, readCollateralFile, storeCollateral } from '../collateral.ts';
-import { fetchCollateral } from '../collateral-fetch.ts';
+import { defaultCollateralFolder, readCollateralFile, storeCollateral } from '../collateral/collateral.ts';
+import { fetchCollateral } from '../collateral/collateral-fetch.ts';
 import type { CommandContext } from '../program.ts';
 
 /** `attestation collateral`: fills the folder from which appraisal takes what vendors publish. */

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
+import { withoutControls } from '../../attestation/appraisal/format-verdict.ts';
 import { isHashName } from '../../attestation/eventlog/algorithms.ts';
 import { type EventLog, parseEventLog } from '../../attestation/eventlog/parse.ts';
 import { registerName, replay } from '../../attestation/eventlog/replay.ts';
-import { withoutControls } from '../../attestation/format-verdict.ts';
-import { inspectEvidence } from '../../attestation/inspect.ts';
+import { inspectEvidence } from '../../attestation/evidence/inspect.ts';
 import { attestationCrypto as crypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
-import { inFile, readEvidence } from '../evidence-files.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
+import { inFile, readEvidence } from '../trust/evidence-files.ts';
 
 /** `attestation inspect` and `attestation replay`: what evidence says, without a judgement. */
 

@@ -1,19 +1,19 @@
 import type { Command } from 'commander';
+import { earClaims, signEar, verifyEar } from '../../attestation/appraisal/ear.ts';
+import type { Verdict } from '../../attestation/appraisal/verdict.ts';
 import { referenceToCorim } from '../../attestation/corim/reference-corim.ts';
-import { earClaims, signEar, verifyEar } from '../../attestation/ear.ts';
-import { parsePolicy } from '../../attestation/policy.ts';
-import { parseReferenceValues } from '../../attestation/reference.ts';
-import { signPolicy } from '../../attestation/signed-policy.ts';
-import type { Verdict } from '../../attestation/verdict.ts';
+import { parsePolicy } from '../../attestation/policy/policy.ts';
+import { parseReferenceValues } from '../../attestation/policy/reference.ts';
+import { signPolicy } from '../../attestation/policy/signed-policy.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { encodeSigningKey, parseSigningKey } from '../../crypto/keys.ts';
 import { sign } from '../../crypto/signing.ts';
 import { VERSION } from '../../version.ts';
-import { readKeys } from '../context.ts';
-import { readEvidence } from '../evidence-files.ts';
 import { readInput, readJson, writeNew } from '../files.ts';
+import { readKeys } from '../global-options.ts';
 import type { CommandContext } from '../program.ts';
+import { readEvidence } from '../trust/evidence-files.ts';
 
 /** What a party signs about appraisal: its policy and its verdicts; and reference values in the form of other tools. */
 

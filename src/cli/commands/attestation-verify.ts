@@ -1,22 +1,22 @@
 import type { Command } from 'commander';
-import type { CheckName } from '../../attestation/checks.ts';
-import { NO_COLLATERAL } from '../../attestation/collateral.ts';
+import type { CheckName } from '../../attestation/appraisal/checks.ts';
+import { formatVerdict, verdictToJson } from '../../attestation/appraisal/format-verdict.ts';
+import { verifyDice, verifySnp, verifyTdx, verifyTpm } from '../../attestation/appraisal/standalone.ts';
+import type { Verdict } from '../../attestation/appraisal/verdict.ts';
+import { NO_COLLATERAL } from '../../attestation/collateral/collateral.ts';
 import { splitDiceChain } from '../../attestation/dice/chain-file.ts';
-import { formatVerdict, verdictToJson } from '../../attestation/format-verdict.ts';
-import { type AppraisalPolicy, parsePolicy } from '../../attestation/policy.ts';
+import { type AppraisalPolicy, parsePolicy } from '../../attestation/policy/policy.ts';
 import type { SnpProduct } from '../../attestation/snp/products.ts';
-import { verifyDice, verifySnp, verifyTdx, verifyTpm } from '../../attestation/standalone.ts';
 import { parsePcrValues } from '../../attestation/tpm/pcr-list.ts';
-import type { Verdict } from '../../attestation/verdict.ts';
 import { parseCertificate } from '../../attestation/x509/certificate.ts';
 import { looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
 import { attestationCrypto as crypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError, EXIT } from '../../errors.ts';
-import { parseHex, parseTime } from '../attestation-options.ts';
-import { collateralOf } from '../collateral.ts';
-import { inFile, readCertificates, readEvidence, readRevocationLists } from '../evidence-files.ts';
+import { collateralOf } from '../collateral/collateral.ts';
 import type { CommandContext } from '../program.ts';
-import { readPolicy } from '../trust.ts';
+import { parseHex, parseTime } from '../trust/attestation-options.ts';
+import { inFile, readCertificates, readEvidence, readRevocationLists } from '../trust/evidence-files.ts';
+import { readPolicy } from '../trust/trust.ts';
 
 /** `attestation verify-…`: one statement alone. Exit 0 accepted, 2 rejected, 64 usage, 74 unreadable input. */
 

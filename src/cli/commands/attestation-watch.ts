@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { CocosError, EXIT } from '../../errors.ts';
 import { VERDICT_LIFETIME_MS } from '../../machines/verifier.machine.ts';
-import { AgentClient } from '../agent-client.ts';
-import { readManifest } from '../context.ts';
+import { readManifest } from '../global-options.ts';
 import type { CommandContext } from '../program.ts';
-import { relayOf } from '../relay-address.ts';
-import { readTrust, type TrustOptions } from '../trust.ts';
-import { EnclaveVerifier } from '../verifier.ts';
+import { AgentClient } from '../transfer/agent-client.ts';
+import { relayOf } from '../trust/relay-address.ts';
+import { readTrust, type TrustOptions } from '../trust/trust.ts';
+import { EnclaveVerifier } from '../trust/verifier.ts';
 
 interface WatchOptions extends TrustOptions {
   readonly manifest?: string;

@@ -2,12 +2,12 @@ import { Command, Option } from 'commander';
 import { canonicalJson } from '../../crypto/digest.ts';
 import { CocosError, EXIT } from '../../errors.ts';
 import { Cause } from '../../machines/common.ts';
-import { readManifest } from '../context.ts';
-import type { ActorInfo, ControlClient } from '../control-client.ts';
-import { failureOf } from '../enclave-failure.ts';
+import type { ActorInfo, ControlClient } from '../../rpc/control-client.ts';
+import { readManifest } from '../global-options.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
-import { showWatch } from '../show-watch.ts';
+import { failureOf } from '../trust/enclave-failure.ts';
+import { showWatch } from './show-watch.ts';
 
 interface CreateOptions {
   readonly manifest?: string;

@@ -1,8 +1,11 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { parseReferenceValues } from '../../attestation/reference.ts';
+import { parseReferenceValues } from '../../attestation/policy/reference.ts';
 import { CocosError, EXIT } from '../../errors.ts';
+import { readJson } from '../files.ts';
+import { table } from '../output.ts';
+import type { CommandContext } from '../program.ts';
 import {
   checkSums,
   imageSignature,
@@ -11,10 +14,7 @@ import {
   predictUefi,
   type SumCheck,
   sumsSignature,
-} from '../eos-image.ts';
-import { readJson } from '../files.ts';
-import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
+} from '../trust/eos-image.ts';
 
 const Platform = z.enum(['snp', 'tdx', 'uefi', 'emulated']);
 const BuildInfo = z.object({ isSigned: z.boolean(), rebuild: z.array(z.string().max(500)).min(1).max(16) });

@@ -2,12 +2,12 @@ import { Command } from 'commander';
 import { digestNameOf } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import { ALGORITHM_INPUT } from '../../machines/manifest.ts';
-import { readManifest } from '../context.ts';
-import { gzipSource } from '../gzip-source.ts';
-import { asParticipant, type ParticipantOptions, withParticipantOptions } from '../participant.ts';
+import { readManifest } from '../global-options.ts';
 import type { CommandContext } from '../program.ts';
-import { upload } from '../upload.ts';
-import { uploadSource } from '../upload-source.ts';
+import { gzipSource } from '../transfer/gzip-source.ts';
+import { upload } from '../transfer/upload.ts';
+import { uploadSource } from '../transfer/upload-source.ts';
+import { asParticipant, type ParticipantOptions, withParticipantOptions } from '../trust/participant.ts';
 
 interface SendOptions {
   readonly grpcOnly?: boolean;

@@ -19,8 +19,8 @@ import {
 } from '../../crypto/keys.ts';
 import { signingPublicKey } from '../../crypto/signing.ts';
 import { CocosError } from '../../errors.ts';
-import { readKeys, readPassphrase, requireOwnerOnly } from '../context.ts';
 import { readInput, writeNew } from '../files.ts';
+import { readKeys, readPassphrase, requireOwnerOnly } from '../global-options.ts';
 import { table } from '../output.ts';
 import type { CommandContext } from '../program.ts';
 

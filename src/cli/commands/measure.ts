@@ -3,8 +3,8 @@ import { measureSev, measureSevEs, measureSvsm } from '../../attestation/measure
 import { firmwareState, measureVm } from '../../attestation/measure/snp.ts';
 import { attestationCrypto as hashes } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
-import { readEvidence } from '../evidence-files.ts';
 import type { CommandContext } from '../program.ts';
+import { readEvidence } from '../trust/evidence-files.ts';
 
 /** `measure snp`: the launch digest that a guest with these parts will have. */
 

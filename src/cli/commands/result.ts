@@ -3,20 +3,20 @@ import { access, rename, rm } from 'node:fs/promises';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { unpackArchive } from '../../archive/unpack.ts';
-import { decodeClaims } from '../../attestation/claims.ts';
-import { decodeEvidence } from '../../attestation/evidence.ts';
+import { decodeClaims } from '../../attestation/evidence/claims.ts';
+import { decodeEvidence } from '../../attestation/evidence/evidence.ts';
 import { ByteReader } from '../../crypto/byte-reader.ts';
 import { createDigest, sha256Text } from '../../crypto/digest.ts';
 import { encodeSigningKey } from '../../crypto/keys.ts';
-import type { Receipt } from '../../crypto/receipt.ts';
-import { openResult, readResultHeader, verifyResultHeader } from '../../crypto/result-file.ts';
 import { CocosError } from '../../errors.ts';
-import { readKeys } from '../context.ts';
+import type { Receipt } from '../../protocol/receipt.ts';
+import { openResult, readResultHeader, verifyResultHeader } from '../../protocol/result-file.ts';
 import { readInput } from '../files.ts';
+import { readKeys } from '../global-options.ts';
 import { table } from '../output.ts';
-import { asParticipant, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
-import { type FetchRequest, fetchedBefore, fetchResult } from '../result-fetch.ts';
+import { type FetchRequest, fetchedBefore, fetchResult } from '../transfer/result-fetch.ts';
+import { asParticipant, withParticipantOptions } from '../trust/participant.ts';
 
 interface GetOptions {
   readonly out: string;

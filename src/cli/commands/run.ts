@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
 import { ComputationStatus } from '../../rpc/sealed.ts';
-import { asParticipant, runRole, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
+import { asParticipant, runRole, withParticipantOptions } from '../trust/participant.ts';
 
 const READY = new Set(['resultsReady', 'delivered']);
 const OVER = new Set(['failed', 'stopped']);

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ComputationStatus } from '../../rpc/sealed.ts';
-import { asParticipant, withParticipantOptions } from '../participant.ts';
 import type { CommandContext } from '../program.ts';
+import { asParticipant, withParticipantOptions } from '../trust/participant.ts';
 
 /** Ends a computation from inside a session, so that the manager can neither forge nor read it. */
 export function stopCommand(context: CommandContext): Command {

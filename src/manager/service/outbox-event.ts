@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
-import { decodeMsgpack, encodeMsgpack } from '../../link/msgpack.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../link/wire/msgpack.ts';
 import { Milliseconds } from '../../machines/common.ts';
 
 /** What the outbox keeps of one transition, and the form in which it lies on the disk. */

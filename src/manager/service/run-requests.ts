@@ -8,8 +8,8 @@ import type {
   StopAnswer,
   StopRequest,
 } from '../../rpc/gen/cocosai/service/v1/service.ts';
+import type { RunLedger } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
-import type { RunLedger } from './run-ledger.ts';
 
 /** What the service asks for, done at most once. */
 

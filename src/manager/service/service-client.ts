@@ -1,14 +1,14 @@
 import { type Actor, type ActorOptions, createActor, waitFor } from 'xstate';
-import { asyncEffect, now } from '../../effects.ts';
 import { CocosError } from '../../errors.ts';
 import type { WaitInput } from '../../machines/link.machine.ts';
 import { type ServiceContext, serviceMachine } from '../../machines/service.machine.ts';
 import { stateName } from '../../machines/state-name.ts';
 import type { Address, TlsFiles } from '../../rpc/address.ts';
+import { asyncEffect, now } from '../../runtime/effects.ts';
 import { Delivery } from './delivery.ts';
+import type { RunLedger } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
 import type { WaitingEvent } from './outbox-store.ts';
-import type { RunLedger } from './run-ledger.ts';
 import { type RunHandlers, RunRequests } from './run-requests.ts';
 import { connectService, type FromService, type ServiceStream, type ToService } from './service-stream.ts';
 

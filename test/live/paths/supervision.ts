@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { PORTS } from '../../../src/link/transport.ts';
+import { PORTS } from '../../../src/link/transport/transport.ts';
 import { succeeded } from '../../harness/system.ts';
 import { ChangingAgent, REFUSED_SECONDS, refuseTimers } from '../agents.ts';
 import { PROGRAMS } from '../programs.ts';

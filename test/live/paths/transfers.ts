@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { z } from 'zod';
-import { type SealedSegment, SegmentSealer } from '../../../src/crypto/segments.ts';
-import { uploadSegments } from '../../../src/crypto/upload.ts';
+import { type SealedSegment, SegmentSealer } from '../../../src/protocol/segments.ts';
+import { uploadSegments } from '../../../src/protocol/upload.ts';
 import { TransferOpened } from '../../../src/rpc/sealed.ts';
 import { cutRelay } from '../../harness/cutting-relay.ts';
 import { succeeded } from '../../harness/system.ts';

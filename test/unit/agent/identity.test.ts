@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createIdentity } from '../../../src/agent/identity.ts';
+import { createIdentity } from '../../../src/agent/evidence/identity.ts';
 
 describe('the identity of an agent', () => {
   it('holds no secret key after it was erased, whether the KEM keys were ever made or not', () => {

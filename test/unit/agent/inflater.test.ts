@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { Inflater } from '../../../src/agent/inflater.ts';
+import { Inflater } from '../../../src/agent/transfers/inflater.ts';
 import { CocosError } from '../../../src/errors.ts';
 
 const MIB = 2 ** 20;

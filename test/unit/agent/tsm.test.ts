@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readTsm, type TsmFiles, tsmPlatform } from '../../../src/agent/tsm.ts';
+import { readTsm, type TsmFiles, tsmPlatform } from '../../../src/agent/evidence/tsm.ts';
 
 /** The kernel's folder as its documentation describes it: every write counts, and a report is made when it is read. */
 class FakeConfigfs implements TsmFiles {

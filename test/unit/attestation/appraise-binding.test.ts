@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraise.ts';
-import { appraiseLaunch } from '../../../src/attestation/appraise-launch.ts';
-import { encodeClaims } from '../../../src/attestation/claims.ts';
+import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import { appraiseLaunch } from '../../../src/attestation/appraisal/appraise-launch.ts';
+import { CheckList, type Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import { type DevelopmentRoot, developmentRootDigest } from '../../../src/attestation/emulated/root.ts';
-import { decodeEvidence, encodeEvidence } from '../../../src/attestation/evidence.ts';
-import type { ProcessLaunchLog } from '../../../src/attestation/launch-log.ts';
+import { encodeClaims } from '../../../src/attestation/evidence/claims.ts';
+import { decodeEvidence, encodeEvidence } from '../../../src/attestation/evidence/evidence.ts';
+import type { ProcessLaunchLog } from '../../../src/attestation/evidence/launch-log.ts';
 import { measureLaunch } from '../../../src/attestation/measure/launch.ts';
-import { parseReferenceValues } from '../../../src/attestation/reference.ts';
-import { CheckList, type Verdict } from '../../../src/attestation/verdict.ts';
+import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { attestationCrypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   claims,

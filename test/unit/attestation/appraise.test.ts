@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraise.ts';
-import { bundleScope, CHECK_NAMES } from '../../../src/attestation/checks.ts';
+import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import { bundleScope, CHECK_NAMES } from '../../../src/attestation/appraisal/checks.ts';
+import type { Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import { authorityExtensions } from '../../../src/attestation/emulated/issue.ts';
 import { createSecurityProcessor } from '../../../src/attestation/emulated/processor.ts';
 import type { DevelopmentRoot } from '../../../src/attestation/emulated/root.ts';
-import { encodeEvidence } from '../../../src/attestation/evidence.ts';
-import type { Verdict } from '../../../src/attestation/verdict.ts';
+import { encodeEvidence } from '../../../src/attestation/evidence/evidence.ts';
 import {
   amd,
   authority,

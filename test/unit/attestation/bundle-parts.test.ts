@@ -1,12 +1,21 @@
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraise.ts';
-import { bundleScope } from '../../../src/attestation/checks.ts';
-import { type Claims, encodeClaims, qualifyingData, reportData } from '../../../src/attestation/claims.ts';
-import { type EvidenceBundle, encodeEvidence, type VtpmEvidence } from '../../../src/attestation/evidence.ts';
-import { parsePolicy } from '../../../src/attestation/policy.ts';
-import { parseReferenceValues } from '../../../src/attestation/reference.ts';
-import type { Verdict } from '../../../src/attestation/verdict.ts';
+import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import { bundleScope } from '../../../src/attestation/appraisal/checks.ts';
+import type { Verdict } from '../../../src/attestation/appraisal/verdict.ts';
+import {
+  type Claims,
+  encodeClaims,
+  qualifyingData,
+  reportData,
+} from '../../../src/attestation/evidence/claims.ts';
+import {
+  type EvidenceBundle,
+  encodeEvidence,
+  type VtpmEvidence,
+} from '../../../src/attestation/evidence/evidence.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
+import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   NONCE,

@@ -1,12 +1,17 @@
 import { encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
-import { type Claims, decodeClaims, encodeClaims, reportData } from '../../../src/attestation/claims.ts';
+import {
+  type Claims,
+  decodeClaims,
+  encodeClaims,
+  reportData,
+} from '../../../src/attestation/evidence/claims.ts';
 import {
   decodeEvidence,
   type EvidenceBundle,
   encodeEvidence,
   evidenceDigest,
-} from '../../../src/attestation/evidence.ts';
+} from '../../../src/attestation/evidence/evidence.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import { vmLog } from '../../fakes/emulated-host.ts';
 

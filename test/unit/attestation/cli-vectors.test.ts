@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../../fakes/cli.ts';
-import { hasVectors, vectorsDir } from '../../vectors.ts';
+import { hasVectors, logsWithExpectations, vectorsDir } from '../../vectors.ts';
 
 const at = (...parts: string[]): string => join(vectorsDir(), ...parts);
 const json = (...parts: string[]): unknown => JSON.parse(readFileSync(at(...parts), 'utf8'));
@@ -222,13 +222,9 @@ const Log = z.object({
 });
 
 describe.skipIf(!hasVectors)('attestation replay', () => {
-  const cases = hasVectors
-    ? readdirSync(at('eventlog'), { withFileTypes: true })
-        .filter((entry) => entry.isDirectory())
-        .map((entry) => entry.name)
-    : [];
+  const cases = logsWithExpectations(at('eventlog'));
   it('has the logs of the set', () => {
-    expect(cases).toHaveLength(7);
+    expect(cases.length).toBeGreaterThanOrEqual(7);
   });
 
   it.each(cases)('replays %s to the published values', async (name) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -9,7 +9,7 @@ import { registerName, replay, replayRtmrs } from '../../../src/attestation/even
 import { eventTypeName } from '../../../src/attestation/eventlog/types.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import { eventLog, hash } from '../../fakes/fake-tpm.ts';
-import { hasVectors, vectorsDir } from '../../vectors.ts';
+import { hasVectors, logsWithExpectations, vectorsDir } from '../../vectors.ts';
 
 const folder = join(vectorsDir(), 'eventlog');
 const Expected = z.object({
@@ -25,11 +25,7 @@ const Expected = z.object({
   replayed_pcrs: z.record(z.string(), z.record(z.string(), z.string())).optional(),
   upstream_expected_pcrs: z.record(z.string(), z.record(z.string(), z.string())).optional(),
 });
-const cases = hasVectors
-  ? readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name)
-  : [];
+const cases = logsWithExpectations(folder);
 function open(name: string) {
   const expected = Expected.parse(JSON.parse(readFileSync(join(folder, name, 'expected.json'), 'utf8')));
   return { expected, bytes: new Uint8Array(readFileSync(join(folder, name, expected.file))) };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatVerdict, verdictToJson } from '../../../src/attestation/format-verdict.ts';
-import { CheckList, type Verdict } from '../../../src/attestation/verdict.ts';
+import { formatVerdict, verdictToJson } from '../../../src/attestation/appraisal/format-verdict.ts';
+import { CheckList, type Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import { claims } from '../../fakes/emulated-host.ts';
 
 function verdict(change: Partial<Verdict> = {}, fill: (checks: CheckList) => void = () => {}): Verdict {

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { p256, p384 } from '@noble/curves/nist.js';
 import { describe, expect, it } from 'vitest';
+import { verifyDice } from '../../../src/attestation/appraisal/standalone.ts';
 import { parseCborLayer } from '../../../src/attestation/dice/cbor-layer.ts';
 import { splitDiceChain } from '../../../src/attestation/dice/chain-file.ts';
 import { keyIdentifier } from '../../../src/attestation/dice/identifier.ts';
 import { parseX509Layer } from '../../../src/attestation/dice/x509-layer.ts';
-import { parsePolicy } from '../../../src/attestation/policy.ts';
-import { verifyDice } from '../../../src/attestation/standalone.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   AT,

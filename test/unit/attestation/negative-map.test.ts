@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isCheckName } from '../../../src/attestation/checks.ts';
+import { isCheckName } from '../../../src/attestation/appraisal/checks.ts';
 import { hasVectors, vectorsDir } from '../../vectors.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { NO_COLLATERAL } from '../../../src/attestation/collateral.ts';
-import { parsePolicy } from '../../../src/attestation/policy.ts';
+import { verifySnp } from '../../../src/attestation/appraisal/standalone.ts';
+import { NO_COLLATERAL } from '../../../src/attestation/collateral/collateral.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseCertificateTable } from '../../../src/attestation/snp/certificate-table.ts';
-import { verifySnp } from '../../../src/attestation/standalone.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   type Amd,

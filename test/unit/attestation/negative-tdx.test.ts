@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { Collateral } from '../../../src/attestation/collateral.ts';
-import { parsePolicy } from '../../../src/attestation/policy.ts';
-import { verifyTdx } from '../../../src/attestation/standalone.ts';
+import { verifyTdx } from '../../../src/attestation/appraisal/standalone.ts';
+import type { Collateral } from '../../../src/attestation/collateral/collateral.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { splitSignedJson } from '../../../src/attestation/tdx/signed-json.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { parsePolicy } from '../../../src/attestation/policy.ts';
-import { parseReferenceValues } from '../../../src/attestation/reference.ts';
-import { parseStrictJson } from '../../../src/attestation/strict-json.ts';
+import { parseStrictJson } from '../../../src/attestation/encoding/strict-json.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
+import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
 
 /** Whether the published schema takes a value; its rule across members is held by `parsePolicy` alone here. */

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { appraise } from '../../../src/attestation/appraise.ts';
+import { appraise } from '../../../src/attestation/appraisal/appraise.ts';
 import { authorityExtensions } from '../../../src/attestation/emulated/issue.ts';
 import type { DevelopmentRoot } from '../../../src/attestation/emulated/root.ts';
 import { cpuMatches, nameMatches } from '../../../src/attestation/snp/products.ts';

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { decodeCorim, encodeCorim } from '../../../src/attestation/corim/comid.ts';
 import { referenceFromCorim, referenceToCorim } from '../../../src/attestation/corim/reference-corim.ts';
-import { parseReferenceValues } from '../../../src/attestation/reference.ts';
+import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { runCli } from '../../fakes/cli.ts';
 import { NONCE, referenceJson, scene } from '../../fakes/emulated-host.ts';
 import { hasVectors, vectorsDir } from '../../vectors.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../../fakes/cli.ts';
 import { eventLog, extendAll, type LogEvent } from '../../fakes/fake-tpm.ts';
-import { startTestTpm, type TestTpm, whyNoTpm } from '../tpm/swtpm.ts';
+import { startTestTpm, type TestTpm, whyNoTpm } from '../agent/tpm/swtpm.ts';
 
 const reason = whyNoTpm();
 if (reason !== null) console.warn(`quotes of a live TPM are not tested: ${reason}`);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { judgeSignature } from '../../../src/cli/uki-signature.ts';
+import { judgeSignature } from '../../../src/cli/trust/uki-signature.ts';
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).error === undefined;
 const reason =

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { callbackAgent, callbackHost } from '../../../src/link/callback.ts';
-import { memoryTransport } from '../../../src/link/memory.ts';
-import { PORTS, type Transport } from '../../../src/link/transport.ts';
+import { memoryTransport } from '../../../src/link/transport/memory.ts';
+import { PORTS, type Transport } from '../../../src/link/transport/transport.ts';
+import { callbackAgent, callbackHost } from '../../../src/link/wire/callback.ts';
 
 /** A guest whose dials to its host are refused, as with a host whose kernel has the vsock device. */
 function guestWithoutDial(network: Transport): Transport {

@@ -13,7 +13,7 @@ import {
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
 import { computationModel } from '../../../models/computation.model.ts';
 import type { Model } from '../../../models/explore.ts';
-import { CompiledMachine, type MachineState } from '../../../src/link/compiled-machine.ts';
+import { CompiledMachine, type MachineState } from '../../../src/link/mirror/compiled-machine.ts';
 import { nestedMachine } from './nested-machine.ts';
 
 /** The interpreter and the table side by side, after the same events. */

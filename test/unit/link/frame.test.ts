@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Journal } from '../../../src/link/mirror/journal.ts';
 import {
   decodeFrame,
   encodeFrame,
   LengthPrefixReader,
   MAX_FRAME_BYTES,
   prefixLength,
-} from '../../../src/link/frame.ts';
-import { Journal } from '../../../src/link/journal.ts';
-import { encodeMsgpack } from '../../../src/link/msgpack.ts';
+} from '../../../src/link/wire/frame.ts';
+import { encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 
 const invalid = expect.objectContaining({ code: 'FRAME_INVALID' });
 

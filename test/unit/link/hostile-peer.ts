@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { vi } from 'vitest';
-import { encodeFrame, FRAME_KINDS, type Frame, prefixLength } from '../../../src/link/frame.ts';
 import type { LinkOptions } from '../../../src/link/link.ts';
-import { memoryPair } from '../../../src/link/memory.ts';
-import { encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { memoryPair } from '../../../src/link/transport/memory.ts';
+import { encodeFrame, FRAME_KINDS, type Frame, prefixLength } from '../../../src/link/wire/frame.ts';
+import { encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 import type { LinkRole } from '../../../src/machines/link.machine.ts';
 import type { Seeded } from '../../seeded.ts';
 import { startLink } from './wire.ts';

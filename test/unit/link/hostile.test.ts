@@ -5,8 +5,8 @@ import { type AnyEventObject, type AnyMachineSnapshot, initialTransition, transi
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
 import { computationModel } from '../../../models/computation.model.ts';
 import { CocosError } from '../../../src/errors.ts';
-import { decodeFrame, encodeFrame } from '../../../src/link/frame.ts';
-import { type MirrorMove, MirrorSet } from '../../../src/link/mirror.ts';
+import { type MirrorMove, MirrorSet } from '../../../src/link/mirror/mirror.ts';
+import { decodeFrame, encodeFrame } from '../../../src/link/wire/frame.ts';
 import {
   kindOfAddress,
   MIRRORED,

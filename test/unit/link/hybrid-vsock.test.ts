@@ -3,7 +3,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectHybrid, listenHybrid } from '../../../src/link/hybrid-vsock.ts';
+import { connectHybrid, listenHybrid } from '../../../src/link/transport/hybrid-vsock.ts';
 
 /** A server in place of vhost-device-vsock that hands each CONNECT line to `answer`. */
 function fakeDaemon(path: string, answer: (line: string, socket: net.Socket) => void): Promise<net.Server> {

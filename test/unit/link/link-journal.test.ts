@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { LinkOptions, LinkPosition } from '../../../src/link/link.ts';
+import { memoryPair } from '../../../src/link/transport/memory.ts';
 import {
   decodeFrame,
   encodeFrame,
   type Frame,
   LengthPrefixReader,
   MAX_FRAME_BYTES,
-} from '../../../src/link/frame.ts';
-import type { LinkOptions, LinkPosition } from '../../../src/link/link.ts';
-import { memoryPair } from '../../../src/link/memory.ts';
+} from '../../../src/link/wire/frame.ts';
 import { isLive, startLink, Wire } from './wire.ts';
 
 const TOO_LARGE = Buffer.alloc(MAX_FRAME_BYTES);

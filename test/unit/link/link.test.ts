@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import { CocosError } from '../../../src/errors.ts';
-import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../../src/link/frame.ts';
-import { memoryPair } from '../../../src/link/memory.ts';
+import { memoryPair } from '../../../src/link/transport/memory.ts';
+import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../../src/link/wire/frame.ts';
 import { isLive, startLink, Wire } from './wire.ts';
 
 describe('createLink', () => {

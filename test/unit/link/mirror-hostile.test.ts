@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CocosError } from '../../../src/errors.ts';
-import { MirrorSet } from '../../../src/link/mirror.ts';
-import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 import { ADDRESSES, AgentSystem, anyEvent, stateOf } from './agent-system.ts';
 import { damaged, instead } from './damaged.ts';
 

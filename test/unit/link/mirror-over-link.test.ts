@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Link, LinkPosition } from '../../../src/link/link.ts';
-import { MirrorSet } from '../../../src/link/mirror.ts';
+import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
 import { ADDRESSES, AgentSystem, anyEvent, stateOf } from './agent-system.ts';
 import { startLink, Wire } from './wire.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MirrorSet } from '../../../src/link/mirror.ts';
-import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 import type { MirrorRecord } from '../../../src/machines/mirrored.ts';
 import { ADDRESSES, AgentSystem, anyEvent, stateOf } from './agent-system.ts';
 

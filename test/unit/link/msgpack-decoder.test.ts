@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { Packr, Unpackr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
-import { decodeMsgpack } from '../../../src/link/msgpack.ts';
+import { decodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 
 /** Another decoder of the same format, and the encoder that goes with it. */
 const other = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });

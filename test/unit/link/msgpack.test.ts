@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 
 const bytes = (...hex: string[]) => Buffer.from(hex.join(''), 'hex');
 

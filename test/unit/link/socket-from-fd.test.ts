@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
  * Node's TCP handle does not expect, as vsock is.
  */
 const CHILD = `
-import { socketFromFd } from './src/link/socket-from-fd.ts';
+import { socketFromFd } from './src/link/transport/socket-from-fd.ts';
 const socket = socketFromFd(3);
 socket.on('data', (chunk) => socket.write(chunk.toString().toUpperCase()));
 `;
@@ -27,7 +27,7 @@ describe('socketFromFd', () => {
   });
 
   it('refuses a descriptor that is not open', async () => {
-    const { socketFromFd } = await import('../../../src/link/socket-from-fd.ts');
+    const { socketFromFd } = await import('../../../src/link/transport/socket-from-fd.ts');
     expect(() => socketFromFd(9_999)).toThrowError(expect.objectContaining({ code: 'HOST_VSOCK_MISSING' }));
   });
 });

@@ -2,8 +2,8 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { memoryTransport } from '../../../src/link/memory.ts';
-import { listenUnix, unixTransport } from '../../../src/link/unix.ts';
+import { memoryTransport } from '../../../src/link/transport/memory.ts';
+import { listenUnix, unixTransport } from '../../../src/link/transport/unix.ts';
 import { transportContract } from '../../contract/transport.contract.ts';
 
 transportContract('memory', () => {

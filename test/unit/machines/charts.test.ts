@@ -8,7 +8,7 @@ import { computationModel } from '../../../models/computation.model.ts';
 import type { Model } from '../../../models/explore.ts';
 import { enclaveModel, linkModel, verifierModel } from '../../../models/host.model.ts';
 import { agentModel, managerModel } from '../../../models/root.model.ts';
-import { decodeMsgpack, encodeMsgpack } from '../../../src/link/msgpack.ts';
+import { decodeMsgpack, encodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 import { AgentEvent } from '../../../src/machines/agent.machine.ts';
 import { AttestationEvent } from '../../../src/machines/attestation.machine.ts';
 import { ComputationEvent } from '../../../src/machines/computation.events.ts';

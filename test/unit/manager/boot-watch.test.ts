@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
-import { watchBoot } from '../../../src/manager/boot-watch.ts';
+import { watchBoot } from '../../../src/manager/enclaves/boot-watch.ts';
 
 describe('watchBoot', () => {
   let folder: string;

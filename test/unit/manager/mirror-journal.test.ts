@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { decodeFrame, encodeFrame } from '../../../src/link/frame.ts';
-import { MirrorSet } from '../../../src/link/mirror.ts';
-import { MirrorJournal } from '../../../src/manager/mirror-journal.ts';
-import { Store } from '../../../src/manager/store.ts';
+import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
+import { decodeFrame, encodeFrame } from '../../../src/link/wire/frame.ts';
+import { MirrorJournal } from '../../../src/manager/store/mirror-journal.ts';
+import { Store } from '../../../src/manager/store/store.ts';
 
 /** What an agent journaled comes back after the manager's process has ended at any point. */
 

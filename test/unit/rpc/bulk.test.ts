@@ -1,8 +1,8 @@
 import { Duplex, PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { concat, utf8 } from '../../../src/crypto/bytes.ts';
-import { frameSegment } from '../../../src/crypto/segment-frames.ts';
 import { CocosError } from '../../../src/errors.ts';
+import { frameSegment } from '../../../src/protocol/segment-frames.ts';
 import { decodePreface, encodeAnswer, encodePreface, isBulk } from '../../../src/rpc/bulk.ts';
 import { BulkReader } from '../../../src/rpc/bulk-reader.ts';
 import { BulkWriter } from '../../../src/rpc/bulk-writer.ts';

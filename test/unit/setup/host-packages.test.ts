@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeCommands, fakeCommands } from './fake-commands.ts';
 
 const CALL = `
-import { ensureHostPackages } from './scripts/setup/host-packages.mjs';
+import { ensureHostPackages } from './setup/host-packages.mjs';
 try { console.log(JSON.stringify(ensureHostPackages({ need: 'process' }))); }
 catch (error) { console.log(error.name, error.message); process.exitCode = 1; }
 `;

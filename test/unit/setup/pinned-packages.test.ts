@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeCommands, fakeCommands } from './fake-commands.ts';
 
 const CALL = `
-import { ensurePinnedPackages } from './scripts/setup/pinned-packages.mjs';
+import { ensurePinnedPackages } from './setup/pinned-packages.mjs';
 try {
   const { packages, fetched, substituted } = ensurePinnedPackages({ uses: ['host', 'tool'] });
   console.log(JSON.stringify({ fetched, substituted, names: packages.map((p) => p.name) }));

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { open } from 'lmdb';
 import { Entry } from '../../../../examples/service/journal.ts';
 import { ReferenceService } from '../../../../examples/service/reference-service.ts';
+import { RunLedger } from '../../../../src/manager/service/idempotency-store.ts';
 import { Outbox } from '../../../../src/manager/service/outbox.ts';
 import type { OutboxEvent } from '../../../../src/manager/service/outbox-event.ts';
-import { RunLedger } from '../../../../src/manager/service/run-ledger.ts';
 import { ServiceClient, type ServiceClientOptions } from '../../../../src/manager/service/service-client.ts';
 import { parseAddress } from '../../../../src/rpc/address.ts';
 

@@ -2,7 +2,7 @@ import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AcceleratorChoice, chooseAccelerator } from '../../../../src/manager/vm/accelerator.ts';
+import { type AcceleratorChoice, chooseAccelerator } from '../../../../src/manager/guests/vm/accelerator.ts';
 
 function hasKvm(): boolean {
   try {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CocosError } from '../../../../src/errors.ts';
-import { deviceLost } from '../../../../src/manager/vm/device-watch.ts';
-import { type HostProcess, startHostProcess } from '../../../../src/manager/vm/host-process.ts';
+import { deviceLost } from '../../../../src/manager/guests/vm/device-watch.ts';
+import { type HostProcess, startHostProcess } from '../../../../src/manager/guests/vm/host-process.ts';
 
 /** Real processes that only wait stand in for QEMU, swtpm and the vsock daemon. */
 

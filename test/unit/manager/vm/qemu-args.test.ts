@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { qemuArgs } from '../../../../src/manager/vm/qemu-args.ts';
-import type { VmConfig } from '../../../../src/manager/vm/vm-config.ts';
+import { qemuArgs } from '../../../../src/manager/guests/vm/qemu-args.ts';
+import type { VmConfig } from '../../../../src/manager/guests/vm/vm-config.ts';
 
 const CONFIG: VmConfig = {
   name: 'enclave-1',

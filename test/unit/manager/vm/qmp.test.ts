@@ -3,7 +3,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { QmpClient, type QmpEvent } from '../../../../src/manager/vm/qmp.ts';
+import { QmpClient, type QmpEvent } from '../../../../src/manager/guests/vm/qmp.ts';
 
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}\r\n';

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { launchVmGuest } from '../../../../src/manager/vm/vm-guest.ts';
+import { launchVmGuest } from '../../../../src/manager/guests/vm/vm-guest.ts';
 
 const SYSTEM = '/usr/local/bin:/usr/bin:/bin';
 

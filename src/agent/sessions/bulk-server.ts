@@ -1,0 +1,89 @@
+import type { Duplex } from 'node:stream';
+import { CocosError } from '../../errors.ts';
+import {
+  BULK_STALL_MS,
+  type BulkAnswer,
+  type BulkPreface,
+  decodePreface,
+  encodeAnswer,
+  PREFACE_BYTES,
+} from '../../rpc/bulk.ts';
+import { BulkReader } from '../../rpc/bulk-reader.ts';
+import { BulkWriter } from '../../rpc/bulk-writer.ts';
+import type { Desk } from './participant-service.ts';
+
+const PREFACE_LIMIT_MS = 10_000;
+/** How long the peer may take to close a stream that has said everything. */
+const CLOSE_LIMIT_MS = 10_000;
+
+/** Serves one bulk stream from its preface on; never throws. What is legal is for the desk and the machines to say. */
+export async function serveBulk(desk: Desk, stream: Duplex): Promise<void> {
+  try {
+    const reader = new BulkReader(stream, PREFACE_LIMIT_MS);
+    const bytes = new Uint8Array(PREFACE_BYTES);
+    await reader.fill(bytes);
+    reader.stallMs = BULK_STALL_MS;
+    const preface = decodePreface(bytes);
+    if (preface.direction === 'up') await takeUpload(desk, stream, reader, preface);
+    else await sendResult(desk, stream, preface);
+  } catch (thrown) {
+    say(stream, { ok: false, error: CocosError.from(thrown).toJSON() });
+  }
+  await closedByPeer(stream);
+}
+
+async function takeUpload(
+  desk: Desk,
+  stream: Duplex,
+  reader: BulkReader,
+  { ticket }: BulkPreface,
+): Promise<void> {
+  const receiver = desk.attachUpload(ticket);
+  try {
+    say(stream, { ok: true, segments: receiver.nextIndex });
+    for await (const { bytes, last } of reader.segments(receiver.segmentBytes)) {
+      await receiver.take(receiver.nextIndex, last, bytes);
+    }
+    say(stream, { ok: true, segments: receiver.end() });
+  } catch (thrown) {
+    receiver.broken(CocosError.from(thrown));
+    throw thrown;
+  }
+}
+
+async function sendResult(desk: Desk, stream: Duplex, preface: BulkPreface): Promise<void> {
+  const result = await desk.download(preface.ticket).read(preface.firstSegment);
+  try {
+    say(stream, { ok: true, segments: 0 });
+    const writer = new BulkWriter(stream, result.segmentBytes, BULK_STALL_MS);
+    for (;;) {
+      const frame = await writer.next();
+      const segment = await result.next(frame.body);
+      if (segment === null) return;
+      writer.send(frame, segment.length, segment.last);
+    }
+  } finally {
+    await result.close();
+  }
+}
+
+function say(stream: Duplex, answer: BulkAnswer): void {
+  if (!stream.destroyed) stream.write(encodeAnswer(answer));
+}
+
+/** A stream is not closed over what was written last; what the peer still sends is read and thrown away. */
+async function closedByPeer(stream: Duplex): Promise<void> {
+  if (stream.destroyed) return;
+  stream.removeAllListeners('data').on('data', () => undefined);
+  stream.resume();
+  await new Promise<void>((resolve) => {
+    const patience = () => (stream.writableLength > 0 ? BULK_STALL_MS : CLOSE_LIMIT_MS);
+    const timer = setTimeout(resolve, patience());
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    stream.once('end', done).once('close', done).once('error', done);
+  });
+  stream.destroy();
+}

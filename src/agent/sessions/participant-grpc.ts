@@ -1,0 +1,150 @@
+import type { ServerReadableStream, ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
+import { isSuite } from '../../crypto/hpke.ts';
+import { CocosError } from '../../errors.ts';
+import { SESSION_ROLES, type SessionOpening } from '../../protocol/session.ts';
+import type {
+  AgentServiceServer,
+  DownloadRequest,
+  DownloadResponse,
+  FollowRequest,
+  FollowResponse,
+  OpenSessionRequest,
+  UploadRequest,
+  UploadResponse,
+} from '../../rpc/gen/cocosai/agent/v1/agent.ts';
+import { toStatus } from '../../rpc/status.ts';
+import { unary } from '../../rpc/unary.ts';
+import type { Desk } from './participant-service.ts';
+
+/** A stalled sender or reader is let go after this long. */
+const STALL_LIMIT_MS = 60_000;
+
+/** The gRPC face of the agent: parses what untrusted peers send and leaves everything else to the desk. */
+export function participantService(desk: Desk): AgentServiceServer & Record<string, UntypedHandleCall> {
+  return {
+    getEvidence: unary(async ({ nonce }) => ({ evidence: Buffer.from(await desk.evidence(nonce)) })),
+    openSession: unary(async (request) => {
+      const { sequence, ciphertext } = desk.openSession(openingOf(request), request.signature);
+      return { sequence, ciphertext: Buffer.from(ciphertext) };
+    }),
+    call: unary(async ({ sessionId, sequence, ciphertext }) => {
+      const answer = await desk.call(hex(sessionId), sequence, ciphertext);
+      return { sequence: answer.sequence, ciphertext: Buffer.from(answer.ciphertext) };
+    }),
+    upload: (call, callback) => {
+      upload(desk, call).then(
+        (response) => callback(null, response),
+        (thrown: unknown) => callback(toStatus(thrown)),
+      );
+    },
+    download: (call) => stream(call, download(desk, call)),
+    follow: (call) => stream(call, follow(desk, call)),
+  };
+}
+
+async function upload(
+  desk: Desk,
+  call: ServerReadableStream<UploadRequest, UploadResponse>,
+): Promise<UploadResponse> {
+  let stalled: NodeJS.Timeout | undefined;
+  const arm = () => {
+    clearTimeout(stalled);
+    stalled = setTimeout(
+      () => call.destroy(new CocosError('DEADLINE_EXCEEDED', 'The sender stalled.')),
+      STALL_LIMIT_MS,
+    );
+  };
+  let receiver: ReturnType<Desk['attachUpload']> | null = null;
+  try {
+    arm();
+    for await (const message of call as AsyncIterable<UploadRequest>) {
+      arm();
+      receiver ??= desk.attachUpload(message.ticket);
+      await receiver.take(message.index, message.last, message.ciphertext);
+    }
+    return { segments: receiver?.end() ?? 0 };
+  } catch (thrown) {
+    receiver?.broken(CocosError.from(thrown));
+    throw thrown;
+  } finally {
+    clearTimeout(stalled);
+  }
+}
+
+async function* download(
+  desk: Desk,
+  call: ServerWritableStream<DownloadRequest, DownloadResponse>,
+): AsyncGenerator<DownloadResponse> {
+  const { ticket, firstSegment } = call.request;
+  for await (const { index, last, bytes } of desk.download(ticket).segments(firstSegment)) {
+    yield { index, last, ciphertext: Buffer.from(bytes) };
+  }
+}
+
+async function* follow(
+  desk: Desk,
+  call: ServerWritableStream<FollowRequest, FollowResponse>,
+): AsyncGenerator<FollowResponse> {
+  const ended = new AbortController();
+  call.on('cancelled', () => ended.abort());
+  call.on('close', () => ended.abort());
+  const { sessionId, sequence, ciphertext } = call.request;
+  for await (const message of desk.follow(hex(sessionId), sequence, ciphertext, ended.signal)) {
+    yield { sequence: message.sequence, ciphertext: Buffer.from(message.ciphertext) };
+  }
+}
+
+/** Writes with back-pressure until the source ends or the peer is gone. */
+function stream<TRequest, TResponse>(
+  call: ServerWritableStream<TRequest, TResponse>,
+  source: AsyncGenerator<TResponse>,
+): void {
+  const run = async () => {
+    for await (const message of source) {
+      if (call.cancelled) return;
+      if (!call.write(message)) await drained(call);
+    }
+    call.end();
+  };
+  run().catch((thrown: unknown) => call.emit('error', toStatus(thrown)));
+}
+
+function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (end: () => void) => {
+      clearTimeout(timer);
+      call.off('drain', onDrain).off('cancelled', onGone);
+      end();
+    };
+    const onDrain = () => settle(resolve);
+    const onGone = () => settle(() => reject(new CocosError('CANCELLED', 'The reader is gone.')));
+    const timer = setTimeout(
+      () => settle(() => reject(new CocosError('DEADLINE_EXCEEDED', 'The reader stalled.'))),
+      STALL_LIMIT_MS,
+    );
+    call.once('drain', onDrain).once('cancelled', onGone);
+  });
+}
+
+function openingOf(request: OpenSessionRequest): SessionOpening {
+  const suite = { kem: request.kem, aead: request.aead };
+  const role = SESSION_ROLES.find((each) => each === request.role);
+  if (!isSuite(suite) || role === undefined) {
+    throw new CocosError('INPUT_INVALID', 'A session opening names an unknown suite or role.');
+  }
+  return {
+    version: 1,
+    sessionId: request.sessionId,
+    suite,
+    enc: request.enc,
+    role,
+    participant: request.participant,
+    manifestDigest: request.manifestDigest,
+    evidenceDigest: request.evidenceDigest,
+    nonce: request.nonce,
+  };
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

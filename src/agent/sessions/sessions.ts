@@ -1,0 +1,88 @@
+import { encodeSigningKey } from '../../crypto/keys.ts';
+import { CocosError } from '../../errors.ts';
+import { ALGORITHM_INPUT, type Manifest } from '../../machines/manifest.ts';
+import type { SealedChannel } from '../../protocol/channel.ts';
+import { acceptSession, type SessionOpening, type SessionRole } from '../../protocol/session.ts';
+import type { AgentIdentity } from '../evidence/identity.ts';
+
+/** A participant that proved its key, with the keys that only it and this agent share. */
+export interface Session {
+  readonly id: string;
+  /** Address of the attestation that this session stands on. */
+  readonly attestation: string;
+  readonly participant: string;
+  readonly role: SessionRole;
+  readonly aead: SessionOpening['suite']['aead'];
+  readonly channel: SealedChannel;
+}
+
+/**
+ * Checks a session's opening against the manifest and makes its keys.
+ *
+ * @throws CocosError MANIFEST_DIGEST_MISMATCH, KEY_NOT_IN_MANIFEST, SESSION_SIGNATURE or CRYPTO_KEY_INVALID.
+ */
+export function acceptParticipant(
+  identity: AgentIdentity,
+  manifest: Manifest | null,
+  manifestDigest: string | null,
+  attestation: string,
+  opening: SessionOpening,
+  signature: Uint8Array,
+): Session {
+  if (manifest === null || opening.manifestDigest !== manifestDigest) {
+    throw new CocosError(
+      'MANIFEST_DIGEST_MISMATCH',
+      'This enclave does not hold the manifest of the session.',
+    );
+  }
+  const { channel } = acceptSession({
+    opening,
+    signature,
+    agentKemSecretKeys: {
+      'x-wing': identity.kems['x-wing'].secretKey,
+      x25519: identity.kems.x25519.secretKey,
+    },
+  });
+  const participant = encodeSigningKey(opening.participant);
+  if (!hasRole(manifest, participant, opening.role)) {
+    throw new CocosError('KEY_NOT_IN_MANIFEST', `The manifest gives this key no part as ${opening.role}.`);
+  }
+  return {
+    id: Buffer.from(opening.sessionId).toString('hex'),
+    attestation,
+    participant,
+    role: opening.role,
+    aead: opening.suite.aead,
+    channel,
+  };
+}
+
+function hasRole(manifest: Manifest, participant: string, role: SessionRole): boolean {
+  switch (role) {
+    case 'algorithm':
+      return manifest.algorithm.provider === participant;
+    case 'dataset':
+      return manifest.datasets.some((dataset) => dataset.provider === participant);
+    case 'consumer':
+      return manifest.consumers.some((consumer) => consumer.signing === participant);
+    case 'controller':
+      return (
+        (manifest.start !== 'auto' && manifest.start.includes(participant)) ||
+        manifest.stop.includes(participant)
+      );
+  }
+}
+
+/** The digest that the manifest asks of an input that this session may bring. @throws CocosError */
+export function expectedDigest(manifest: Manifest, session: Session, input: string): string {
+  const entry =
+    input === ALGORITHM_INPUT
+      ? manifest.algorithm
+      : manifest.datasets.find((dataset) => dataset.name === input);
+  if (entry === undefined) throw new CocosError('INPUT_NOT_EXPECTED', `The manifest has no input ${input}.`);
+  const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
+  if (entry.provider !== session.participant || session.role !== role) {
+    throw new CocosError('KEY_NOT_IN_MANIFEST', `This key is not the provider of ${input}.`);
+  }
+  return entry.digest;
+}

@@ -1,0 +1,97 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { type Claims, claimedManifest, reportData } from '../evidence/claims.ts';
+import type { EvidenceBundle } from '../evidence/evidence.ts';
+import type { AppraisalInput, PlatformReport } from './appraise.ts';
+import type { CheckList } from './verdict.ts';
+
+/** Does the report speak of these claims, in answer to this challenge, for this manifest? */
+
+const SHA256_BYTES = 32;
+
+/** The nonce that the report must bind: the verifier's own, or else the one in the bundle. */
+export function boundNonce(input: AppraisalInput, bundle: EvidenceBundle): Uint8Array | undefined {
+  return input.nonce ?? bundle.nonce;
+}
+
+function checkNonce(input: AppraisalInput, bundle: EvidenceBundle, checks: CheckList): void {
+  const { nonce } = input;
+  if (nonce === undefined) {
+    checks.notChecked(
+      'binding.nonce',
+      'NOT FRESH: no nonce was given to compare with, so this evidence may be of any age and replayed',
+    );
+  } else if (bundle.nonce === undefined) {
+    checks.record('binding.nonce', true, bytesToHex(nonce), 'the one that the report must bind');
+  } else {
+    checks.equalBytes('binding.nonce', nonce, bundle.nonce);
+  }
+}
+
+function checkAge(input: AppraisalInput, at: number, checks: CheckList): void {
+  const limit = input.policy.maxAgeSeconds;
+  if (limit === undefined) {
+    checks.notChecked('binding.age', 'the policy has no maximum age');
+    return;
+  }
+  const issued = input.nonceIssuedAt;
+  const age = issued === undefined ? null : (at - issued) / 1000;
+  const found = age === null ? 'the age of the nonce is not known' : `${age} s`;
+  checks.record('binding.age', age !== null && age >= 0 && age <= limit, `0 to ${limit} s`, found);
+}
+
+function checkManifest(
+  input: AppraisalInput,
+  claims: Claims,
+  hostData: Uint8Array | null,
+  checks: CheckList,
+): void {
+  const claimed = claimedManifest(claims);
+  if (input.expectedManifestDigest === undefined) {
+    checks.notChecked('binding.manifest', 'no manifest digest was given to compare with');
+  } else {
+    checks.equal('binding.manifest', input.expectedManifestDigest, claimed);
+  }
+  if (hostData === null) return;
+  if (hostData.every((byte) => byte === 0)) {
+    checks.notChecked('binding.host-data', 'no manifest was named at launch');
+    return;
+  }
+  // MRCONFIGID is longer than a digest; what follows it must be zero.
+  const rest = hostData.subarray(SHA256_BYTES);
+  const named = `sha256:${bytesToHex(hostData.subarray(0, SHA256_BYTES))}`;
+  checks.equal('binding.host-data', claimed, rest.some((byte) => byte !== 0) ? bytesToHex(hostData) : named);
+}
+
+function checkPolicyDigest(input: AppraisalInput, checks: CheckList): void {
+  const { policyDigest } = input;
+  if (policyDigest === undefined) {
+    checks.notChecked('binding.policy', 'the manifest, where there is one, pins no policy');
+  } else {
+    checks.equal('binding.policy', policyDigest.expected, policyDigest.found);
+  }
+}
+
+/** Records every `binding.*` check but `binding.parts`, and `launch.eos-version`. */
+export function checkBinding(
+  input: AppraisalInput,
+  bundle: EvidenceBundle,
+  claims: Claims | null,
+  report: PlatformReport,
+  at: number,
+  checks: CheckList,
+): void {
+  checkAge(input, at, checks);
+  checkNonce(input, bundle, checks);
+  checkPolicyDigest(input, checks);
+  if (claims === null) return;
+  checks.equal('launch.eos-version', input.reference.eosVersion, claims.eosVersion);
+  checkManifest(input, claims, report.hostData, checks);
+  if (report.platform !== 'unknown') checks.equal('binding.platform', report.platform, claims.platform);
+  if (report.reportData === null) return;
+  const nonce = boundNonce(input, bundle);
+  if (nonce === undefined) {
+    checks.missing('binding.report-data', 'no nonce was given and the bundle has none');
+    return;
+  }
+  checks.equalBytes('binding.report-data', reportData(nonce, bundle.claims, input.crypto), report.reportData);
+}

@@ -1,0 +1,143 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { CocosError } from '../../errors.ts';
+import { appraiseDice } from '../dice/appraise.ts';
+import { type Claims, qualifyingData } from '../evidence/claims.ts';
+import type { DiceEvidence, EvidenceBundle, VtpmEvidence } from '../evidence/evidence.ts';
+import { endorsementProblem } from '../tpm/ak-certificate.ts';
+import { appraiseQuote, type PcrBanks } from '../tpm/appraise.ts';
+import { checkAttestationKey } from '../tpm/key-check.ts';
+import { type AttestationKey, parsePublicArea } from '../tpm/public-area.ts';
+import type { AppraisalInput } from './appraise.ts';
+import { boundNonce } from './appraise-binding.ts';
+import type { CheckName } from './checks.ts';
+import type { AppraisalContext } from './context.ts';
+import type { CheckList } from './verdict.ts';
+
+/** The parts of a bundle beside the report, and that all of them are of one boot of one enclave. */
+
+/** Records `vtpm.key` and `vtpm.key-binding`: the claims name the key, or a certificate endorses it. */
+function checkKey(
+  vtpm: VtpmEvidence,
+  claims: Claims | null,
+  context: AppraisalContext,
+  checks: CheckList,
+): AttestationKey | null {
+  const area = claims?.tpmAk;
+  if (area === undefined) {
+    checks.record('vtpm.key-binding', false, 'an attestation key in the claims', 'none');
+    return null;
+  }
+  const key = checkAttestationKey(() => parsePublicArea(area), checks);
+  if (key === null) return null;
+  const { certificates } = vtpm;
+  if (certificates === undefined || certificates.length === 0) {
+    checks.record('vtpm.key-binding', true, 'the key in the claims', 'its quote is verified by that key');
+    return key;
+  }
+  try {
+    const problem = endorsementProblem(key, certificates, context);
+    checks.record(
+      'vtpm.key-binding',
+      problem === null,
+      'an endorsed key',
+      problem ?? 'endorsed, and in the claims',
+    );
+  } catch (thrown) {
+    checks.record('vtpm.key-binding', false, 'an endorsed key', CocosError.from(thrown).message);
+  }
+  return key;
+}
+
+function pcrBanks({ bank, pcrs }: VtpmEvidence): PcrBanks {
+  return new Map([[bank, new Map(Object.entries(pcrs).map(([pcr, value]) => [Number(pcr), value]))]]);
+}
+
+function appraiseVtpm(
+  input: AppraisalInput,
+  bundle: EvidenceBundle,
+  vtpm: VtpmEvidence,
+  claims: Claims | null,
+  context: AppraisalContext,
+  checks: CheckList,
+): void {
+  checks.record('vtpm.quote', true, 'a quote', 'there');
+  const nonce = boundNonce(input, bundle);
+  const { crypto, policy } = context;
+  appraiseQuote(
+    {
+      attest: vtpm.attest,
+      signature: vtpm.signature,
+      key: checkKey(vtpm, claims, context, checks),
+      qualifyingData: nonce === undefined ? undefined : qualifyingData(nonce, bundle.claims, crypto),
+      pcrs: pcrBanks(vtpm),
+      eventLog: vtpm.eventLog,
+      policy: policy.vtpm,
+      reference: input.reference.vtpm,
+      crypto,
+    },
+    checks,
+  );
+}
+
+function appraiseChain(
+  input: AppraisalInput,
+  dice: DiceEvidence,
+  claims: Claims | null,
+  context: AppraisalContext,
+  checks: CheckList,
+): void {
+  checks.record('dice.chain', true, 'a chain', `${dice.chain.length} certificates`);
+  const { policy, at, crypto } = context;
+  const leaf = appraiseDice(
+    {
+      format: dice.format,
+      chain: dice.chain,
+      rootKey: dice.rootKey,
+      namedRoot: claims?.diceRoot,
+      policy: policy.dice,
+      reference: input.reference.dice?.layers,
+      at,
+      crypto,
+    },
+    checks,
+  );
+  if (leaf === null || claims === null) return;
+  const named = claims.diceLeaf;
+  if (named === undefined) checks.record('dice.leaf', false, 'a leaf in the claims', 'none');
+  else checks.equalBytes('dice.leaf', named, leaf);
+}
+
+/** Records `binding.parts`: every part that is there is tied to the claims, and so to one boot id. */
+function checkParts(bundle: EvidenceBundle, claims: Claims | null, checks: CheckList): void {
+  const ties: CheckName[] = ['binding.report-data'];
+  if (bundle.vtpm !== undefined) ties.push('vtpm.key-binding', 'vtpm.signature', 'vtpm.qualifying-data');
+  if (bundle.dice !== undefined) ties.push('dice.signatures', 'dice.leaf');
+  const loose = ties.filter((name) => !checks.passed(name));
+  const boot = claims === null ? 'unknown' : bytesToHex(claims.bootId);
+  const expected = `all of boot ${boot}`;
+  const [first] = loose;
+  // What is loose has failed, or could not be made, under its own name; this line says what that means.
+  if (first === undefined) checks.record('binding.parts', true, expected, `${ties.length} ties hold`);
+  else checks.notChecked('binding.parts', `not tied to boot ${boot}: ${loose.join(', ')}`);
+}
+
+/** Records every `vtpm.*` and `dice.*` check, and `binding.parts`. */
+export function appraiseParts(
+  input: AppraisalInput,
+  bundle: EvidenceBundle,
+  claims: Claims | null,
+  context: AppraisalContext,
+  checks: CheckList,
+): void {
+  const { vtpm, dice } = bundle;
+  const { policy } = context;
+  const absent = (name: 'vtpm.quote' | 'dice.chain', required: boolean, what: string): void => {
+    if (required) checks.record(name, false, what, 'none');
+    else checks.notChecked(name, `the evidence has no ${what}`);
+  };
+  if (vtpm === undefined) absent('vtpm.quote', policy.vtpm.required, 'vTPM quote');
+  else appraiseVtpm(input, bundle, vtpm, claims, context, checks);
+  if (dice === undefined) absent('dice.chain', policy.dice.required, 'DICE chain');
+  else appraiseChain(input, dice, claims, context, checks);
+  checkParts(bundle, claims, checks);
+}

@@ -1,0 +1,135 @@
+import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
+import { CocosError } from '../../errors.ts';
+import { type Collateral, NO_COLLATERAL } from '../collateral/collateral.ts';
+import { decodeClaims, NONCE_BYTES } from '../evidence/claims.ts';
+import { decodeEvidence, type EvidenceBundle } from '../evidence/evidence.ts';
+import type { AppraisalPolicy } from '../policy/policy.ts';
+import type { ReferenceValues } from '../policy/reference.ts';
+import { appraiseSnp } from '../snp/appraise.ts';
+import { appraiseTdx } from '../tdx/appraise.ts';
+import { checkTdxReference } from '../tdx/reference-check.ts';
+import { CertificateCache } from '../x509/certificate-cache.ts';
+import { checkBinding } from './appraise-binding.ts';
+import { appraiseLaunch } from './appraise-launch.ts';
+import { appraiseParts } from './appraise-parts.ts';
+import { bundleScope } from './checks.ts';
+import { type AppraisalContext, parseChecked } from './context.ts';
+import { checkTime, verdictOf } from './standalone.ts';
+import { CheckList, type Verdict } from './verdict.ts';
+
+export interface AppraisalInput {
+  /** The bundle as received: hostile until proven. */
+  readonly evidence: Uint8Array;
+  /**
+   * 32 bytes that this verifier chose for this evidence. When left out, the nonce in the bundle says what the report
+   * binds, and the verdict says that nobody knows how old the evidence is.
+   */
+  readonly nonce?: Uint8Array | undefined;
+  readonly policy: AppraisalPolicy;
+  readonly reference: ReferenceValues;
+  /** Time of appraisal: milliseconds since 1970, or a Date. */
+  readonly at: number | { getTime(): number };
+  /** `sha256:` digest of the manifest that the relying party agreed to. */
+  readonly expectedManifestDigest?: string | undefined;
+  /** `sha256:` digests of the policy that the manifest pins and of the one that is used. */
+  readonly policyDigest?: { readonly expected: string; readonly found: string } | undefined;
+  /** When the nonce was made, milliseconds since 1970; needed when the policy limits the age. */
+  readonly nonceIssuedAt?: number | undefined;
+  /** What vendors publish, as far as the verifier has it; parts that are left out are empty. */
+  readonly collateral?: Partial<Collateral> | undefined;
+  readonly crypto: AttestationCrypto;
+  /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
+  readonly cache?: CertificateCache | undefined;
+}
+
+/** What the platform's own statement says, whatever the platform. */
+export interface PlatformReport {
+  readonly platform: 'snp' | 'tdx' | 'emulated' | 'unknown';
+  readonly namedEmulated: boolean;
+  /** 64 bytes; null when the report cannot be parsed. */
+  readonly reportData: Uint8Array | null;
+  /** HOST_DATA or MRCONFIGID: what the host named at launch. */
+  readonly hostData: Uint8Array | null;
+}
+
+function appraiseReport(
+  bundle: EvidenceBundle,
+  reference: ReferenceValues,
+  context: AppraisalContext,
+  checks: CheckList,
+): PlatformReport {
+  const { report, launchLog } = bundle;
+  if (report.kind === 'tdx') {
+    const { quote, verified } = appraiseTdx(report.quote, [], report.eventLog, context, checks);
+    if (quote !== null && verified !== null) checkTdxReference(quote.body, reference, checks);
+    const body = quote?.body;
+    const platform = verified === null ? 'unknown' : 'tdx';
+    return {
+      platform,
+      namedEmulated: false,
+      reportData: body?.reportData ?? null,
+      hostData: body?.mrConfigId ?? null,
+    };
+  }
+  const appraisal = appraiseSnp(report.report, report.certificates, context, checks);
+  const { chain, genuine, namedEmulated } = appraisal;
+  const emulated = chain?.product === 'emulated';
+  if (genuine && appraisal.report !== null) {
+    appraiseLaunch(launchLog, appraisal.report.measurement, reference, emulated, context.crypto, checks);
+  }
+  return {
+    platform: chain === null ? 'unknown' : emulated ? 'emulated' : 'snp',
+    namedEmulated,
+    reportData: appraisal.report?.reportData ?? null,
+    hostData: appraisal.report?.hostData ?? null,
+  };
+}
+
+function checkInput(input: AppraisalInput): number {
+  const at = typeof input.at === 'number' ? input.at : input.at.getTime();
+  checkTime(at);
+  const { nonce, policyDigest } = input;
+  if (nonce !== undefined && nonce.length !== NONCE_BYTES) {
+    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, not ${NONCE_BYTES}`);
+  }
+  for (const digest of [input.expectedManifestDigest, policyDigest?.expected, policyDigest?.found]) {
+    if (digest !== undefined && !/^sha256:[0-9a-f]{64}$/.test(digest)) {
+      throw new CocosError('INPUT_INVALID', 'an expected digest is not a SHA-256 digest');
+    }
+  }
+  return at;
+}
+
+const UNPARSED_SCOPE = bundleScope({ report: 'snp', tpm: false, dice: false });
+
+/**
+ * Appraises evidence: a pure function of its arguments, without network, clock or state. Whatever the evidence holds,
+ * the answer is a verdict with one entry for every check that this kind of evidence is asked; it is accepted only when
+ * no check failed and every required one passed.
+ *
+ * @throws CocosError INPUT_INVALID when the caller's own arguments are wrong (nonce length, digest form), never for
+ * anything in the evidence.
+ */
+export function appraise(input: AppraisalInput): Verdict {
+  const at = checkInput(input);
+  const { policy, crypto, reference } = input;
+  const cache = input.cache ?? new CertificateCache();
+  const context = { policy, collateral: { ...NO_COLLATERAL, ...input.collateral }, at, crypto, cache };
+  const checks = new CheckList(UNPARSED_SCOPE);
+  const expected = 'a bundle of version 1';
+  const bundle = parseChecked(checks, 'evidence.parse', expected, () => decodeEvidence(input.evidence));
+  if (bundle === null) return verdictOf(input.evidence, 'unknown', false, context, checks);
+  const { vtpm, dice } = bundle;
+  checks.setScope(
+    bundleScope({ report: bundle.report.kind, tpm: vtpm !== undefined, dice: dice !== undefined }),
+  );
+  const claims = parseChecked(checks, 'claims.parse', 'claims of version 1', () =>
+    decodeClaims(bundle.claims),
+  );
+  const report = appraiseReport(bundle, reference, context, checks);
+  checkBinding(input, bundle, claims, report, at, checks);
+  appraiseParts(input, bundle, claims, context, checks);
+  const emulated = report.platform === 'emulated' || report.namedEmulated || claims?.platform === 'emulated';
+  const verdict = verdictOf(input.evidence, report.platform, emulated, context, checks);
+  return claims === null ? verdict : { ...verdict, claims };
+}

@@ -1,0 +1,151 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { isoTime } from '../x509/time.ts';
+import type { CheckName, CheckStep } from './checks.ts';
+import type { Check, CheckOutcome, Verdict } from './verdict.ts';
+
+/** Verdicts for people and for programs. */
+
+const MARKS: Readonly<Record<CheckOutcome, string>> = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
+/** Longer values are shortened in the table, never in the JSON form. */
+const MAX_VALUE_CHARACTERS = 128;
+
+/** Text with `?` in place of what moves a terminal's cursor or turns its direction. */
+export function withoutControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach the terminal
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
+}
+
+/** One line without control characters: names and versions in evidence are not trusted with a terminal. */
+function printable(text: string): string {
+  const clean = withoutControls(text);
+  return clean.length > MAX_VALUE_CHARACTERS ? `${clean.slice(0, MAX_VALUE_CHARACTERS - 1)}…` : clean;
+}
+
+function explain(check: Check): string {
+  const note = check.note === undefined ? '' : printable(check.note);
+  if (check.outcome === 'not-checked') return `not checked: ${note}`;
+  const found = printable(check.found);
+  if (check.outcome === 'passed') return note === '' ? found : `${found} (${note})`;
+  return `expected ${printable(check.expected)}, found ${found}${note === '' ? '' : ` (${note})`}`;
+}
+
+const PLATFORM_NAMES: Readonly<Record<Verdict['platform'], string>> = {
+  snp: 'AMD SEV-SNP',
+  tdx: 'Intel TDX',
+  emulated: 'EMULATED, not hardware',
+  vtpm: 'TPM',
+  dice: 'DICE',
+  unknown: 'unknown',
+};
+
+function headline(verdict: Verdict): string {
+  const platform = verdict.emulated ? PLATFORM_NAMES.emulated : PLATFORM_NAMES[verdict.platform];
+  return `${verdict.outcome.toUpperCase()}  platform: ${platform}`;
+}
+
+const STEPS: Readonly<Record<CheckStep, string>> = {
+  parse: 'Form',
+  chain: 'Who signed',
+  report: 'Is the report genuine',
+  collateral: 'What the vendor says about the platform',
+  binding: 'Whom and what it speaks of',
+  launch: 'What was launched',
+  policy: 'What the policy asks',
+  vtpm: 'vTPM',
+  dice: 'DICE',
+};
+
+/** One table for each step, in the order of the checks. */
+function tables(checks: readonly Check[]): string[] {
+  const width = Math.max(...checks.map((check) => check.name.length));
+  const present = new Set(checks.map(({ step }) => step));
+  const steps = (Object.keys(STEPS) as CheckStep[]).filter((step) => present.has(step));
+  return steps.flatMap((step) => [
+    '',
+    STEPS[step],
+    ...checks
+      .filter((check) => check.step === step)
+      .map((check) => `  ${MARKS[check.outcome].padEnd(6)}  ${check.name.padEnd(width)}  ${explain(check)}`),
+  ]);
+}
+
+/** What the table comes to: proven what, by whom, how fresh, and what was left out. */
+function summary(verdict: Verdict): string[] {
+  const { checks, failures, missing, outcome } = verdict;
+  const of = (name: CheckName) => checks.find((check) => check.name === name);
+  const passed = (name: CheckName): boolean => of(name)?.outcome === 'passed';
+  const lines: string[] = [];
+  if (outcome === 'accepted') {
+    const launched = passed('launch.measurement')
+      ? 'what was launched is what the reference values describe'
+      : null;
+    const bound = passed('binding.report-data') ? 'the keys in the claims live in this enclave alone' : null;
+    const parts = [launched, bound].filter((part) => part !== null);
+    lines.push(
+      `proven:       ${parts.length === 0 ? 'the statement is genuine and meets the policy' : parts.join('; ')}`,
+    );
+    const root = of('chain.root') ?? of('dice.root') ?? of('vtpm.key-binding');
+    if (root !== undefined)
+      lines.push(`by:           ${verdict.emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
+  } else if (missing.length > 0 && failures.every((name) => missing.includes(name))) {
+    lines.push(`incomplete:   nothing is wrong, but not all of it could be checked`);
+  }
+  const nonce = of('binding.nonce') ?? of('vtpm.qualifying-data');
+  if (nonce !== undefined) {
+    const fresh =
+      nonce.outcome === 'passed' ? 'it answers your nonce' : (nonce.note ?? 'it does not answer your nonce');
+    lines.push(`fresh:        ${printable(fresh)}`);
+  }
+  const open = checks.filter((check) => check.outcome === 'not-checked').length;
+  if (open > 0) lines.push(`not checked:  ${open} of ${checks.length} checks, each with its reason above`);
+  lines.push(failures.length === 0 ? 'every required check passed' : `rejected for: ${failures.join(', ')}`);
+  return lines;
+}
+
+/**
+ * A table with one line for each check, and what it comes to. An emulated platform is named EMULATED in capitals.
+ *
+ * @returns lines ended by newlines.
+ */
+export function formatVerdict(verdict: Verdict): string {
+  const head = [
+    headline(verdict),
+    `evidence: ${verdict.evidenceDigest}`,
+    `judged as of ${isoTime(verdict.at)}`,
+  ];
+  return [...head, ...tables(verdict.checks), '', ...summary(verdict), ''].join('\n');
+}
+
+/** Claims as plain JSON data. */
+export function claimsToJson(claims: NonNullable<Verdict['claims']>): Record<string, unknown> {
+  const optional = (value: Uint8Array | undefined, name: string) =>
+    value === undefined ? {} : { [name]: bytesToHex(value) };
+  return {
+    version: claims.version,
+    platform: claims.platform,
+    bootId: bytesToHex(claims.bootId),
+    signingKey: bytesToHex(claims.signingKey),
+    kemKeys: claims.kemKeys.map(({ kem, publicKey }) => ({ kem, publicKey: bytesToHex(publicKey) })),
+    manifestDigest: claims.manifestDigest === null ? null : `sha256:${bytesToHex(claims.manifestDigest)}`,
+    eosVersion: claims.eosVersion,
+    ...optional(claims.tpmAk, 'tpmAk'),
+    ...optional(claims.diceLeaf, 'diceLeaf'),
+    ...optional(claims.diceRoot, 'diceRoot'),
+  };
+}
+
+/** The verdict as plain JSON data; byte strings become hex. */
+export function verdictToJson(verdict: Verdict): Record<string, unknown> {
+  const { outcome, platform, emulated, evidenceDigest, checks, failures } = verdict;
+  const base = {
+    outcome,
+    platform,
+    emulated,
+    evidenceDigest,
+    at: isoTime(verdict.at),
+    failures: [...failures],
+    missing: [...verdict.missing],
+    checks: checks.map((c) => ({ ...c })),
+  };
+  return verdict.claims === undefined ? base : { ...base, claims: claimsToJson(verdict.claims) };
+}

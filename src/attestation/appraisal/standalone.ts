@@ -1,0 +1,159 @@
+import { CocosError } from '../../errors.ts';
+import { appraiseDice } from '../dice/appraise.ts';
+import { evidenceDigest } from '../evidence/evidence.ts';
+import type { VtpmReference } from '../policy/reference.ts';
+import { SNP_REPORT_BYTES } from '../snp/abi.ts';
+import { appraiseSnp } from '../snp/appraise.ts';
+import { LEAST_TABLE_BYTES, parseCertificateTable } from '../snp/certificate-table.ts';
+import type { SnpProduct } from '../snp/products.ts';
+import { appraiseTdx } from '../tdx/appraise.ts';
+import { appraiseQuote, type PcrBanks } from '../tpm/appraise.ts';
+import { checkAttestationKey } from '../tpm/key-check.ts';
+import { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from '../tpm/public-area.ts';
+import { CertificateCache } from '../x509/certificate-cache.ts';
+import { SCOPES } from './checks.ts';
+import type { AppraisalContext } from './context.ts';
+import { parseChecked } from './context.ts';
+import { CheckList, type Verdict, type VerdictPlatform } from './verdict.ts';
+
+/** Verdicts on one statement alone: whether it is genuine and acceptable, not what it binds. */
+
+/** A context whose cache may be left out. */
+type Given<Left extends keyof AppraisalContext = never> = Omit<AppraisalContext, 'cache' | Left> & {
+  /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
+  readonly cache?: CertificateCache | undefined;
+};
+
+/** A verdict from the checks that were made. */
+export function verdictOf(
+  evidence: Uint8Array,
+  platform: VerdictPlatform,
+  emulated: boolean,
+  context: Pick<AppraisalContext, 'at' | 'crypto'>,
+  checks: CheckList,
+): Verdict {
+  const finished = checks.finish();
+  return {
+    outcome: finished.failures.length === 0 ? 'accepted' : 'rejected',
+    platform,
+    emulated,
+    evidenceDigest: evidenceDigest(evidence, context.crypto),
+    at: context.at,
+    ...finished,
+  };
+}
+
+/** @throws CocosError INPUT_INVALID when a time is not a finite number. */
+export function checkTime(at: number): void {
+  if (!Number.isFinite(at)) throw new CocosError('INPUT_INVALID', 'the time of appraisal is not a time');
+}
+
+export interface SnpInput extends Given {
+  /** 1184 bytes, or these with the certificate table that the host puts behind them (extended report). */
+  readonly report: Uint8Array;
+  /** Endorsement certificate and its authorities, DER, in any order. */
+  readonly certificates: readonly Uint8Array[];
+  /** The product line that the caller expects; version 2 reports do not name it. */
+  readonly product?: SnpProduct | undefined;
+}
+
+/** A report and the certificates behind it; what is too short for a table is left, as a report of a wrong size. */
+function splitExtended(bytes: Uint8Array, checks: CheckList) {
+  if (bytes.length < SNP_REPORT_BYTES + LEAST_TABLE_BYTES) return { report: bytes, certificates: [] };
+  const table = bytes.subarray(SNP_REPORT_BYTES);
+  const expected = 'a table of certificates';
+  const certificates = parseChecked(checks, 'report.certificate-table', expected, () =>
+    parseCertificateTable(table),
+  );
+  return { report: bytes.subarray(0, SNP_REPORT_BYTES), certificates: certificates ?? [] };
+}
+
+/** Judges one SNP report. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+export function verifySnp(input: SnpInput): Verdict {
+  checkTime(input.at);
+  const checks = new CheckList(SCOPES.snp);
+  const { report, certificates } = splitExtended(input.report, checks);
+  const { chain, namedEmulated } = appraiseSnp(
+    report,
+    [...input.certificates, ...certificates],
+    { ...input, cache: input.cache ?? new CertificateCache() },
+    checks,
+    input.product,
+  );
+  const emulated = chain?.product === 'emulated';
+  const platform = chain === null ? 'unknown' : emulated ? 'emulated' : 'snp';
+  return verdictOf(input.report, platform, emulated || namedEmulated, input, checks);
+}
+
+export interface TdxInput extends Given {
+  readonly quote: Uint8Array;
+  /** CCEL of the guest. */
+  readonly eventLog?: Uint8Array | undefined;
+}
+
+/** Judges one TDX quote. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+export function verifyTdx(input: TdxInput): Verdict {
+  checkTime(input.at);
+  const checks = new CheckList(SCOPES.tdx);
+  const { verified } = appraiseTdx(
+    input.quote,
+    [],
+    input.eventLog,
+    { ...input, cache: input.cache ?? new CertificateCache() },
+    checks,
+  );
+  return verdictOf(input.quote, verified === null ? 'unknown' : 'tdx', false, input, checks);
+}
+
+export interface TpmInput extends Given<'collateral'> {
+  /** TPMS_ATTEST. */
+  readonly attest: Uint8Array;
+  readonly signature: Uint8Array;
+  /** The attestation key that the caller trusts: SubjectPublicKeyInfo in DER, TPMT_PUBLIC or TPM2B_PUBLIC. */
+  readonly key: Uint8Array;
+  /** Qualifying data that the quote must have signed. */
+  readonly qualifyingData: Uint8Array;
+  readonly pcrs: PcrBanks | null;
+  readonly eventLog?: Uint8Array | undefined;
+  readonly reference?: VtpmReference | undefined;
+}
+
+const DER_SEQUENCE = 0x30;
+
+function readKey(bytes: Uint8Array): AttestationKey {
+  return bytes[0] === DER_SEQUENCE ? attestationKeyFromSpki(bytes) : parsePublicArea(bytes);
+}
+
+/** Judges one TPM quote. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+export function verifyTpm(input: TpmInput): Verdict {
+  checkTime(input.at);
+  const checks = new CheckList(SCOPES.tpm);
+  const key = checkAttestationKey(() => readKey(input.key), checks);
+  checks.record('vtpm.key-binding', true, 'the key that was given', 'trusted because the caller named it');
+  const { attest, signature, qualifyingData, pcrs, eventLog, reference, crypto } = input;
+  const { vtpm: policy } = input.policy;
+  appraiseQuote(
+    { attest, signature, key, qualifyingData, pcrs, eventLog, policy, reference, crypto },
+    checks,
+  );
+  return verdictOf(attest, 'vtpm', false, input, checks);
+}
+
+export interface DiceChainInput extends Given<'collateral'> {
+  readonly format: 'cbor' | 'x509';
+  /** First layer first. */
+  readonly chain: readonly Uint8Array[];
+  /** Root key that came with the chain; it counts only when the policy lists it. */
+  readonly rootKey?: Uint8Array | undefined;
+}
+
+/** Judges one DICE chain. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+export function verifyDice(input: DiceChainInput): Verdict {
+  checkTime(input.at);
+  const checks = new CheckList(SCOPES.dice);
+  const { format, chain, rootKey, at, crypto, policy } = input;
+  const rest = { namedRoot: undefined, policy: policy.dice, reference: undefined, at, crypto };
+  const leaf = appraiseDice({ format, chain, rootKey, ...rest }, checks);
+  if (leaf !== null) checks.notChecked('dice.leaf', 'there are no claims to compare with');
+  return verdictOf(chain.at(-1) ?? new Uint8Array(), 'dice', false, input, checks);
+}

@@ -1,0 +1,136 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { Claims, PlatformName } from '../evidence/claims.ts';
+import { CHECK_NAMES, CHECKS, type CheckName, type CheckStep } from './checks.ts';
+
+export type CheckOutcome = 'passed' | 'failed' | 'not-checked';
+
+export interface Check {
+  readonly name: CheckName;
+  readonly step: CheckStep;
+  readonly expected: string;
+  readonly found: string;
+  readonly outcome: CheckOutcome;
+  readonly note?: string;
+}
+
+/** What a verdict is about: a whole bundle, or one statement alone. */
+export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
+
+/** Result of an appraisal: plain data that explains itself. */
+export interface Verdict {
+  readonly outcome: 'accepted' | 'rejected';
+  /** From the root that signed, never from the claims alone; `unknown` when no root was established. */
+  readonly platform: VerdictPlatform;
+  /** Whether the report comes from an emulated security processor, trusted or not. */
+  readonly emulated: boolean;
+  /** `sha256:` and hex, of the evidence bytes. */
+  readonly evidenceDigest: string;
+  /** Time of appraisal, milliseconds since 1970. */
+  readonly at: number;
+  /** The claims as parsed, also on rejection; nothing in them is proven unless the outcome is `accepted`. */
+  readonly claims?: Claims;
+  /** One entry for each check of the scope, in the order of the table. */
+  readonly checks: readonly Check[];
+  /** Names of the checks for which the evidence is rejected; empty when it is accepted. */
+  readonly failures: readonly CheckName[];
+  /** Required checks that could not be made: with these alone in `failures`, the evidence is incomplete, not wrong. */
+  readonly missing: readonly CheckName[];
+}
+
+type Entry = Omit<Check, 'name' | 'step'>;
+
+const NOT_REACHED: Entry = {
+  expected: '-',
+  found: '-',
+  outcome: 'not-checked',
+  note: 'not reached because an earlier check failed',
+};
+
+/** Collects outcomes while the evidence is walked. The first failure of a check stands. */
+export class CheckList {
+  readonly #entries = new Map<CheckName, Entry>();
+  readonly #required = new Set<CheckName>();
+  #scope: readonly CheckName[];
+
+  /** @param scope the checks that the verdict lists; every check when left out. */
+  constructor(scope: readonly CheckName[] = CHECK_NAMES) {
+    this.#scope = scope;
+  }
+
+  /** Narrows or widens what the verdict lists, once it is known what the evidence holds. */
+  setScope(scope: readonly CheckName[]): void {
+    this.#scope = scope;
+  }
+
+  #set(name: CheckName, entry: Entry): void {
+    if (this.#entries.get(name)?.outcome !== 'failed') this.#entries.set(name, entry);
+  }
+
+  /** Records whether `found` is what was expected; returns the same boolean. */
+  record(name: CheckName, ok: boolean, expected: string, found: string, note?: string): boolean {
+    const base = { expected, found, outcome: ok ? ('passed' as const) : ('failed' as const) };
+    this.#set(name, note === undefined ? base : { ...base, note });
+    return ok;
+  }
+
+  /** Compares byte strings, shown in hex. */
+  equalBytes(name: CheckName, expected: Uint8Array, found: Uint8Array, note?: string): boolean {
+    return this.equal(name, bytesToHex(expected), bytesToHex(found), note);
+  }
+
+  /** Compares texts. */
+  equal(name: CheckName, expected: string, found: string, note?: string): boolean {
+    return this.record(name, expected === found, expected, found, note);
+  }
+
+  /** Whether `found`, in hex, is one of the listed values; not checked when there is no list. */
+  oneOf(name: CheckName, list: readonly string[] | undefined, found: Uint8Array, absent: string): void {
+    if (list === undefined) {
+      this.notChecked(name, absent);
+      return;
+    }
+    const text = bytesToHex(found);
+    this.record(name, list.includes(text), list.join(' or '), text);
+  }
+
+  notChecked(name: CheckName, note: string): void {
+    this.#set(name, { expected: '-', found: '-', outcome: 'not-checked', note });
+  }
+
+  /** A check that cannot be made although it must: the evidence is rejected as incomplete. */
+  missing(name: CheckName, note: string): void {
+    this.#required.add(name);
+    this.notChecked(name, note);
+  }
+
+  /** Whether every one of these checks has passed. */
+  passed(...names: readonly CheckName[]): boolean {
+    return names.every((name) => this.#entries.get(name)?.outcome === 'passed');
+  }
+
+  /**
+   * The whole scope and the names that reject: each failed check, or, when nothing failed, each required one that was
+   * not made.
+   */
+  finish(): Pick<Verdict, 'checks' | 'failures' | 'missing'> {
+    const failedElsewhere = [...this.#entries].some(
+      ([name, { outcome }]) => outcome === 'failed' && !this.#scope.includes(name),
+    );
+    const scope = failedElsewhere
+      ? CHECK_NAMES.filter(
+          (name) => this.#scope.includes(name) || this.#entries.get(name)?.outcome === 'failed',
+        )
+      : this.#scope;
+    const checks = scope.map(
+      (name): Check => ({ name, step: CHECKS[name].step, ...(this.#entries.get(name) ?? NOT_REACHED) }),
+    );
+    const failed = checks.filter((check) => check.outcome === 'failed').map(({ name }) => name);
+    const missing = checks
+      .filter(
+        ({ name, outcome }) =>
+          outcome === 'not-checked' && (CHECKS[name].required || this.#required.has(name)),
+      )
+      .map(({ name }) => name);
+    return { checks, failures: failed.length > 0 ? failed : missing, missing };
+  }
+}

@@ -1,0 +1,156 @@
+import { hexToBytes } from '@noble/hashes/utils.js';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { splitSignedJson } from '../tdx/signed-json.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { looksLikeCrl, parseCrl } from '../x509/crl.ts';
+import { pemBlocks } from '../x509/pem.ts';
+import { type Collateral, NO_COLLATERAL } from './collateral.ts';
+
+/**
+ * Collateral in the forms in which vendors' services hand it out and people save it: DER, PEM, PEM in a percent-encoded
+ * header, hex of DER, signed JSON, and one JSON file that holds all of a platform's.
+ */
+
+/** Largest file that is looked at. */
+export const MAX_COLLATERAL_FILE_BYTES = 4 * 1024 * 1024;
+
+/** What one file holds; null when it is nothing of the kind. */
+type Classified = Collateral | null;
+
+const only = (part: Partial<Collateral>): Collateral => ({ ...NO_COLLATERAL, ...part });
+
+/** Several pieces as one. */
+export function mergeCollateral(parts: readonly Collateral[]): Collateral {
+  return {
+    certificates: parts.flatMap(({ certificates }) => certificates),
+    revocationLists: parts.flatMap(({ revocationLists }) => revocationLists),
+    tcbInfos: parts.flatMap(({ tcbInfos }) => tcbInfos),
+    qeIdentities: parts.flatMap(({ qeIdentities }) => qeIdentities),
+  };
+}
+
+function fromDer(der: Uint8Array): Classified {
+  if (looksLikeCrl(der)) {
+    parseCrl(der);
+    return only({ revocationLists: [der] });
+  }
+  try {
+    parseCertificate(der);
+    return only({ certificates: [der] });
+  } catch {
+    return null;
+  }
+}
+
+function fromPem(text: string): Classified {
+  const parts: Collateral[] = [];
+  for (const { label, der } of pemBlocks(text)) {
+    if (label !== 'CERTIFICATE' && label !== 'X509 CRL') continue;
+    const part = fromDer(der);
+    if (part === null) throw new CocosError('EVIDENCE_INVALID', `a PEM block of ${label} does not hold one`);
+    parts.push(part);
+  }
+  return parts.length === 0 ? null : mergeCollateral(parts);
+}
+
+/** One file with everything, as verification libraries write it. */
+const Whole = z.object({
+  tcb_info: z.string(),
+  tcb_info_signature: z.string().regex(/^[0-9a-fA-F]{128}$/),
+  tcb_info_issuer_chain: z.string().optional(),
+  qe_identity: z.string().optional(),
+  qe_identity_signature: z
+    .string()
+    .regex(/^[0-9a-fA-F]{128}$/)
+    .optional(),
+  qe_identity_issuer_chain: z.string().optional(),
+  pck_crl_issuer_chain: z.string().optional(),
+  root_ca_crl: z.string().optional(),
+  pck_crl: z.string().optional(),
+});
+
+function fromWhole(whole: z.infer<typeof Whole>): Collateral {
+  const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const signature = (text: string): Uint8Array => hexToBytes(text.toLowerCase());
+  const texts = [
+    whole.tcb_info_issuer_chain,
+    whole.qe_identity_issuer_chain,
+    whole.pck_crl_issuer_chain,
+    whole.root_ca_crl,
+    whole.pck_crl,
+  ];
+  const others = texts
+    .map((text) => (text === undefined ? null : fromText(text)))
+    .filter((part) => part !== null);
+  const { qe_identity: identity, qe_identity_signature: identitySignature } = whole;
+  return mergeCollateral([
+    ...others,
+    only({
+      tcbInfos: [{ body: utf8(whole.tcb_info), signature: signature(whole.tcb_info_signature) }],
+      qeIdentities:
+        identity === undefined || identitySignature === undefined
+          ? []
+          : [{ body: utf8(identity), signature: signature(identitySignature) }],
+    }),
+  ]);
+}
+
+function fromJson(text: string): Classified {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof json !== 'object' || json === null) return null;
+  if ('tcbInfo' in json) return only({ tcbInfos: [splitSignedJson(text, 'tcbInfo')] });
+  if ('enclaveIdentity' in json) return only({ qeIdentities: [splitSignedJson(text, 'enclaveIdentity')] });
+  const whole = Whole.safeParse(json);
+  return whole.success ? fromWhole(whole.data) : null;
+}
+
+/** Text in which a header's percent-encoded PEM is written out. */
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', '%2B'));
+  } catch (cause) {
+    throw new CocosError('EVIDENCE_INVALID', 'a percent-encoded text is malformed', { cause });
+  }
+}
+
+function fromText(text: string): Classified {
+  const trimmed = text.trim();
+  if (trimmed.startsWith('{')) return fromJson(trimmed);
+  if (/-----BEGIN%20/.test(trimmed)) return fromPem(decodePercent(trimmed));
+  if (trimmed.includes('-----BEGIN ')) return fromPem(trimmed);
+  if (/^(?:[0-9a-fA-F]{2}){64,}$/.test(trimmed)) return fromDer(hexToBytes(trimmed.toLowerCase()));
+  return null;
+}
+
+const DER_SEQUENCE = 0x30;
+/** `0` is also the first character of some texts; a long-form length behind it is not. */
+const isDer = (bytes: Uint8Array): boolean => bytes[0] === DER_SEQUENCE && (bytes[1] ?? 0) >= 0x80;
+
+/**
+ * What a file holds.
+ *
+ * @returns null when it is not collateral.
+ * @throws CocosError EVIDENCE_INVALID when it is collateral and malformed, LIMIT_EXCEEDED when it is too large.
+ */
+export function classifyCollateral(bytes: Uint8Array): Classified {
+  if (bytes.length > MAX_COLLATERAL_FILE_BYTES) {
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `a file of collateral is larger than ${MAX_COLLATERAL_FILE_BYTES} bytes`,
+    );
+  }
+  if (isDer(bytes)) return fromDer(bytes);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+  return fromText(text);
+}

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { DicePolicy } from '../dice/policy-rules.ts';
+import { Sha256Text } from '../encoding/byte-schemas.ts';
+import { PlatformName } from '../evidence/claims.ts';
+import { SnpPolicy } from '../snp/policy-rules.ts';
+import { TdxPolicy } from '../tdx/policy-rules.ts';
+import { VtpmPolicy } from '../tpm/policy-rules.ts';
+
+/**
+ * The appraisal policy: what a relying party accepts. Every default is the strict one; a policy that names nothing
+ * but platforms accepts only a production guest, asked at VMPL 0, on a platform whose TCB is up to date.
+ */
+
+/** Largest policy file that is read. */
+export const MAX_POLICY_BYTES = 1024 * 1024;
+
+/** The members of a policy; its published JSON Schema is made from this. */
+export const PolicyMembers = z.strictObject({
+  version: z.literal(1).describe('Version of this form.'),
+  platforms: z
+    .array(PlatformName)
+    .min(1)
+    .max(3)
+    .refine((list) => new Set(list).size === list.length, 'platforms must differ')
+    .meta({ uniqueItems: true })
+    .describe(
+      'Platforms that are accepted; `emulated` is for machines without TEE hardware and needs `emulatedRoot`.',
+    ),
+  emulatedRoot: Sha256Text.optional().describe(
+    'Digest of the DER of the development root (ARK) that signs emulated reports.',
+  ),
+  allowDebug: z
+    .boolean()
+    .default(false)
+    .describe('Accept a guest whose memory the host may read through the debug interface.'),
+  allowMigration: z
+    .boolean()
+    .default(false)
+    .describe('Accept a guest that a migration agent or migration TD may move.'),
+  maxAgeSeconds: z
+    .int()
+    .min(1)
+    .max(86_400)
+    .optional()
+    .describe("Longest time between the verifier's nonce and the appraisal."),
+  snp: SnpPolicy.prefault({}).describe('Of SNP reports, of hardware or emulated.'),
+  tdx: TdxPolicy.prefault({}).describe('Of TDX quotes. Registers that are left out are not compared.'),
+  vtpm: VtpmPolicy.prefault({}).describe('Of vTPM quotes and their event logs.'),
+  dice: DicePolicy.prefault({}).describe('Of DICE chains.'),
+});
+
+export const AppraisalPolicy = PolicyMembers.refine(
+  (policy) => !policy.platforms.includes('emulated') || policy.emulatedRoot !== undefined,
+  { message: 'a policy that accepts the emulated platform must name its root', path: ['emulatedRoot'] },
+);
+export type AppraisalPolicy = z.infer<typeof AppraisalPolicy>;
+
+/**
+ * A policy from parsed JSON, with its defaults filled in. Unknown members are refused: a misspelt rule must not be
+ * a rule that does not hold.
+ *
+ * @throws CocosError POLICY_INVALID with `details.problems`
+ */
+export function parsePolicy(json: unknown): AppraisalPolicy {
+  const result = AppraisalPolicy.safeParse(json);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`);
+  throw new CocosError('POLICY_INVALID', `the policy is not valid: ${problems.join('; ')}`, {
+    cause: result.error,
+    details: { problems },
+  });
+}

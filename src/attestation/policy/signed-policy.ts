@@ -1,0 +1,75 @@
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js';
+import { z } from 'zod';
+import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
+import { CocosError } from '../../errors.ts';
+import { base64UrlText } from '../encoding/base64url.ts';
+import { base64UrlBytes } from '../x509/pem.ts';
+import { MAX_POLICY_BYTES } from './policy.ts';
+
+/**
+ * A policy with the signature of who stands for it. The envelope holds the policy's bytes, so that nothing is written
+ * anew before it is verified.
+ */
+
+const DOMAIN = utf8ToBytes('cocosai policy v1\0');
+const Base64Url = z.string().regex(/^[A-Za-z0-9_-]*$/);
+
+const Envelope = z.strictObject({
+  /** The policy's JSON text, base64url. */
+  signedPolicy: Base64Url.max(Math.ceil((MAX_POLICY_BYTES * 4) / 3)),
+  /** `ed25519:` and the base64url of the key. */
+  key: z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/),
+  signature: Base64Url.length(86),
+});
+export type PolicyEnvelope = z.infer<typeof Envelope>;
+
+const message = (policy: Uint8Array): Uint8Array => concatBytes(DOMAIN, policy);
+
+/** Whether parsed JSON is an envelope rather than a plain policy. */
+export function isPolicyEnvelope(json: unknown): boolean {
+  return typeof json === 'object' && json !== null && 'signedPolicy' in json;
+}
+
+/**
+ * Signs the bytes of a policy file.
+ *
+ * @param key `ed25519:…` text of the signer's public key.
+ * @param signer signs bytes with Ed25519 and gives 64 bytes.
+ */
+export function signPolicy(
+  policy: Uint8Array,
+  key: string,
+  signer: (message: Uint8Array) => Uint8Array,
+): PolicyEnvelope {
+  return { signedPolicy: base64UrlText(policy), key, signature: base64UrlText(signer(message(policy))) };
+}
+
+/**
+ * Opens an envelope.
+ *
+ * @param expectedKey key that must have signed; any when left out.
+ * @returns the policy's bytes, which are still to be parsed, and the key that signed them.
+ * @throws CocosError POLICY_INVALID for another form, a wrong signature or another key.
+ */
+export function openPolicy(
+  json: unknown,
+  expectedKey: string | undefined,
+  crypto: AttestationCrypto,
+): { readonly policy: Uint8Array; readonly key: string } {
+  const envelope = Envelope.safeParse(json);
+  if (!envelope.success) {
+    throw new CocosError('POLICY_INVALID', 'the signed policy does not have the documented members', {
+      cause: envelope.error,
+    });
+  }
+  const { key, signature } = envelope.data;
+  if (expectedKey !== undefined && expectedKey !== key) {
+    throw new CocosError('POLICY_INVALID', `the policy is signed by ${key}, not by ${expectedKey}`);
+  }
+  const policy = base64UrlBytes(envelope.data.signedPolicy);
+  const publicKey = base64UrlBytes(key.slice('ed25519:'.length));
+  if (!crypto.verifyEd25519(publicKey, message(policy), base64UrlBytes(signature))) {
+    throw new CocosError('POLICY_INVALID', 'the signature of the policy is wrong');
+  }
+  return { policy, key };
+}

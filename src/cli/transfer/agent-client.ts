@@ -1,0 +1,202 @@
+import { type ClientWritableStream, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import type { SealedChannel } from '../../protocol/channel.ts';
+import type { SealedSegment } from '../../protocol/segments.ts';
+import type { SessionOpening } from '../../protocol/session.ts';
+import { type Address, clientCredentials, grpcTarget, parseAddress } from '../../rpc/address.ts';
+import type { BulkPreface } from '../../rpc/bulk.ts';
+import {
+  AgentServiceClient,
+  type UploadRequest,
+  type UploadResponse,
+} from '../../rpc/gen/cocosai/agent/v1/agent.ts';
+import {
+  ASSOCIATED,
+  decodeAnswer,
+  decodeBody,
+  encodeBody,
+  FollowItem,
+  followLabel,
+  type SealedRequest,
+  SessionGreeting,
+} from '../../rpc/sealed.ts';
+import { fromStatus } from '../../rpc/status.ts';
+import { type BulkStream, openBulk } from './bulk-client.ts';
+
+const CALL_LIMIT_MS = 60_000;
+const EVIDENCE_LIMIT_MS = 90_000;
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
+/** The agent's service through the relay. Nothing that comes from it is believed before it was opened. */
+export class AgentClient {
+  private readonly client: AgentServiceClient;
+  private readonly relay: Address;
+
+  /** `relay` is the address that the manager tells, as `unix:/path` or `tcp:host:port`. */
+  constructor(relay: string) {
+    const address = parseAddress(relay);
+    this.relay = address;
+    const none = { certificate: undefined, key: undefined, authority: undefined };
+    this.client = new AgentServiceClient(grpcTarget(address), clientCredentials(address, none), {
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    });
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  async evidence(nonce: Uint8Array): Promise<Uint8Array> {
+    const { evidence } = await this.unary<{ evidence: Uint8Array }>((done) =>
+      this.client.getEvidence(
+        { nonce: Buffer.from(nonce) },
+        new Metadata(),
+        { deadline: limit(EVIDENCE_LIMIT_MS) },
+        done,
+      ),
+    );
+    return evidence;
+  }
+
+  /** Sends a session's opening; the sealed greeting proves that the agent has its key. */
+  async open(opening: SessionOpening, signature: Uint8Array, channel: SealedChannel): Promise<AgentSession> {
+    const reply = await this.unary<{ sequence: number; ciphertext: Uint8Array }>((done) =>
+      this.client.openSession(
+        {
+          sessionId: Buffer.from(opening.sessionId),
+          kem: opening.suite.kem,
+          aead: opening.suite.aead,
+          enc: Buffer.from(opening.enc),
+          role: opening.role,
+          participant: Buffer.from(opening.participant),
+          manifestDigest: opening.manifestDigest,
+          evidenceDigest: opening.evidenceDigest,
+          nonce: Buffer.from(opening.nonce),
+          signature: Buffer.from(signature),
+        },
+        new Metadata(),
+        { deadline: limit(CALL_LIMIT_MS) },
+        done,
+      ),
+    );
+    decodeBody(SessionGreeting, channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.greeting));
+    return new AgentSession(this.client, this.relay, opening.sessionId, channel);
+  }
+
+  private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
+    return unary(start);
+  }
+}
+
+/** A session that the agent has accepted: everything it carries is sealed. */
+export class AgentSession {
+  readonly channel: SealedChannel;
+  private readonly client: AgentServiceClient;
+  private readonly relay: Address;
+  private readonly sessionId: Buffer;
+
+  constructor(client: AgentServiceClient, relay: Address, sessionId: Uint8Array, channel: SealedChannel) {
+    this.client = client;
+    this.relay = relay;
+    this.sessionId = Buffer.from(sessionId);
+    this.channel = channel;
+  }
+
+  /** @throws CocosError the agent's own, or AGENT_UNAVAILABLE */
+  async call<T>(request: SealedRequest, schema: z.ZodType<T>): Promise<T> {
+    const sealed = this.channel.seal(encodeBody(request), ASSOCIATED.call);
+    const reply = await unary<{ sequence: number; ciphertext: Uint8Array }>((done) =>
+      this.client.call(
+        { sessionId: this.sessionId, sequence: sealed.sequence, ciphertext: Buffer.from(sealed.ciphertext) },
+        new Metadata(),
+        { deadline: limit(CALL_LIMIT_MS) },
+        done,
+      ),
+    );
+    const body = this.channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.answer(sealed.sequence));
+    return decodeAnswer(schema, body);
+  }
+
+  /** Tells the agent that the session is over; one that cannot be told ends by itself. */
+  async close(): Promise<void> {
+    await this.call({ method: 'session.close' }, z.null()).catch(() => undefined);
+  }
+
+  /** A stream beside gRPC for segments; null where the path does not carry one. @throws CocosError the agent's refusal */
+  bulk(preface: BulkPreface): Promise<BulkStream | null> {
+    return openBulk(this.relay, preface);
+  }
+
+  /** Sends segments over gRPC, with back-pressure; resolves with the segments that the agent holds. */
+  async upload(ticket: Uint8Array, segments: AsyncIterable<SealedSegment>): Promise<number> {
+    let settle: (error: CocosError | null, segments: number) => void = () => undefined;
+    const answered = new Promise<number>((resolve, reject) => {
+      settle = (error, count) => (error === null ? resolve(count) : reject(error));
+    });
+    // The answer may come before the last segment is written, when the agent refuses one.
+    answered.catch(() => undefined);
+    let over = false;
+    const call = this.client.upload((error: ServiceError | null, response: UploadResponse) => {
+      over = true;
+      settle(error === null ? null : fromStatus(error, 'AGENT_UNAVAILABLE'), response?.segments ?? 0);
+    });
+    call.on('error', () => undefined);
+    let shown = Buffer.from(ticket);
+    for await (const { index, last, bytes } of segments) {
+      if (over) break;
+      const wrote = call.write({ ticket: shown, index, last, ciphertext: Buffer.from(bytes) });
+      shown = Buffer.alloc(0);
+      if (!wrote) await Promise.race([drained(call), answered.then(() => undefined)]);
+    }
+    call.end();
+    return answered;
+  }
+
+  async *download(ticket: Uint8Array, firstSegment: number): AsyncGenerator<SealedSegment> {
+    const call = this.client.download({ ticket: Buffer.from(ticket), firstSegment });
+    try {
+      for await (const { index, last, ciphertext } of call) yield { index, last, bytes: ciphertext };
+    } catch (thrown) {
+      throw fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+    } finally {
+      call.cancel();
+    }
+  }
+
+  /** States and, for consumers, log lines as they happen. */
+  async *follow(): AsyncGenerator<FollowItem> {
+    const sealed = this.channel.seal(encodeBody(null), ASSOCIATED.follow);
+    const channel = this.channel.subchannel(followLabel(sealed.sequence));
+    const call = this.client.follow({
+      sessionId: this.sessionId,
+      sequence: sealed.sequence,
+      ciphertext: Buffer.from(sealed.ciphertext),
+    });
+    try {
+      for await (const { sequence, ciphertext } of call) {
+        yield decodeBody(FollowItem, channel.open(sequence, ciphertext, ASSOCIATED.item));
+      }
+    } catch (thrown) {
+      throw thrown instanceof CocosError ? thrown : fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+    } finally {
+      call.cancel();
+    }
+  }
+}
+
+function unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) =>
+      error === null ? resolve(value) : reject(fromStatus(error, 'AGENT_UNAVAILABLE')),
+    );
+  });
+}
+
+function drained(call: ClientWritableStream<UploadRequest>): Promise<void> {
+  return new Promise((resolve) => call.once('drain', resolve));
+}
+
+function limit(ms: number): Date {
+  return new Date(Date.now() + ms);
+}

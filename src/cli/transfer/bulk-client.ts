@@ -1,0 +1,47 @@
+import net from 'node:net';
+import { CocosError } from '../../errors.ts';
+import type { Address } from '../../rpc/address.ts';
+import { BULK_STALL_MS, type BulkPreface, encodePreface } from '../../rpc/bulk.ts';
+import { BulkReader } from '../../rpc/bulk-reader.ts';
+import { BulkWriter } from '../../rpc/bulk-writer.ts';
+
+/** How long the agent may take to answer a preface before the path counts as one that carries HTTP/2 only. */
+const ANSWER_LIMIT_MS = 10_000;
+
+/** A bulk stream that the agent has taken. */
+export interface BulkStream {
+  readonly reader: BulkReader;
+  writer(segmentBytes: number): BulkWriter;
+  close(): void;
+}
+
+/**
+ * Opens a bulk stream through the relay. Null where the path does not carry it: nobody answered in the protocol, so
+ * the same bytes may go over gRPC.
+ * @throws CocosError the agent's refusal
+ */
+export async function openBulk(relay: Address, preface: BulkPreface): Promise<BulkStream | null> {
+  const socket =
+    relay.kind === 'unix'
+      ? net.connect({ path: relay.path })
+      : net.connect({ host: relay.host, port: relay.port, noDelay: true });
+  socket.on('error', () => socket.destroy());
+  const reader = new BulkReader(socket, ANSWER_LIMIT_MS);
+  socket.write(encodePreface(preface));
+  try {
+    await reader.answer();
+  } catch (thrown) {
+    socket.destroy();
+    const error = CocosError.from(thrown);
+    if (NOT_CARRIED.has(error.code)) return null;
+    throw error;
+  }
+  reader.stallMs = BULK_STALL_MS;
+  return {
+    reader,
+    writer: (segmentBytes) => new BulkWriter(socket, segmentBytes, BULK_STALL_MS),
+    close: () => socket.destroy(),
+  };
+}
+
+const NOT_CARRIED: ReadonlySet<string> = new Set(['AGENT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'FRAME_INVALID']);

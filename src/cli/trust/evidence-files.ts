@@ -1,0 +1,50 @@
+import { certificateDers, looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
+import { CocosError } from '../../errors.ts';
+import { readInput } from '../files.ts';
+
+/** Files of evidence named on the command line: whatever keeps them from being read is exit code 74. */
+
+/** @throws CocosError FILE_UNREADABLE, also when there is no such file. */
+export async function readEvidence(file: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readInput(file));
+  } catch (thrown) {
+    const error = CocosError.from(thrown);
+    throw new CocosError('FILE_UNREADABLE', error.message, { cause: error });
+  }
+}
+
+/** Certificates in DER from files in PEM (any number in each) or DER. @throws CocosError FILE_UNREADABLE */
+export async function readCertificates(files: readonly string[]): Promise<Uint8Array[]> {
+  const all = await Promise.all(
+    files.map(async (file) => {
+      const bytes = await readEvidence(file);
+      return inFile(file, () => certificateDers(bytes));
+    }),
+  );
+  return all.flat();
+}
+
+/** Revocation lists in DER from files in PEM or DER. @throws CocosError FILE_UNREADABLE */
+export async function readRevocationLists(files: readonly string[]): Promise<Uint8Array[]> {
+  const all = await Promise.all(
+    files.map(async (file) => {
+      const bytes = await readEvidence(file);
+      if (!looksLikePem(bytes)) return [bytes];
+      const blocks = inFile(file, () => pemBlocks(Buffer.from(bytes).toString('latin1')));
+      const lists = blocks.filter(({ label }) => label === 'X509 CRL').map(({ der }) => der);
+      if (lists.length === 0) throw new CocosError('FILE_UNREADABLE', `${file} holds no revocation list.`);
+      return lists;
+    }),
+  );
+  return all.flat();
+}
+
+/** Parses with the name of the file in the error. */
+export function inFile<T>(file: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new CocosError('FILE_UNREADABLE', `${file}: ${CocosError.from(cause).message}`, { cause });
+  }
+}

@@ -1,0 +1,87 @@
+import type { Command } from 'commander';
+import { canonicalDigest } from '../../crypto/digest.ts';
+import { encodeSigningKey, type ParticipantKeys } from '../../crypto/keys.ts';
+import { CocosError } from '../../errors.ts';
+import type { Manifest } from '../../machines/manifest.ts';
+import type { SessionRole } from '../../protocol/session.ts';
+import { readKeys, readManifest } from '../global-options.ts';
+import type { CommandContext } from '../program.ts';
+import { AgentClient, type AgentSession } from '../transfer/agent-client.ts';
+import { explain } from './enclave-failure.ts';
+import { relayOf } from './relay-address.ts';
+import { readTrust, type TrustOptions } from './trust.ts';
+import { openTrustedSession } from './trusted-session.ts';
+import type { TrustedEnclave } from './verifier.ts';
+
+/** Options of every command that speaks with an agent as a participant. */
+export interface ParticipantOptions extends TrustOptions {
+  readonly manifest: string;
+  readonly key: string;
+  readonly passphraseFile?: string;
+}
+
+export interface Participant extends TrustedEnclave {
+  readonly manifest: Manifest;
+  readonly manifestDigest: string;
+  readonly keys: ParticipantKeys;
+  readonly session: AgentSession;
+}
+
+export function withParticipantOptions(command: Command): Command {
+  return command
+    .requiredOption('--manifest <file>', 'the manifest that you agreed to')
+    .requiredOption('--key <file>', 'your private key')
+    .requiredOption('--policy <file>', 'your appraisal policy')
+    .requiredOption('--reference <file>', 'reference values of the image that you rely on')
+    .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')
+    .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
+    .option('--passphrase-file <file>', 'opens a sealed private key');
+}
+
+/** Verifies the enclave, opens a session in a role, and closes everything afterwards. */
+export function asParticipant<T>(
+  context: CommandContext,
+  command: Command,
+  enclave: string,
+  role: SessionRole | ((manifest: Manifest, signing: string) => SessionRole),
+  run: (participant: Participant) => Promise<T>,
+): Promise<T> {
+  return context.withManager(command, async (client) => {
+    const options = command.opts<ParticipantOptions>();
+    const manifest = await readManifest(options.manifest);
+    const { keys } = await readKeys(options.key, options.passphraseFile);
+    const trust = await readTrust(options, context.environment);
+    const signing = encodeSigningKey(keys.signing.publicKey);
+    const inRole = typeof role === 'function' ? role(manifest, signing) : role;
+    const agent = new AgentClient(await relayOf(client, enclave));
+    try {
+      return await converse();
+    } catch (thrown) {
+      throw await explain(client, enclave, CocosError.from(thrown));
+    } finally {
+      agent.close();
+    }
+
+    async function converse(): Promise<T> {
+      const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
+      if (trusted.verdict.emulated && !context.output.json) {
+        process.stderr.write('EMULATED platform: this proves the program, not the machine it runs on.\n');
+      }
+      try {
+        return await run({ ...trusted, manifest, manifestDigest: canonicalDigest(manifest), keys });
+      } finally {
+        await trusted.session.close();
+      }
+    }
+  });
+}
+
+/** The part of a key in a manifest that may follow and, where the manifest says so, start the run. */
+export function runRole(manifest: Manifest, signing: string): SessionRole {
+  if (manifest.start !== 'auto' && manifest.start.includes(signing)) return 'controller';
+  if (manifest.consumers.some((consumer) => consumer.signing === signing)) return 'consumer';
+  if (manifest.algorithm.provider === signing) return 'algorithm';
+  if (manifest.datasets.some((dataset) => dataset.provider === signing)) return 'dataset';
+  if (manifest.stop.includes(signing)) return 'controller';
+  throw new CocosError('KEY_NOT_IN_MANIFEST', 'This key has no part in the manifest.');
+}

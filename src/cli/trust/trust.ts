@@ -1,0 +1,87 @@
+import type { Collateral } from '../../attestation/collateral/collateral.ts';
+import { looksLikeCorim } from '../../attestation/corim/comid.ts';
+import { referenceFromCorim } from '../../attestation/corim/reference-corim.ts';
+import { parseStrictJson } from '../../attestation/encoding/strict-json.ts';
+import { type AppraisalPolicy, parsePolicy } from '../../attestation/policy/policy.ts';
+import { parseReferenceValues, type ReferenceValues } from '../../attestation/policy/reference.ts';
+import { isPolicyEnvelope, openPolicy } from '../../attestation/policy/signed-policy.ts';
+import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
+import { canonicalDigest } from '../../crypto/digest.ts';
+import { CocosError } from '../../errors.ts';
+import type { Manifest } from '../../machines/manifest.ts';
+import { type Trace, traceTo } from '../../runtime/trace.ts';
+import { collateralOf } from '../collateral/collateral.ts';
+import { readInput, readJson } from '../files.ts';
+
+/** What a party relies on when it judges an enclave. */
+export interface TrustInputs {
+  readonly policy: AppraisalPolicy;
+  /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
+  readonly policyDigest: string;
+  readonly reference: ReferenceValues;
+  /** What vendors publish, from the named folder or the default one. */
+  readonly collateral: Collateral;
+  /** Sees every step of what is judged; undefined for nobody. */
+  readonly trace: Trace | undefined;
+}
+
+/** Where a party keeps what it relies on, as options of the command line. */
+export interface TrustOptions {
+  readonly policy: string;
+  readonly reference: string;
+  /** `ed25519:…` of who must have signed the policy. */
+  readonly policyKey?: string;
+  readonly collateral?: string;
+}
+
+/**
+ * Reads a policy, plain or signed.
+ *
+ * @param key `ed25519:…` of who must have signed it; when given, a plain policy is refused.
+ * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
+ */
+export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
+  return parsePolicy(await readPolicyJson(file, key));
+}
+
+async function readPolicyJson(file: string, key: string | undefined): Promise<unknown> {
+  const json = await readJson(file);
+  if (!isPolicyEnvelope(json)) {
+    if (key !== undefined) throw new CocosError('POLICY_INVALID', `The policy ${file} is not signed.`);
+    return json;
+  }
+  const { policy } = openPolicy(json, key, attestationCrypto);
+  try {
+    return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(policy));
+  } catch (cause) {
+    throw new CocosError(
+      'POLICY_INVALID',
+      `The signed policy in ${file} is not JSON with each member once.`,
+      { cause },
+    );
+  }
+}
+
+/** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
+async function readReference(file: string): Promise<ReferenceValues> {
+  const bytes = await readInput(file);
+  return looksLikeCorim(bytes) ? referenceFromCorim(bytes) : parseReferenceValues(await readJson(file));
+}
+
+/** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
+  const json = await readPolicyJson(options.policy, options.policyKey);
+  return {
+    policy: parsePolicy(json),
+    policyDigest: canonicalDigest(json),
+    reference: await readReference(options.reference),
+    collateral: await collateralOf(options.collateral, environment),
+    trace: traceTo(environment['COCOSAI_TRACE']),
+  };
+}
+
+/** What the verifier compares when a manifest pins its policy. */
+export function pinnedPolicy(manifest: Manifest | undefined, trust: TrustInputs) {
+  if (manifest?.policyDigest === undefined) return undefined;
+  return { expected: manifest.policyDigest, found: trust.policyDigest };
+}

@@ -1,0 +1,170 @@
+import type { AnyEventObject } from 'xstate';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { kindOfAddress, MIRRORED, type MirroredKind, MirrorRecord } from '../../machines/mirrored.ts';
+import { CompiledMachine, type MachineState } from './compiled-machine.ts';
+import { type Parse, plainParser } from './schema-compiler.ts';
+
+/** How many actors one agent may have mirrored here. */
+const MIRROR_LIMIT = 10_000;
+
+/** What is taken from a snapshot. The mirrored charts have no final states and no history. */
+const PersistedSnapshot = z.object({
+  status: z.literal('active'),
+  value: z.union([z.string(), z.record(z.string(), z.unknown())]),
+  context: z.record(z.string(), z.unknown()),
+});
+
+/** Stands for the event of an actor that is taken up as it was stored. */
+export const RECALLED = 'recalled';
+
+export interface MirrorMove {
+  readonly address: string;
+  readonly event: string;
+  readonly before: MachineState | null;
+  readonly after: MachineState;
+}
+
+/** A mirrored kind of machine, made ready for thousands of events a second. */
+interface Compiled {
+  readonly machine: CompiledMachine;
+  readonly event: Parse<AnyEventObject>;
+  readonly input: z.ZodType;
+}
+
+const COMPILED: Readonly<Record<MirroredKind, Compiled>> = {
+  computation: compile('computation'),
+  attestation: compile('attestation'),
+  transfer: compile('transfer'),
+};
+
+const parseRecord = plainParser(MirrorRecord);
+
+interface Mirror {
+  /** With the prefix. */
+  readonly address: string;
+  readonly kind: MirroredKind;
+  state: MachineState;
+}
+
+/**
+ * The agent's machines as the manager sees them: the same statecharts, compiled, moved by the agent's journal.
+ * Everything that comes in is a claim of an untrusted guest: it can only move its own mirrors, and only in ways
+ * that the statecharts allow.
+ */
+export class MirrorSet {
+  private readonly mirrors = new Map<string, Mirror>();
+  private readonly onMove: (move: MirrorMove) => void;
+  private readonly prefix: string;
+
+  /** `prefix` comes before every address in what `onMove` is told. */
+  constructor(onMove: (move: MirrorMove) => void, prefix = '') {
+    this.onMove = onMove;
+    this.prefix = prefix;
+  }
+
+  /**
+   * @throws CocosError LINK_PROTOCOL for a record that is malformed or does not fit the statechart, LIMIT_EXCEEDED
+   * for one actor more than an agent may have.
+   */
+  apply(body: unknown): void {
+    const record = parseRecord(body);
+    if (record === null) throw new CocosError('LINK_PROTOCOL', 'A journal record is malformed.');
+    switch (record.kind) {
+      case 'started':
+        return this.start(record.address, record.input);
+      case 'state':
+        return this.restore(record.address, record.snapshot, 'restored');
+      case 'event':
+        return this.move(record.address, record.event);
+      case 'retired':
+        this.mirrors.delete(record.address);
+    }
+  }
+
+  /**
+   * Takes up a mirror as it was stored.
+   *
+   * @throws CocosError LINK_PROTOCOL when it does not fit its statechart.
+   */
+  recall(address: string, value: unknown, context: unknown): void {
+    this.restore(address, { status: 'active', value, context }, RECALLED);
+  }
+
+  clear(): void {
+    this.mirrors.clear();
+  }
+
+  get(address: string): MachineState | null {
+    return this.mirrors.get(address)?.state ?? null;
+  }
+
+  addresses(): string[] {
+    return [...this.mirrors.keys()];
+  }
+
+  private start(address: string, body: unknown): void {
+    const kind = kindOf(address);
+    const input = COMPILED[kind].input.safeParse(body);
+    if (!input.success) throw new CocosError('LINK_PROTOCOL', `The input of ${address} is malformed.`);
+    this.adopt(address, kind, COMPILED[kind].machine.start(input.data), 'started');
+  }
+
+  private restore(address: string, snapshot: unknown, event: string): void {
+    const kind = kindOf(address);
+    const parsed = PersistedSnapshot.safeParse(snapshot);
+    if (!parsed.success) throw new CocosError('LINK_PROTOCOL', `The snapshot of ${address} is malformed.`);
+    const state = COMPILED[kind].machine.restore(parsed.data.value, parsed.data.context);
+    if (state === null)
+      throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
+    this.adopt(address, kind, state, event);
+  }
+
+  private adopt(address: string, kind: MirroredKind, state: MachineState, event: string): void {
+    if (!this.mirrors.has(address) && this.mirrors.size >= MIRROR_LIMIT) {
+      throw new CocosError('LIMIT_EXCEEDED', `An agent may have ${MIRROR_LIMIT} actors mirrored.`);
+    }
+    // Made once, since the same string is found again much faster than an equal one.
+    const full = this.prefix + address;
+    this.mirrors.set(address, { address: full, kind, state });
+    this.onMove({ address: full, event, before: null, after: state });
+  }
+
+  private move(address: string, body: unknown): void {
+    const mirror = this.mirrors.get(address);
+    if (mirror === undefined)
+      throw new CocosError('LINK_PROTOCOL', `An event for the unknown actor ${address}.`);
+    const event = COMPILED[mirror.kind].event(body);
+    if (event === null) throw new CocosError('LINK_PROTOCOL', `An event of ${address} is malformed.`);
+    const before = mirror.state;
+    const after = stepOf(mirror.kind, before, event);
+    if (after === null) return;
+    mirror.state = after;
+    this.onMove({ address: mirror.address, event: event.type, before, after });
+  }
+}
+
+function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject): MachineState | null {
+  try {
+    return COMPILED[kind].machine.step(before, event);
+  } catch (cause) {
+    // A guest can claim a context that its own chart cannot go on from.
+    throw new CocosError('LINK_PROTOCOL', `The ${kind} cannot take ${event.type}.`, { cause });
+  }
+}
+
+function kindOf(address: string): MirroredKind {
+  const kind = kindOfAddress(address);
+  if (kind === null) throw new CocosError('LINK_PROTOCOL', 'A journal record has an unknown address.');
+  return kind;
+}
+
+function compile(kind: MirroredKind): Compiled {
+  const { machine, event, input } = MIRRORED[kind];
+  const own = plainParser(event);
+  return {
+    machine: new CompiledMachine(machine),
+    event: own,
+    input,
+  };
+}

@@ -1,0 +1,39 @@
+import type { Duplex } from 'node:stream';
+import { CocosError } from '../../errors.ts';
+
+/** Hands incoming streams to whoever waits for one; the newest wins, since an older one is a peer that is gone. */
+export class Waiting<T extends Duplex> {
+  private held: T | null = null;
+  private taker: ((stream: T) => void) | null = null;
+
+  give(stream: T): void {
+    const { taker } = this;
+    this.taker = null;
+    if (taker !== null) return taker(stream);
+    this.held?.destroy();
+    stream.once('close', () => {
+      if (this.held === stream) this.held = null;
+    });
+    stream.on('error', () => stream.destroy());
+    this.held = stream;
+  }
+
+  /** The held stream, or the next one. @throws CocosError CANCELLED when the signal aborts first */
+  take(signal: AbortSignal): Promise<T> {
+    const { held } = this;
+    this.held = null;
+    if (held !== null) return Promise.resolve(held);
+    return new Promise((resolve, reject) => {
+      this.taker = resolve;
+      signal.addEventListener('abort', () => {
+        if (this.taker === resolve) this.taker = null;
+        reject(new CocosError('CANCELLED', 'Nobody waits for a stream any more.'));
+      });
+    });
+  }
+
+  close(): void {
+    this.held?.destroy();
+    this.held = null;
+  }
+}

@@ -1,0 +1,76 @@
+import { __unsafe_getAllOwnEventDescriptors as eventDescriptors } from 'xstate';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { ENCLAVE_PUBLIC_EVENTS } from '../../machines/enclave.events.ts';
+import { Manifest } from '../../machines/manifest.ts';
+import { now } from '../../runtime/effects.ts';
+import type { EnclaveHost } from '../enclaves/enclave-host.ts';
+import type { ActorView, Directory } from './directory.ts';
+
+/** Events that clients may send, and what each becomes. The manager may only do what availability needs. */
+
+const EnclavePublicEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('enclave.stop') }),
+]);
+
+const ComputationPublicEvent = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('manifest.deliver'), manifest: Manifest }),
+  z.strictObject({ type: z.literal('computation.stop') }),
+]);
+
+const STOPPABLE = new Set(['receiving', 'ready', 'running', 'sealingResults', 'resultsReady']);
+
+/** Types of the events that a client may send to this actor in its present state. */
+export function legalEvents(directory: Directory, view: ActorView): string[] {
+  if (view.machine === 'enclave') {
+    const accepted: readonly string[] = eventDescriptors(directory.actor(view.address).getSnapshot());
+    return ENCLAVE_PUBLIC_EVENTS.filter((type) => accepted.includes(type));
+  }
+  if (view.machine === 'computation') {
+    if (view.state === 'awaitingManifest') return ['manifest.deliver'];
+    return STOPPABLE.has(view.state) ? ['computation.stop'] : [];
+  }
+  return [];
+}
+
+/**
+ * Sends a client's event to an actor.
+ *
+ * @throws CocosError ACTOR_NOT_FOUND, INPUT_INVALID, or STATE_EVENT_ILLEGAL with the state and the legal events.
+ */
+export async function sendPublicEvent(
+  directory: Directory,
+  hostOf: (address: string) => EnclaveHost,
+  address: string,
+  event: unknown,
+): Promise<void> {
+  const view = directory.view(address);
+  const type = z.looseObject({ type: z.string() }).safeParse(event);
+  if (!type.success) throw new CocosError('INPUT_INVALID', 'An event is an object with a type.');
+  const legal = legalEvents(directory, view);
+  if (!legal.includes(type.data.type)) {
+    throw new CocosError(
+      'STATE_EVENT_ILLEGAL',
+      `${type.data.type} is not allowed for ${address} in the state ${view.state}.`,
+      { details: { state: view.state, legalEvents: legal } },
+    );
+  }
+  if (view.machine === 'enclave') {
+    parse(EnclavePublicEvent, event);
+    return directory.send(address, { type: 'enclave.stop', atMs: now() });
+  }
+  const command = parse(ComputationPublicEvent, event);
+  const enclave = address.split('/').slice(0, 2).join('/');
+  const input = command.type === 'manifest.deliver' ? { manifest: command.manifest } : {};
+  await hostOf(enclave).command(command.type, input);
+}
+
+function parse<T>(schema: z.ZodType<T>, event: unknown): T {
+  const parsed = schema.safeParse(event);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CocosError(
+    'INPUT_INVALID',
+    `The event is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}

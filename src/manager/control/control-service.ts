@@ -1,0 +1,122 @@
+import type { ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
+import { CocosError } from '../../errors.ts';
+import type {
+  ControlServiceServer,
+  WatchActorsRequest,
+  WatchActorsResponse,
+} from '../../rpc/gen/cocosai/control/v1/control.ts';
+import { toStatus } from '../../rpc/status.ts';
+import { unary } from '../../rpc/unary.ts';
+import type { EnclaveRequest } from '../enclaves/enclave-request.ts';
+import type { Manager } from '../manager.ts';
+import { legalEvents } from './commands.ts';
+import type { ActorView, Directory, DirectoryItem } from './directory.ts';
+
+/** Items that one watcher may be behind before it is cut off. */
+const WATCH_BACKLOG_LIMIT = 10_000;
+
+/** The gRPC face of the manager. */
+export function controlService(manager: Manager): ControlServiceServer & Record<string, UntypedHandleCall> {
+  const { directory } = manager;
+  const actorOf = (view: ActorView) => ({
+    address: view.address,
+    machine: view.machine,
+    state: view.state,
+    contextJson: JSON.stringify(view.context),
+    legalEvents: legalEvents(directory, view),
+  });
+  return {
+    getHost: unary(() => manager.describeHost()),
+    createEnclave: unary(async (request) => {
+      const wanted: EnclaveRequest = {
+        name: request.name,
+        mode: request.mode,
+        vcpus: request.vcpus,
+        memoryMiB: request.memoryMib,
+        manifestJson: request.manifestJson,
+      };
+      return { actor: actorOf(directory.view(await manager.createEnclave(wanted))) };
+    }),
+    removeEnclave: unary(async ({ enclave }) => {
+      await manager.removeEnclave(manager.resolve(enclave));
+      return {};
+    }),
+    listActors: unary(async ({ prefix }) => ({ actors: directory.list(prefix).map(actorOf) })),
+    getActor: unary(async ({ address }) => ({ actor: actorOf(directory.view(manager.resolve(address))) })),
+    watchActors: (call) => watch(directory, manager, call, actorOf),
+    sendEvent: unary(async ({ address, eventJson }) => {
+      const resolved = manager.resolve(address);
+      await manager.sendEvent(resolved, parseJson(eventJson));
+      return { actor: actorOf(directory.view(resolved)) };
+    }),
+  };
+}
+
+function watch(
+  directory: Directory,
+  manager: Manager,
+  call: ServerWritableStream<WatchActorsRequest, WatchActorsResponse>,
+  actorOf: (
+    view: ActorView,
+  ) => NonNullable<Extract<WatchActorsResponse['item'], { $case: 'snapshot' }>>['value'],
+): void {
+  let prefix: string;
+  try {
+    prefix = call.request.prefix === '' ? '' : manager.resolve(call.request.prefix);
+  } catch (thrown) {
+    return void call.emit('error', toStatus(thrown));
+  }
+  const write = (item: DirectoryItem) => {
+    if (item.kind === 'removed') call.write({ item: { $case: 'removed', value: item.address } });
+    else call.write({ item: { $case: 'transition', value: transitionOf(item.transition) } });
+  };
+  const { afterSequence } = call.request;
+  const missed = afterSequence === 0 ? null : directory.since(prefix, afterSequence);
+  if (missed === null) {
+    for (const view of directory.list(prefix)) {
+      call.write({ item: { $case: 'snapshot', value: actorOf(view) } });
+    }
+  }
+  call.write({ item: { $case: 'position', value: missed === null ? directory.position : afterSequence } });
+  for (const item of missed ?? []) write(item);
+  const unwatch = directory.watch(prefix, (item) => {
+    if (call.writableLength > WATCH_BACKLOG_LIMIT) {
+      unwatch();
+      return void call.emit(
+        'error',
+        toStatus(new CocosError('LIMIT_EXCEEDED', 'The watcher reads too slowly.')),
+      );
+    }
+    write(item);
+  });
+  call.on('cancelled', unwatch);
+  call.on('close', unwatch);
+}
+
+function transitionOf(transition: {
+  readonly sequence: number;
+  readonly address: string;
+  readonly event: string;
+  readonly from: string;
+  readonly to: string;
+  readonly atMs: number;
+  readonly context: unknown;
+}) {
+  return {
+    sequence: transition.sequence,
+    address: transition.address,
+    event: transition.event,
+    fromState: transition.from,
+    toState: transition.to,
+    atMs: transition.atMs,
+    contextJson: JSON.stringify(transition.context),
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CocosError('INPUT_INVALID', 'The event is not JSON.', { cause });
+  }
+}

@@ -1,0 +1,308 @@
+import { mkdir, rm, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { SecurityProcessor } from '../../attestation/emulated/processor.ts';
+import { digestFromText } from '../../crypto/digest.ts';
+import { CocosError } from '../../errors.ts';
+import { createLink, type Link } from '../../link/link.ts';
+import type { MirrorSet } from '../../link/mirror/mirror.ts';
+import { Waiting } from '../../link/transport/stream-handoff.ts';
+import { type Listener, PORTS } from '../../link/transport/transport.ts';
+import type { EnclaveEvent } from '../../machines/enclave.events.ts';
+import type { EnclaveContext } from '../../machines/enclave.machine.ts';
+import { now } from '../../runtime/effects.ts';
+import type { Trace } from '../../runtime/trace.ts';
+import type { ManagerConfig } from '../config.ts';
+import type { Guest } from '../guests/guest.ts';
+import { findQemu } from '../guests/vm/find-program.ts';
+import { SCRATCH } from '../guests/vm/vm-guest.ts';
+import type { VtpmStock } from '../guests/vtpm-pool.ts';
+import { relayPlace } from '../relay/relay.ts';
+import type { AimedRelay, RelayThread } from '../relay/relay-thread.ts';
+import type { MirrorJournal } from '../store/mirror-journal.ts';
+import { watchBoot } from './boot-watch.ts';
+import { readLaunch, writeLaunch } from './launch-file.ts';
+import { type LaunchPlan, planLaunch } from './launch-plan.ts';
+import { reportServer } from './report-server.ts';
+import { Signal } from './signal.ts';
+import { attachGuest, endStrayGuest, startGuest } from './start-guest.ts';
+
+/** How long the agent has to take a command. */
+const COMMAND_TIMEOUT_MS = 15_000;
+const SHUT_DOWN_COMMAND_MS = 3_000;
+const POWER_OFF_MS = 8_000;
+
+interface EnclaveHostOptions {
+  readonly id: string;
+  readonly config: ManagerConfig;
+  readonly bootId: string;
+  readonly mirrors: MirrorSet;
+  /** Told of every journal record after it was applied, since one may have ended its mirror. */
+  readonly noteRetired: (record: unknown) => void;
+  readonly vtpms: VtpmStock;
+  readonly relays: RelayThread;
+  readonly trace: Trace | undefined;
+  readonly processor: () => Promise<SecurityProcessor | null>;
+  /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
+  readonly current: () => EnclaveContext;
+  readonly journal: MirrorJournal;
+  /** Null while more of the agent's journal may be taken in. */
+  readonly room: () => Promise<void> | null;
+  readonly send: (event: EnclaveEvent) => void;
+  readonly log: (message: string, fields?: Record<string, unknown>) => void;
+}
+
+/** Everything that one enclave holds on the host. Its machine says when each part is made and given back. */
+export class EnclaveHost {
+  readonly socketDir: string;
+  readonly directory: string;
+  private readonly options: EnclaveHostOptions;
+  private readonly incoming = new Waiting<Duplex>();
+  private plan: LaunchPlan | null = null;
+  private guest: Guest | null = null;
+  private readonly launched = new Signal<Guest | null>();
+  private relay: AimedRelay | null = null;
+  private link: Link | null = null;
+  private listeners: Listener[] = [];
+  private agentBootId = '';
+
+  constructor(options: EnclaveHostOptions) {
+    this.options = options;
+    this.socketDir = path.join(options.config.runDir, options.id);
+    this.directory = path.join(options.config.stateDir, 'enclaves', options.id);
+  }
+
+  get logFile(): string {
+    return path.join(this.directory, 'console.log');
+  }
+
+  async prepare(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {
+    const { config } = this.options;
+    if (enclave.mode === 'vm') findQemu();
+    await this.checkDisk();
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
+    const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
+    // A slow disk may have outlasted the wait: nothing is opened for an enclave that has ended.
+    if (signal.aborted) return;
+    this.plan = plan;
+    await writeLaunch(this.launchFile, this.plan);
+    this.relay = await this.openRelay(null);
+    this.options.send({
+      type: 'enclave.prepared',
+      relayAddress: this.relay.address,
+      logFile: this.logFile,
+      atMs: now(),
+    });
+  }
+
+  /** Starts the guest, or takes over the one that an earlier run of the manager started, and reports its end. */
+  async launch(signal: AbortSignal): Promise<void> {
+    const enclave = this.options.current();
+    this.plan ??= await readLaunch(this.launchFile);
+    this.relay ??= await this.openRelay(enclave.relayAddress);
+    const guest = await this.obtainGuest(enclave, this.plan);
+    this.guest = guest;
+    this.launched.set(guest);
+    if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
+    if (signal.aborted) return void (await guest.kill());
+    await this.relay.aim(guest.transport);
+    await this.listen(guest, enclave, this.plan);
+    this.options.send({
+      type: 'vm.started',
+      pid: guest.pid,
+      accelerator: guest.accelerator,
+      measurement: Buffer.from(this.plan.measurement).toString('hex'),
+      atMs: now(),
+    });
+    // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
+    guest.lost?.then((cause) => this.broken(cause), undefined);
+    const boot = watchBoot(this.logFile, this.options.send);
+    const exit = await guest.exited;
+    if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
+  }
+
+  /** Null when the guest was started before and has ended while nobody looked. */
+  private async obtainGuest(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
+    const attached = await attachGuest(enclave.mode, this.socketDir);
+    if (attached !== null || enclave.pid !== null) return attached;
+    return startGuest({
+      config: this.options.config,
+      enclave,
+      plan,
+      socketDir: this.socketDir,
+      vtpmFolder: this.hasVtpm(enclave) ? this.vtpmFolder : null,
+      logFile: this.logFile,
+      notice: (message) => this.options.log(message),
+    });
+  }
+
+  private async listen(guest: Guest, enclave: EnclaveContext, plan: LaunchPlan): Promise<void> {
+    const report = reportServer({
+      launchLog: plan.launchLog,
+      measurement: plan.measurement,
+      hostData: enclave.manifestDigest === null ? new Uint8Array(32) : digestFromText(enclave.manifestDigest),
+      processor: await this.options.processor(),
+    });
+    // Reports first: an agent that is linked may ask for one at once.
+    this.listeners = [
+      await guest.transport.listen(PORTS.report, report),
+      await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
+    ];
+  }
+
+  private openRelay(before: string | null): Promise<AimedRelay> {
+    const { config, relays } = this.options;
+    return relays.open(relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before));
+  }
+
+  startLink(): () => void {
+    const { id, bootId, mirrors, journal, room, send, log, trace } = this.options;
+    const address = `enclave/${id}`;
+    const link = createLink({
+      room,
+      resume: journal.position(address),
+      commit: (position, taken) =>
+        taken.kind === 'snapshot'
+          ? journal.settle(address, position)
+          : journal.append(address, position, taken.kind === 'event' ? taken.frame : null),
+      role: 'manager',
+      bootId,
+      enclaveId: id,
+      inspect: trace,
+      open: (signal) => this.incoming.take(signal),
+      now,
+      onEvent: (body) => {
+        mirrors.apply(body);
+        this.options.noteRetired(body);
+      },
+      onSnapshot: (snapshots, first) => {
+        if (first) {
+          mirrors.clear();
+          journal.clear(address, this.agentBootId).catch((thrown: unknown) => {
+            log('the mirrors could not be cleared', { reason: CocosError.from(thrown).message });
+          });
+        }
+        for (const record of snapshots) {
+          mirrors.apply(record);
+          this.options.noteRetired(record);
+        }
+      },
+      onLog: (body) => log('agent', { body }),
+      onHello: (hello) => {
+        this.agentBootId = hello.bootId;
+      },
+      onState: (state, reason) => {
+        if (state === 'live') send({ type: 'link.live', bootId: this.agentBootId });
+        else send({ type: 'link.lost', atMs: now() });
+        if (reason !== null) log('link', { state, reason });
+      },
+    });
+    this.link = link;
+    link.start();
+    return () => link.close();
+  }
+
+  async greet(enclave: EnclaveContext): Promise<void> {
+    const description = await this.command('agent.describe', {});
+    if (enclave.manifest !== null) await this.command('manifest.deliver', { manifest: enclave.manifest });
+    const version = typeof description === 'object' && description !== null && 'version' in description;
+    this.options.send({
+      type: 'agent.ready',
+      version: version ? String(description.version).slice(0, 64) : 'unknown',
+    });
+  }
+
+  /** A command to the agent. @throws CocosError LINK_LOST when there is no link, or the agent's own error. */
+  command(name: string, input: unknown): Promise<unknown> {
+    if (this.link === null) return Promise.reject(new CocosError('LINK_LOST', 'The enclave has no link.'));
+    return this.link.command(name, input, COMMAND_TIMEOUT_MS);
+  }
+
+  async shutDown(): Promise<void> {
+    const guest = await Promise.race([this.launched.get(), delay(POWER_OFF_MS)]);
+    if (guest === null || guest === undefined) return;
+    const asked = this.link?.isLive
+      ? this.link.command('agent.shutDown', {}, SHUT_DOWN_COMMAND_MS).then(
+          () => true,
+          () => false,
+        )
+      : Promise.resolve(false);
+    if (await asked) await Promise.race([guest.exited, delay(POWER_OFF_MS)]);
+    await guest.quit();
+  }
+
+  /** Gives everything back; safe to call at any point and more than once. */
+  async clean(): Promise<void> {
+    await this.release();
+    this.options.send({ type: 'enclave.cleaned' });
+  }
+
+  /** Gives back everything that the enclave holds on the host. */
+  async release(): Promise<void> {
+    this.link?.close();
+    this.link = null;
+    this.incoming.close();
+    await this.relay?.close();
+    this.relay = null;
+    if (this.guest !== null) await this.guest.kill();
+    else await endStrayGuest(this.options.current().mode, this.socketDir);
+    await Promise.all(this.listeners.map((listener) => listener.close()));
+    this.listeners = [];
+    await rm(this.socketDir, { recursive: true, force: true });
+    await rm(this.vtpmFolder, { recursive: true, force: true });
+    await rm(path.join(this.directory, SCRATCH), { force: true });
+  }
+
+  /** Lets go of the guest without touching it, so that it can be taken over again. */
+  async detach(): Promise<void> {
+    this.link?.close();
+    this.link = null;
+    await Promise.all(this.listeners.map((listener) => listener.close()));
+    this.listeners = [];
+  }
+
+  broken(error: CocosError): void {
+    this.options.log('an effect of the enclave failed', { error: error.toJSON() });
+    this.options.send({ type: 'enclave.broken', cause: error.toJSON() });
+  }
+
+  /** Removes what `clean` leaves for people to look at: logs. */
+  async forget(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  private get launchFile(): string {
+    return path.join(this.directory, 'launch.json');
+  }
+
+  private get vtpmFolder(): string {
+    return path.join(this.directory, 'vtpm');
+  }
+
+  private hasVtpm(enclave: EnclaveContext): boolean {
+    return enclave.mode === 'vm' && this.options.config.vtpm === 'swtpm';
+  }
+
+  private async makeVtpm(enclave: EnclaveContext): Promise<void> {
+    if (!this.hasVtpm(enclave)) return;
+    await this.options.vtpms.take(this.vtpmFolder, path.join(this.directory, 'vtpm.log'));
+  }
+
+  private async checkDisk(): Promise<void> {
+    const { stateDir, minimumFreeMiB } = this.options.config;
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(stateDir);
+    const freeMiB = Math.floor((bavail * bsize) / 2 ** 20);
+    if (freeMiB < minimumFreeMiB) {
+      throw new CocosError(
+        'HOST_DISK_FULL',
+        `${stateDir} has ${freeMiB} MiB left; ${minimumFreeMiB} are needed.`,
+      );
+    }
+  }
+}
+
+function delay(ms: number): Promise<undefined> {
+  return new Promise((resolve) => setTimeout(resolve, ms, undefined).unref());
+}

@@ -1,0 +1,23 @@
+import type { Snapshot } from 'xstate';
+import { EnclaveInput } from '../../machines/enclave.events.ts';
+import type { enclaveMachine } from '../../machines/enclave.machine.ts';
+
+type EnclaveLogic = typeof enclaveMachine;
+
+/**
+ * The enclave's chart, which begins as it was stored where `find` gives that: XState lets a child be spawned with an
+ * input only.
+ */
+export function recallable(
+  provided: EnclaveLogic,
+  find: (input: EnclaveInput) => Snapshot<unknown> | null,
+): EnclaveLogic {
+  // A machine of its own, since the provided one is also what reads the stored snapshot.
+  const machine = provided.provide({});
+  const begin = machine.getInitialSnapshot.bind(machine);
+  machine.getInitialSnapshot = (scope, input) => {
+    const stored = find(EnclaveInput.parse(input));
+    return stored === null ? begin(scope, input) : machine.restoreSnapshot(stored, scope);
+  };
+  return machine;
+}

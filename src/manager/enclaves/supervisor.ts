@@ -1,0 +1,87 @@
+import type { Snapshot } from 'xstate';
+import { CocosError } from '../../errors.ts';
+import { type EnclaveEvent, EnclaveInput } from '../../machines/enclave.events.ts';
+import type { EnclaveContext } from '../../machines/enclave.machine.ts';
+import type { ManagerEvent, RecoverInput } from '../../machines/manager.machine.ts';
+import { now } from '../../runtime/effects.ts';
+import type { Log } from '../log.ts';
+
+interface SupervisorOptions {
+  readonly send: (event: ManagerEvent) => void;
+  readonly sendEnclave: (address: string, event: EnclaveEvent) => void;
+  /** Context of a child that has thrown. */
+  readonly enclave: (address: string) => EnclaveContext;
+  /** What was stored of a child last; null when it cannot be read. */
+  readonly stored: (address: string) => Snapshot<unknown> | null;
+  /** Lets go of what a child holds, so that it can take it over again. */
+  readonly detach: (address: string) => Promise<void>;
+  /** Moves what is stored of a child out of the way, and ends what it holds. */
+  readonly abandon: (address: string) => Promise<void>;
+  readonly restartService: () => void;
+  readonly log: Log;
+}
+
+/** Carries out what the manager's machine decides about children that have thrown. */
+export class Supervisor {
+  private readonly options: SupervisorOptions;
+  private readonly recalled = new Map<string, Snapshot<unknown>>();
+
+  constructor(options: SupervisorOptions) {
+    this.options = options;
+  }
+
+  /** To be called when a child has thrown. */
+  noteFailure(address: string, thrown: unknown): void {
+    const reason = CocosError.from(thrown).message;
+    this.options.log('error', 'an actor has failed', { address, reason });
+    this.options.send({ type: 'child.failed', address, reason, atMs: now(), chance: Math.random() });
+  }
+
+  /** What an enclave begins with that is brought back; null for a new one. */
+  takeRecalled(id: string): Snapshot<unknown> | null {
+    const snapshot = this.recalled.get(id) ?? null;
+    this.recalled.delete(id);
+    return snapshot;
+  }
+
+  /** The `recover` effect. */
+  async recover({ address, decision }: RecoverInput, signal: AbortSignal): Promise<void> {
+    const { log, send, sendEnclave, restartService } = this.options;
+    if (decision.kind === 'restart') {
+      await new Promise((resolve) => setTimeout(resolve, decision.delayMs));
+      if (signal.aborted) return;
+      log('info', 'an actor is restarted', { address, delayMs: decision.delayMs });
+      if (address === 'service') {
+        restartService();
+        return send({ type: 'child.settled', address });
+      }
+    }
+    if (address !== 'service') await this.options.detach(address);
+    if (decision.kind === 'dropped' || decision.kind === 'stops' || !this.recall(address)) {
+      log('error', 'an actor is given up', { address });
+      if (address !== 'service') await this.options.abandon(address);
+      return send({ type: 'child.settled', address });
+    }
+    if (decision.kind === 'failed') {
+      const message = 'The machine of the enclave has failed too often.';
+      sendEnclave(address, { type: 'enclave.broken', cause: { code: 'INTERNAL', message } });
+    }
+  }
+
+  private recall(address: string): boolean {
+    const snapshot = this.options.stored(address);
+    if (snapshot === null) return false;
+    const input = EnclaveInput.safeParse(pickInput(this.options.enclave(address)));
+    if (!input.success) return false;
+    this.recalled.set(input.data.id, snapshot);
+    this.options.send({ type: 'child.recalled', address, input: input.data });
+    // One that threw at its first event was stored before it: legal in that state alone.
+    this.options.sendEnclave(address, { type: 'enclave.prepare', atMs: now() });
+    return true;
+  }
+}
+
+function pickInput(context: EnclaveContext) {
+  const { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, limits, atMs } = context;
+  return { id, name, mode, vcpus, memoryMiB, imageDir, manifest, manifestDigest, limits, atMs };
+}

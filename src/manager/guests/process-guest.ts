@@ -1,0 +1,96 @@
+import { access, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { unixTransport } from '../../link/transport/unix.ts';
+import type { Guest } from './guest.ts';
+import { adoptHostProcess, type HostProcess, ProcessIdentity, startHostProcess } from './vm/host-process.ts';
+
+/** In the guest's socket folder: what a later run of the manager needs to find the agent again. */
+const RECORD = 'process.json';
+const Record = z.strictObject({ agent: ProcessIdentity, workDir: z.string() });
+
+interface ProcessGuestOptions {
+  /** Bundle of the agent. */
+  readonly program: string;
+  /** Folder for the sockets that stand for vsock ports. */
+  readonly socketDir: string;
+  /** Folder in memory for the agent's inputs and results; removed with the guest. */
+  readonly workDir: string;
+  readonly logFile: string;
+  /** Settings of the agent. */
+  readonly settings: NodeJS.ProcessEnv;
+}
+
+/**
+ * Process mode: the same agent as a process of the host, on unix sockets. It protects nothing from the host and
+ * is meant for machines without QEMU; its evidence says EMULATED.
+ *
+ * @throws CocosError HOST_IMAGE_MISSING, VM_LAUNCH_FAILED
+ */
+export async function launchProcessGuest(options: ProcessGuestOptions): Promise<Guest> {
+  const { program, socketDir, workDir } = options;
+  await access(program).catch((cause: unknown) => {
+    throw new CocosError(
+      'HOST_IMAGE_MISSING',
+      `The agent program ${program} is missing; run npm run build.`,
+      { cause },
+    );
+  });
+  await endStrayProcess(socketDir);
+  await mkdir(socketDir, { recursive: true, mode: 0o700 });
+  await mkdir(workDir, { recursive: true });
+  // Searchable, not listable: the sandbox's user reaches its own files by name.
+  await chmod(workDir, 0o711);
+  const agent = await startHostProcess(process.execPath, [program], options.logFile, {
+    ...options.settings,
+    PATH: '/usr/local/bin:/usr/bin:/bin',
+    COCOS_MODE: 'process',
+    COCOS_SOCKETS: socketDir,
+    COCOS_WORK: workDir,
+  });
+  await writeFile(path.join(socketDir, RECORD), JSON.stringify({ agent: agent.identity, workDir }), {
+    mode: 0o600,
+  });
+  return guestOf(agent, socketDir, workDir);
+}
+
+/** Takes over the agent that an earlier run of the manager started in this folder; null when it has ended. */
+export async function attachProcessGuest(socketDir: string): Promise<Guest | null> {
+  const record = await readRecord(socketDir);
+  const agent = record === null ? null : adoptHostProcess(record.agent);
+  if (record !== null && agent !== null) return guestOf(agent, socketDir, record.workDir);
+  await endStrayProcess(socketDir);
+  return null;
+}
+
+/** Ends what an earlier run left in this folder, if anything, and removes what it worked on. */
+export async function endStrayProcess(socketDir: string): Promise<void> {
+  const record = await readRecord(socketDir);
+  if (record === null) return;
+  await adoptHostProcess(record.agent)?.end();
+  await rm(record.workDir, { recursive: true, force: true });
+  await rm(path.join(socketDir, RECORD), { force: true });
+}
+
+function guestOf(agent: HostProcess, socketDir: string, workDir: string): Guest {
+  return {
+    pid: agent.identity.pid,
+    accelerator: 'process',
+    exited: agent.exited,
+    transport: unixTransport(socketDir),
+    quit: () => agent.end(),
+    kill: async () => {
+      await agent.end();
+      await rm(workDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {
+  try {
+    return Record.parse(JSON.parse(await readFile(path.join(socketDir, RECORD), 'utf8')));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,163 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CocosError } from '../../../errors.ts';
+import type { Transport } from '../../../link/transport/transport.ts';
+import type { GuestExit } from '../guest.ts';
+import { deviceLost } from './device-watch.ts';
+import { type HostProcess, startHostProcess } from './host-process.ts';
+import { qemuArgs } from './qemu-args.ts';
+import { QmpClient } from './qmp.ts';
+import { startVtpm } from './swtpm.ts';
+import type { VmConfig } from './vm-config.ts';
+import { openVsockDevice, type VsockBackend } from './vsock-device.ts';
+
+/** Longest path of a unix socket, less room for the port that is appended. */
+const SOCKET_PATH_LIMIT = 100;
+const QMP_LIMIT_MS = 15_000;
+const QUIT_LIMIT_MS = 5_000;
+const POLL_MS = 20;
+const LOG_TAIL = 500;
+
+export interface LaunchConfig {
+  readonly qemu: string;
+  /** Folder of the image; the vsock daemon may lie beside it. */
+  readonly imageFolder: string;
+  /** Folder of the sockets; short, and of this guest alone. */
+  readonly socketDir: string;
+  /** Takes what QEMU and the daemon print. */
+  readonly hostLog: string;
+  /** All of the machine but its sockets. */
+  readonly vm: Omit<VmConfig, 'qmpPath' | 'vsock' | 'tpmPath'>;
+  /** Folder of the guest's vTPM; null for a guest without. */
+  readonly vtpmFolder: string | null;
+}
+
+export interface RunningVm {
+  readonly qemu: HostProcess;
+  readonly vsock: VsockBackend;
+  readonly vtpm: HostProcess | null;
+  readonly qmp: QmpClient;
+  readonly transport: Transport;
+  /** QEMU's end, whoever brought it about. What served it ends soon after; `kill` waits for that. */
+  readonly exited: Promise<GuestExit>;
+  /** Resolves with the cause when what serves QEMU ended before it. */
+  readonly lost: Promise<CocosError>;
+  /** Ends the guest by QMP, without its help, and then by signals. */
+  quit(): Promise<void>;
+  /** Ends QEMU and what serves it by signals. Resolves when all are gone. */
+  kill(): Promise<void>;
+}
+
+/** Sockets of a guest in its folder. */
+export function socketPaths(socketDir: string): { qmp: string; device: string; vsock: string; vtpm: string } {
+  const paths = {
+    qmp: `${socketDir}/qmp.sock`,
+    device: `${socketDir}/vhost.sock`,
+    vsock: `${socketDir}/v.sock`,
+    vtpm: `${socketDir}/tpm.sock`,
+  };
+  // The longest is the one of a guest's connections to the highest port.
+  if (Buffer.byteLength(`${paths.vsock}_4294967295`) > SOCKET_PATH_LIMIT) {
+    throw new CocosError('CONFIG_INVALID', `The socket folder ${socketDir} has too long a path.`);
+  }
+  return paths;
+}
+
+/**
+ * Starts a virtual machine: its vsock daemon, its vTPM, QEMU, and a QMP connection. Whatever was started is ended
+ * again when a later step fails.
+ *
+ * @throws CocosError VM_LAUNCH_FAILED with the end of the log, CONFIG_INVALID for values out of range
+ */
+export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
+  const paths = socketPaths(config.socketDir);
+  const vsock = await openVsockDevice(paths, config.imageFolder, config.hostLog);
+  let qemu: HostProcess | null = null;
+  let vtpm: HostProcess | null = null;
+  try {
+    const { vtpmFolder: folder, hostLog: logPath } = config;
+    if (folder !== null) vtpm = await startVtpm({ folder, logPath }, paths.vtpm);
+    const tpmPath = vtpm === null ? null : paths.vtpm;
+    const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device, tpmPath };
+    qemu = await startHostProcess(config.qemu, qemuArgs(vm), config.hostLog);
+    const qmp = await connectQmp(qemu, paths.qmp, config.hostLog);
+    return runningVm({ qemu, vsock, vtpm, qmp });
+  } catch (error) {
+    await qemu?.end();
+    await vtpm?.end();
+    await vsock.daemon?.end();
+    throw error;
+  }
+}
+
+interface VmParts {
+  readonly qemu: HostProcess;
+  readonly vsock: VsockBackend;
+  readonly vtpm: HostProcess | null;
+  readonly qmp: QmpClient;
+}
+
+/** The handle of a machine whose parts run. */
+export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
+  // Told at once: who waits for the agent must not give up before the end of what served QEMU was awaited.
+  const cleared = qemu.exited.then(async () => {
+    qmp.close();
+    await Promise.all([vtpm?.end(), vsock.daemon?.end()]);
+  });
+  cleared.catch(() => undefined);
+  const kill = async (): Promise<void> => {
+    await qemu.end();
+    await cleared;
+  };
+  return {
+    qemu,
+    vsock,
+    vtpm,
+    qmp,
+    exited: qemu.exited,
+    lost: deviceLost({ qemu, qmp, vtpm, vsock: vsock.daemon }),
+    transport: vsock.transport,
+    kill,
+    quit: async () => {
+      // QEMU may end before it answers, which is what was asked for.
+      await qmp.execute('quit', {}, QUIT_LIMIT_MS).catch(() => undefined);
+      const timeout = new AbortController();
+      await Promise.race([
+        qemu.exited,
+        sleep(QUIT_LIMIT_MS, undefined, { signal: timeout.signal }).catch(() => undefined),
+      ]);
+      timeout.abort();
+      await kill();
+    },
+  };
+}
+
+async function connectQmp(qemu: HostProcess, path: string, logPath: string): Promise<QmpClient> {
+  let exit: GuestExit | null = null;
+  qemu.exited.then((value) => {
+    exit = value;
+  }, undefined);
+  const deadline = performance.now() + QMP_LIMIT_MS;
+  for (;;) {
+    if (exit !== null || performance.now() > deadline) {
+      const why = exit === null ? 'QEMU does not answer.' : 'QEMU ended at once.';
+      throw new CocosError('VM_LAUNCH_FAILED', why, { details: { log: logPath, tail: tailOf(logPath) } });
+    }
+    if (existsSync(path)) {
+      try {
+        return await QmpClient.connect(path, deadline - performance.now());
+      } catch {
+        // The socket is there a moment before QEMU listens at it.
+      }
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+function tailOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').slice(-LOG_TAIL);
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,193 @@
+import { accessSync, constants } from 'node:fs';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { CocosError } from '../../../errors.ts';
+import type { ImageFiles } from '../../enclaves/launch-plan.ts';
+import type { Guest } from '../guest.ts';
+import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
+import { lossOf } from './device-watch.ts';
+import { findQemu, findVsockDaemon } from './find-program.ts';
+import { adoptHostProcess, ProcessIdentity } from './host-process.ts';
+import { launchVm, type RunningVm, runningVm, socketPaths } from './launch.ts';
+import { QmpClient } from './qmp.ts';
+import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts';
+
+/** In the guest's socket folder: what a later run of the manager needs to find its processes again. */
+const RECORD = 'vm.json';
+/** Beside the guest's log. */
+export const SCRATCH = 'scratch.img';
+const MIB = 1024 * 1024;
+const Record = z.strictObject({
+  accelerator: z.enum(['kvm', 'tcg']),
+  qemu: ProcessIdentity,
+  vtpm: ProcessIdentity.nullable(),
+  vsock: z.union([z.object({ daemon: ProcessIdentity }), z.object({ cid: z.int() })]),
+});
+
+interface VmGuestOptions {
+  readonly image: ImageFiles;
+  readonly vcpus: number;
+  readonly vcpuType: string;
+  readonly memoryMiB: number;
+  readonly accelerator: AcceleratorChoice;
+  readonly socketDir: string;
+  /** Folder of the state that `manufactureVtpm` made; null or left out for a guest without TPM. */
+  readonly vtpmFolder?: string | null;
+  /** Size of the guest's encrypted scratch disk, which lies beside the log; 0 or left out for none. */
+  readonly scratchMiB?: number;
+  /** Takes the guest's console; what QEMU prints goes to `host.log` beside it. */
+  readonly logFile: string;
+  readonly notice: (message: string) => void;
+}
+
+/**
+ * Starts the image in a virtual machine without TEE.
+ *
+ * @throws CocosError HOST_QEMU_MISSING, HOST_VSOCK_MISSING, HOST_IMAGE_MISSING, VM_LAUNCH_FAILED
+ */
+export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
+  const { image, socketDir } = options;
+  const qemu = findQemu();
+  const imageFolder = dirname(image.kernel);
+  // Named before anything is started.
+  if (!hasKernelVsock()) findVsockDaemon(imageFolder);
+  const { uefi } = image;
+  const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
+  const files = [image.firmware, image.kernel, image.initrd, image.rootImage, ...uefiFiles];
+  for (const file of files) checkImage(file);
+  await endStrayVm(socketDir);
+  await mkdir(socketDir, { recursive: true, mode: 0o700 });
+  await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
+  const accelerator = await chooseAccelerator({
+    choice: options.accelerator,
+    qemu,
+    kernel: image.kernel,
+    initrd: image.initrd,
+    vcpuType: options.vcpuType,
+    notice: options.notice,
+  });
+  // The firmware writes its variables: each guest has a copy of its own.
+  const variables = join(dirname(options.logFile), 'variables.fd');
+  if (image.uefi !== undefined) await copyVariables(image.uefi.variables, variables);
+  const scratchPath = await makeScratch(join(dirname(options.logFile), SCRATCH), options.scratchMiB ?? 0);
+  const vm = await launchVm({
+    qemu,
+    imageFolder,
+    socketDir,
+    hostLog: join(dirname(options.logFile), 'host.log'),
+    vtpmFolder: options.vtpmFolder ?? null,
+    vm: {
+      name: basename(socketDir),
+      accelerator,
+      vcpuType: options.vcpuType,
+      vcpus: options.vcpus,
+      memoryMiB: options.memoryMiB,
+      protection: { kind: 'none' },
+      consolePath: options.logFile,
+      scratchPath,
+      image: {
+        firmware: image.firmware,
+        kernel: image.kernel,
+        initrd: image.initrd,
+        root: image.rootImage,
+        commandLine: image.commandLine,
+        uefi: image.uefi === undefined ? undefined : { ...image.uefi, variables },
+      },
+    },
+  });
+  const { device, daemon } = vm.vsock;
+  const vsock = device.kind === 'kernel' ? { cid: device.cid } : { daemon: daemon?.identity };
+  const record = { accelerator, qemu: vm.qemu.identity, vtpm: vm.vtpm?.identity ?? null, vsock };
+  try {
+    await writeFile(join(socketDir, RECORD), JSON.stringify(record), { mode: 0o600 });
+  } catch (cause) {
+    await vm.kill();
+    throw new CocosError('VM_LAUNCH_FAILED', `Nothing can be written in ${socketDir}.`, { cause });
+  }
+  return guestOf(vm, accelerator);
+}
+
+/**
+ * Takes over the guest that an earlier run of the manager started in this folder; null when it has ended.
+ *
+ * @throws CocosError VM_DEVICE_LOST when it has lost a part, in which case the rest of it was ended
+ */
+export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
+  const record = await readRecord(socketDir);
+  if (record === null) return null;
+  const paths = socketPaths(socketDir);
+  const qemu = adoptHostProcess(record.qemu);
+  const vsock = adoptVsock(record, paths);
+  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
+  const hasVtpm = vtpm !== null || record.vtpm === null;
+  const qmp = qemu === null ? null : await QmpClient.connect(paths.qmp).catch(() => null);
+  if (qemu !== null && qmp !== null && vsock !== null && hasVtpm) {
+    return guestOf(runningVm({ qemu, vsock, vtpm, qmp }), record.accelerator);
+  }
+  await endStrayVm(socketDir);
+  qmp?.close();
+  if (qmp !== null) throw lossOf(vsock === null ? 'vsock' : 'vtpm', null);
+  return null;
+}
+
+/** Ends what an earlier run left running in this folder, if anything. */
+export async function endStrayVm(socketDir: string): Promise<void> {
+  const record = await readRecord(socketDir);
+  if (record !== null) {
+    await adoptHostProcess(record.qemu)?.end();
+    if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
+    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
+  }
+  // Also where nothing was recorded: a socket that is there counts as one that somebody listens at.
+  const paths = socketPaths(socketDir);
+  for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
+}
+
+function adoptVsock({ vsock }: z.infer<typeof Record>, paths: ReturnType<typeof socketPaths>) {
+  if ('cid' in vsock) return kernelBackend(vsock.cid);
+  const daemon = adoptHostProcess(vsock.daemon);
+  return daemon === null ? null : daemonBackend(paths, daemon);
+}
+
+async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {
+  try {
+    return Record.parse(JSON.parse(await readFile(join(socketDir, RECORD), 'utf8')));
+  } catch {
+    return null;
+  }
+}
+
+/** An empty sparse file; the guest makes key and file system itself. */
+async function makeScratch(file: string, sizeMiB: number): Promise<string | null> {
+  if (sizeMiB === 0) return null;
+  await writeFile(file, '', { mode: 0o600 });
+  await truncate(file, sizeMiB * MIB);
+  return file;
+}
+
+async function copyVariables(from: string, to: string): Promise<void> {
+  await writeFile(to, await readFile(from), { mode: 0o600 });
+}
+
+function checkImage(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (cause) {
+    throw new CocosError('HOST_IMAGE_MISSING', `${file} cannot be read; npm run eos makes the guest image.`, {
+      cause,
+    });
+  }
+}
+
+function guestOf(vm: RunningVm, accelerator: string): Guest {
+  return {
+    pid: vm.qemu.identity.pid,
+    accelerator,
+    exited: vm.exited,
+    lost: vm.lost,
+    transport: vm.transport,
+    quit: () => vm.quit(),
+    kill: () => vm.kill(),
+  };
+}

@@ -1,0 +1,17 @@
+import type { Dial } from '../../link/transport/transport.ts';
+import type { Cause } from '../../machines/common.ts';
+import type { RelayPlace } from './relay.ts';
+
+/** What the manager and its relay thread, which are one program, tell each other. */
+
+export type RelayOrder =
+  /** `dial` is null until the guest is there. */
+  | { readonly type: 'open'; readonly id: number; readonly at: RelayPlace; readonly dial: Dial | null }
+  | { readonly type: 'aim'; readonly id: number; readonly dial: Dial }
+  | { readonly type: 'close'; readonly id: number };
+
+export type RelayNews =
+  | { readonly type: 'opened'; readonly id: number; readonly address: string }
+  | { readonly type: 'failed'; readonly id: number; readonly cause: Cause }
+  /** An order to aim or to close was carried out. */
+  | { readonly type: 'done'; readonly id: number };

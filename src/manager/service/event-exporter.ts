@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import { stateName } from '../../machines/state-name.ts';
+import { now } from '../../runtime/effects.ts';
+import { VERSION } from '../../version.ts';
+import type { ServiceConfig } from '../config.ts';
+import { publicContext, type Step } from '../control/directory.ts';
+import type { Log } from '../log.ts';
+import type { Store } from '../store/store.ts';
+import { RunLedger } from './idempotency-store.ts';
+import { Outbox } from './outbox.ts';
+import type { RunHandlers } from './run-requests.ts';
+import { ServiceClient, type ServiceClientOptions } from './service-client.ts';
+
+/** What this manager has with its computation management service: an outbox, a ledger of runs, and the stream. */
+export class ServiceFeed {
+  private readonly config: ServiceConfig;
+  private readonly managerId: string;
+  private readonly outbox: Outbox;
+  private readonly ledger: RunLedger;
+  private readonly log: Log;
+  private readonly closing = new AbortController();
+  private client: ServiceClient | null = null;
+
+  static async open(config: ServiceConfig, store: Store, log: Log): Promise<ServiceFeed> {
+    const outbox = await Outbox.open(store.database, config.outboxLimit);
+    return new ServiceFeed(config, await managerIdOf(store), outbox, new RunLedger(store.database), log);
+  }
+
+  private constructor(config: ServiceConfig, managerId: string, outbox: Outbox, ledger: RunLedger, log: Log) {
+    this.config = config;
+    this.managerId = managerId;
+    this.outbox = outbox;
+    this.ledger = ledger;
+    this.log = log;
+  }
+
+  /** Connects, and goes on to connect until it is stopped. */
+  start(handlers: RunHandlers, watching: Pick<ServiceClientOptions, 'inspect' | 'onFailure'>): void {
+    if (this.closing.signal.aborted) return;
+    this.client = new ServiceClient({
+      ...handlers,
+      address: this.config.address,
+      tls: this.config.tls,
+      managerId: this.managerId,
+      managerVersion: VERSION,
+      outbox: this.outbox,
+      ledger: this.ledger,
+      ...watching,
+    });
+    this.client.start();
+  }
+
+  /** Ends the stream in order; what was not acknowledged stays in the outbox for the next run of the manager. */
+  async stop(): Promise<void> {
+    this.closing.abort();
+    await this.client?.stop();
+  }
+
+  /**
+   * Puts a step into the outbox. The write is queued before this returns, so that it shares the transaction of
+   * the actor's own record when that is written in the same turn.
+   */
+  async record(computationId: string, { address, event, before, after }: Step): Promise<void> {
+    try {
+      await this.outbox.append(computationId, {
+        atMs: now(),
+        address,
+        event,
+        from: before === null ? '' : stateName(before.value),
+        to: stateName(after.value),
+        contextJson: JSON.stringify(publicContext(after.context)),
+      });
+    } catch (thrown) {
+      const { code, message } = CocosError.from(thrown);
+      this.log('error', 'an event is lost to the service', { address, event, code, reason: message });
+    }
+  }
+
+  /** Null while the outbox has room; otherwise resolves when it has again, or nothing is sent any more. */
+  room(): Promise<void> | null {
+    if (!this.outbox.isFull) return null;
+    return this.outbox.room(this.closing.signal).catch(() => undefined);
+  }
+}
+
+/** The same for as long as the store is kept. */
+async function managerIdOf(store: Store): Promise<string> {
+  const key = 'manager-id';
+  for (const loaded of store.load(key)) {
+    const known = 'error' in loaded ? null : z.uuid().safeParse(loaded.value);
+    if (known?.success) return known.data;
+  }
+  const made = randomUUID();
+  await store.put(key, key, 1, made);
+  return made;
+}

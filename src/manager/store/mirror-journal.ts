@@ -1,0 +1,298 @@
+import { z } from 'zod';
+import { CocosError } from '../../errors.ts';
+import type { LinkPosition } from '../../link/link.ts';
+import { MirrorSet } from '../../link/mirror/mirror.ts';
+import { decodeFrame } from '../../link/wire/frame.ts';
+import { type EnclaveRecords, enclaveRecords, type StoredPosition } from './enclave-records.ts';
+import type { Store } from './store.ts';
+
+/**
+ * What agents have journaled, as it came in, before it is contained in the stored mirrors. To store every mirror at
+ * each of its events would cost more than everything else that is done for the event, so the frames of one turn of
+ * the event loop are written as one record, and mirrors only now and then, when the journal has grown long.
+ */
+
+/** The mirrors are written, and the journal begins anew, when it holds so much. */
+const COMPACT_BYTES = 64 * 1024 * 1024;
+/** Enclaves whose mirrors are written in one turn. */
+const COMPACT_BATCH = 100;
+/** Bytes that may wait for a disk that does not take them; over that, agents are held back. */
+const BACKLOG_BYTES = 32 * 1024 * 1024;
+const PREFIX = 'journal/';
+const DIGITS = 16;
+
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
+/** Enclave, boot of its agent, position in that boot's journal, and the frame where it holds an event. */
+const Entry = z.tuple([z.string(), z.string(), z.int().min(1), bytes.nullable()]);
+type Entry = z.infer<typeof Entry>;
+const Entries = z.array(Entry);
+
+interface Turn {
+  readonly stored: Promise<void>;
+  readonly settle: (outcome: Promise<void>) => void;
+}
+
+interface Unstored {
+  position: LinkPosition;
+  /** Addresses of the mirrors that differ from what is stored of them. */
+  readonly mirrors: Set<string>;
+}
+
+interface MirrorJournalOptions {
+  readonly store: Store;
+  /** Lies above the number of every record of earlier runs. */
+  readonly firstNumber: number;
+  readonly mirrorsOf: (enclave: string) => MirrorSet;
+  /** What could not be written is tried again with the next write; until then nothing of it is acknowledged. */
+  readonly onFailure: (error: CocosError) => void;
+}
+
+export class MirrorJournal {
+  private readonly store: Store;
+  private readonly mirrorsOf: (enclave: string) => MirrorSet;
+  /** What each enclave has in the journal only. */
+  private readonly unstored = new Map<string, Unstored>();
+  private readonly positions = new Map<string, LinkPosition>();
+  private entries: Entry[] = [];
+  private turn: Turn | null = null;
+  /** Records that the disk has not taken yet, oldest first. */
+  private waiting: { readonly number: number; readonly entries: Entry[]; readonly size: number }[] = [];
+  private next: number;
+  private size = 0;
+  private compaction: Promise<void> | null = null;
+  private freed: (() => void)[] = [];
+
+  private readonly onFailure: (error: CocosError) => void;
+
+  constructor({ store, firstNumber, mirrorsOf, onFailure }: MirrorJournalOptions) {
+    this.store = store;
+    this.next = firstNumber + 1;
+    this.mirrorsOf = mirrorsOf;
+    this.onFailure = onFailure;
+  }
+
+  /**
+   * Brings back the mirrors of these enclaves: as they were stored, moved by what the journal holds since.
+   *
+   * @returns keys of the records that were refused.
+   */
+  async restore(enclaves: readonly string[]): Promise<string[]> {
+    const refused: string[] = [];
+    const found = new Map<string, { readonly mirrors: MirrorSet; position: StoredPosition | null }>();
+    for (const enclave of enclaves) {
+      const mirrors = new MirrorSet(() => undefined);
+      const records = this.recordsOf(enclave);
+      refused.push(...records.restoreMirrors(mirrors));
+      found.set(enclave, { mirrors, position: records.position() });
+    }
+    const marks = [...found.values()].map(({ position }) => position?.journal ?? 0);
+    const numbers: number[] = [];
+    for (const { key, entries } of this.load(refused)) {
+      const number = Number(key.slice(PREFIX.length));
+      numbers.push(number);
+      for (const [enclave, bootId, seq, frame] of entries) {
+        const at = found.get(enclave);
+        if (at === undefined || number <= (at.position?.journal ?? 0)) continue;
+        const before = at.position?.peerBootId === bootId ? at.position.received : 0;
+        // After a record that is damaged there is a gap; the agent sends again what lies behind it.
+        if (seq !== before + 1) continue;
+        if (frame !== null) applyFrame(at.mirrors, frame);
+        at.position = { peerBootId: bootId, received: seq, journal: at.position?.journal ?? 0 };
+      }
+    }
+    // Also when the record is damaged that tells where this run's numbers begin.
+    this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
+    const stored: Promise<void>[] = [];
+    for (const [enclave, { mirrors, position }] of found) {
+      const target = this.mirrorsOf(enclave);
+      const states = mirrors.addresses().map((own) => [own, mirrors.get(own)] as const);
+      for (const [own, state] of states) if (state !== null) target.recall(own, state.value, state.context);
+      if (position === null) continue;
+      this.positions.set(enclave, position);
+      const at = { ...position, journal: this.next - 1 };
+      // Written whole, also without those that were retired since.
+      if (numbers.length > 0)
+        stored.push(this.recordsOf(enclave).clear(at), this.recordsOf(enclave).save(at, states));
+    }
+    await Promise.all([...stored, ...numbers.map((number) => this.store.remove(keyOf(number)))]);
+    return refused;
+  }
+
+  /** How far the agent of an enclave was heard. */
+  position(enclave: string): LinkPosition | null {
+    return this.positions.get(enclave) ?? null;
+  }
+
+  /**
+   * Takes in one step of an agent's journal, after it was applied.
+   *
+   * @param frame bytes of a frame that holds an event; null for one that moves nothing.
+   * @returns resolves when it is on the disk.
+   */
+  append(enclave: string, position: LinkPosition, frame: Uint8Array | null): Promise<void> {
+    this.positions.set(enclave, position);
+    this.unstoredOf(enclave, position).position = position;
+    this.entries.push([enclave, position.peerBootId, position.received, frame]);
+    return this.stored();
+  }
+
+  /** Notes that a mirror has moved, begun or ended. Resolves when the cause of it is on the disk. */
+  touch(enclave: string, own: string): Promise<void> {
+    const position = this.positions.get(enclave) ?? { peerBootId: '', received: 0 };
+    this.unstoredOf(enclave, position).mirrors.add(own);
+    return this.stored();
+  }
+
+  /** Every mirror of the enclave begins anew, with full states that the agent of this boot sends. */
+  async clear(enclave: string, peerBootId: string): Promise<void> {
+    const before = this.positions.get(enclave);
+    const position = { peerBootId, received: before?.peerBootId === peerBootId ? before.received : 0 };
+    this.positions.set(enclave, position);
+    this.flush();
+    this.unstored.delete(enclave);
+    await this.recordsOf(enclave).clear({ ...position, journal: this.next - 1 });
+  }
+
+  /** Writes the mirrors of an enclave after the agent has sent full states, and how far these reach. */
+  async settle(enclave: string, position: LinkPosition): Promise<void> {
+    this.positions.set(enclave, position);
+    this.unstoredOf(enclave, position).position = position;
+    this.flush();
+    await this.write(enclave);
+  }
+
+  async remove(enclave: string): Promise<void> {
+    this.unstored.delete(enclave);
+    this.positions.delete(enclave);
+    await this.recordsOf(enclave).remove();
+  }
+
+  /** Writes what was taken in so far in this turn. Whatever else is written in the same turn shares its transaction. */
+  flush(): void {
+    if (this.turn === null) return;
+    const { settle } = this.turn;
+    this.turn = null;
+    if (this.entries.length > 0) {
+      const size = this.entries.reduce((sum, [, , , frame]) => sum + 64 + (frame?.length ?? 0), 0);
+      this.waiting.push({ number: this.next, entries: this.entries, size });
+      this.entries = [];
+      this.next += 1;
+    }
+    const written = this.writeWaiting();
+    written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
+    settle(written);
+  }
+
+  /** Null while there is room for more; otherwise resolves when the disk has taken some of what waits. */
+  room(): Promise<void> | null {
+    if (this.backlog() < BACKLOG_BYTES) return null;
+    return new Promise((resolve) => this.freed.push(resolve));
+  }
+
+  /** Writes everything; the journal is empty then. */
+  async close(): Promise<void> {
+    this.flush();
+    await this.compact();
+  }
+
+  /** Resolves when everything that was taken in until now is on the disk. */
+  private stored(): Promise<void> {
+    if (this.turn !== null) return this.turn.stored;
+    let settle: Turn['settle'] = () => undefined;
+    const stored = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    this.turn = { stored, settle };
+    setImmediate(() => this.flush());
+    return stored;
+  }
+
+  private async writeWaiting(): Promise<void> {
+    // In order, so that the journal has no gap; what fails is tried again with what comes next.
+    const records = this.waiting;
+    await Promise.all(
+      records.map(async (record) => {
+        await this.store.put(keyOf(record.number), 'journal', 1, record.entries);
+        if (!this.waiting.includes(record)) return;
+        this.waiting = this.waiting.filter((each) => each !== record);
+        this.size += record.size;
+      }),
+    );
+    if (this.backlog() < BACKLOG_BYTES) for (const free of this.freed.splice(0)) free();
+    if (this.size >= COMPACT_BYTES) {
+      // What could not be written stays in the journal, and is tried again when that has grown as much once more.
+      this.compaction ??= this.compact()
+        .catch(() => undefined)
+        .finally(() => {
+          this.compaction = null;
+        });
+    }
+  }
+
+  private backlog(): number {
+    return this.waiting.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Writes every mirror that differs from what is stored of it, and removes the records that these then contain. */
+  private async compact(): Promise<void> {
+    this.size = 0;
+    const enclaves = [...this.unstored.keys()];
+    const last = this.next - 1;
+    for (let at = 0; at < enclaves.length; at += COMPACT_BATCH) {
+      this.flush();
+      await Promise.all(enclaves.slice(at, at + COMPACT_BATCH).map((enclave) => this.write(enclave)));
+      await new Promise(setImmediate);
+    }
+    await this.store.removeBefore(PREFIX, keyOf(last + 1));
+  }
+
+  private async write(enclave: string): Promise<void> {
+    const unstored = this.unstored.get(enclave);
+    if (unstored === undefined) return;
+    this.unstored.delete(enclave);
+    const mirrors = this.mirrorsOf(enclave);
+    const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
+    const position = { ...unstored.position, journal: this.next - 1 };
+    try {
+      await this.recordsOf(enclave).save(position, changed);
+    } catch (thrown) {
+      const again = this.unstoredOf(enclave, unstored.position);
+      for (const [own] of changed) again.mirrors.add(own);
+      throw thrown;
+    }
+  }
+
+  private unstoredOf(enclave: string, position: LinkPosition): Unstored {
+    const known = this.unstored.get(enclave);
+    if (known !== undefined) return known;
+    const made = { position, mirrors: new Set<string>() };
+    this.unstored.set(enclave, made);
+    return made;
+  }
+
+  private recordsOf(enclave: string): EnclaveRecords {
+    return enclaveRecords(this.store, enclave);
+  }
+
+  private *load(refused: string[]): Generator<{ readonly key: string; readonly entries: readonly Entry[] }> {
+    for (const loaded of this.store.load(PREFIX)) {
+      const entries = 'error' in loaded ? null : Entries.safeParse(loaded.value);
+      if (entries?.success) yield { key: loaded.key, entries: entries.data };
+      else refused.push(loaded.key);
+    }
+  }
+}
+
+/** A frame that moved its mirror when it came moves it now; one that was refused then ended its link. */
+function applyFrame(mirrors: MirrorSet, frame: Uint8Array): void {
+  try {
+    mirrors.apply(decodeFrame(frame).body);
+  } catch (thrown) {
+    if (CocosError.from(thrown).code === 'INTERNAL') throw thrown;
+  }
+}
+
+/** Keys sort as their numbers do. */
+function keyOf(number: number): string {
+  return `${PREFIX}${String(number).padStart(DIGITS, '0')}`;
+}

@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Snapshot } from 'xstate';
+import { CocosError } from '../../errors.ts';
+import { readSnapshot, SNAPSHOT_KINDS } from '../../machines/snapshot.ts';
+import type { Log } from '../log.ts';
+import type { Store } from './store.ts';
+
+/** What an earlier run of the manager left: records of its enclaves, and processes. */
+
+const PREFIX = 'actor/';
+
+export function actorKey(address: string): string {
+  return `${PREFIX}${address}`;
+}
+
+export interface StoredEnclave {
+  readonly address: string;
+  readonly snapshot: Snapshot<unknown>;
+}
+
+/** Stores an enclave's machine; resolves when it is committed. */
+export function storeEnclave(store: Store, address: string, snapshot: unknown): Promise<void> {
+  return store.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
+}
+
+/** Every enclave that can be brought back. One that cannot is set aside and named, and the rest goes on. */
+export async function loadEnclaves(store: Store, log: Log): Promise<StoredEnclave[]> {
+  const loaded: StoredEnclave[] = [];
+  for (const record of [...store.load(PREFIX)]) {
+    try {
+      if ('error' in record) throw record.error;
+      const snapshot = readSnapshot(record.kind, record.version, record.value);
+      loaded.push({ address: record.key.slice(PREFIX.length), snapshot });
+    } catch (thrown) {
+      const error = CocosError.from(thrown);
+      log('error', 'a record was set aside', { record: record.key, code: error.code, reason: error.message });
+      await store.setAside(record.key);
+    }
+  }
+  return loaded;
+}
+
+/** What was stored of one enclave last; null when it cannot be brought back. */
+export function loadEnclave(store: Store, address: string): Snapshot<unknown> | null {
+  for (const record of store.load(actorKey(address))) {
+    if (record.key !== actorKey(address) || 'error' in record) continue;
+    try {
+      return readSnapshot(record.kind, record.version, record.value);
+    } catch {
+      return null;
+    }
+  }
+  return null;
+}
+
+const STARTS_KEY = 'starts';
+/** Sequence numbers that one run of the manager may use; the next run begins above them. */
+const SEQUENCES_PER_START = 2 ** 32;
+
+/** The first of this run's own sequence numbers: none was told before, in any earlier run. */
+export async function nextSequences(store: Store): Promise<number> {
+  const [before] = [...store.load(STARTS_KEY)];
+  const starts =
+    before !== undefined && 'value' in before && typeof before.value === 'number' ? before.value : 0;
+  await store.put(STARTS_KEY, 'starts', 1, starts + 1);
+  return starts * SEQUENCES_PER_START;
+}
+
+/** By their command lines; of an agent in process mode by its environment. */
+const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|swtpm|COCOS_SOCKETS=/;
+const GONE_LIMIT_MS = 5_000;
+const GONE_POLL_MS = 20;
+
+export interface StrayProcess {
+  readonly pid: number;
+  /** Id of the enclave that it was started for. */
+  readonly enclave: string;
+}
+
+/** Processes that serve guests under this run folder, but none of these enclaves. */
+export function findStrays(runDir: string, enclaves: ReadonlySet<string>): StrayProcess[] {
+  return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
+}
+
+/**
+ * Ends what runs for an enclave that no guest is known of: a manager that was killed while it started one has left
+ * parts of which it wrote nothing.
+ */
+export async function endUnrecorded(runDir: string, enclave: string): Promise<void> {
+  const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
+  const limit = performance.now() + GONE_LIMIT_MS;
+  for (let found = left(); found.length > 0 && performance.now() < limit; found = left()) {
+    for (const { pid } of found) endStray(pid);
+    await sleep(GONE_POLL_MS);
+  }
+}
+
+/** Ends a process at once; one that has ended is no error. */
+export function endStray(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function guestProcesses(runDir: string): StrayProcess[] {
+  const place = new RegExp(`${runDir.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/([0-9a-z]+)/`);
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    const command = readFile(`/proc/${entry}/cmdline`) + readFile(`/proc/${entry}/environ`);
+    const [, enclave] = place.exec(command) ?? [];
+    if (enclave === undefined || !SERVES_A_GUEST.test(command)) return [];
+    return [{ pid: Number(entry), enclave }];
+  });
+}
+
+function readFile(file: string): string {
+  try {
+    return readFileSync(file, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,167 @@
+import { z } from 'zod';
+import type { ByteReader } from '../crypto/byte-reader.ts';
+import { concat, equal, fromBase64Url, fromUtf8, toBase64Url, u32be, utf8 } from '../crypto/bytes.ts';
+import { createDigest } from '../crypto/digest.ts';
+import { parseSigningKey } from '../crypto/keys.ts';
+import { CocosError } from '../errors.ts';
+import { type Receipt, verifyReceipt } from './receipt.ts';
+import { openContentKey, resultSegments, type SealedContentKey } from './result.ts';
+import { frameSegments, readSegments } from './segment-frames.ts';
+import { openStream } from './segment-stream.ts';
+import { MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
+
+/**
+ * A sealed result on a consumer's disk: "COCOSRES", u32 big-endian length of the header, the header in JSON,
+ * then the framed segments to the end of the file. The header is not secret and is trusted for nothing that
+ * the receipt's signature or the sealed content key does not bear out.
+ */
+
+export const RESULT_MAGIC = utf8('COCOSRES');
+/** Longest header: an X-Wing key, a receipt of 64 KiB in base64url, and room. */
+export const MAX_RESULT_HEADER_BYTES = 128 * 1024;
+
+const Bytes = z.string().max(MAX_RESULT_HEADER_BYTES);
+
+const Header = z.strictObject({
+  version: z.literal(1),
+  manifestDigest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  computationId: z.string().min(1).max(64),
+  aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
+  segmentSize: z.int().min(MIN_SEGMENT_SIZE).max(MAX_SEGMENT_SIZE),
+  sealedKey: z.strictObject({ kem: z.enum(['x-wing', 'x25519']), enc: Bytes, ciphertext: Bytes }),
+  /** Base64url of the receipt's canonical bytes, and of its signature. */
+  receipt: Bytes,
+  signature: Bytes,
+  /** `ed25519:…`, the key that the evidence named by the receipt must vouch for. */
+  agentSigningKey: z.string().max(64),
+  /** Bytes of the packed plaintext. */
+  size: z.int().min(0),
+});
+
+/** Header of a result file with its byte fields decoded. */
+export interface ResultHeader extends Omit<z.infer<typeof Header>, 'sealedKey' | 'receipt' | 'signature'> {
+  readonly sealedKey: SealedContentKey;
+  readonly receipt: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** Magic, length and JSON of the header: the first bytes of the file. @throws CocosError RESULT_INVALID */
+export function encodeResultHeader(header: ResultHeader): Uint8Array {
+  const wire = {
+    ...header,
+    sealedKey: {
+      kem: header.sealedKey.kem,
+      enc: toBase64Url(header.sealedKey.enc),
+      ciphertext: toBase64Url(header.sealedKey.ciphertext),
+    },
+    receipt: toBase64Url(header.receipt),
+    signature: toBase64Url(header.signature),
+  };
+  const json = utf8(JSON.stringify(parseHeader(wire, Header)));
+  if (json.length > MAX_RESULT_HEADER_BYTES)
+    throw new CocosError('RESULT_INVALID', 'the result header is too long');
+  return concat(RESULT_MAGIC, u32be(json.length), json);
+}
+
+/** The bytes of a result file, for writing as a stream. */
+export async function* writeResultFile(
+  header: ResultHeader,
+  segments: AsyncIterable<SealedSegment>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield encodeResultHeader(header);
+  yield* frameSegments(segments);
+}
+
+/**
+ * Reads the header of a result file and leaves the rest in the reader.
+ * @throws CocosError RESULT_INVALID when it is no result file or the header is malformed; STREAM_TRUNCATED
+ */
+export async function readResultHeader(reader: ByteReader): Promise<ResultHeader> {
+  const head = await reader.read(RESULT_MAGIC.length + 4);
+  if (!equal(head.subarray(0, RESULT_MAGIC.length), RESULT_MAGIC)) {
+    throw new CocosError('RESULT_INVALID', 'this is not a result file');
+  }
+  const length = new DataView(head.buffer, head.byteOffset).getUint32(RESULT_MAGIC.length);
+  if (length > MAX_RESULT_HEADER_BYTES) {
+    throw new CocosError('RESULT_INVALID', `a result header cannot have ${length} bytes`);
+  }
+  const json = await reader.read(length);
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(json, 'the result header'));
+  } catch (cause) {
+    throw new CocosError('RESULT_INVALID', 'the result header is not JSON', { cause });
+  }
+  const header = parseHeader(value, Header);
+  const decode = (text: string) => fromBase64Url(text, 'the result header', 'RESULT_INVALID');
+  const { sealedKey } = header;
+  return {
+    ...header,
+    sealedKey: { kem: sealedKey.kem, enc: decode(sealedKey.enc), ciphertext: decode(sealedKey.ciphertext) },
+    receipt: decode(header.receipt),
+    signature: decode(header.signature),
+  };
+}
+
+/**
+ * The receipt of a header, verified under the header's own agent key and held against the header's fields.
+ * That this key is the agent's is for the evidence to say: appraise the evidence whose digest it names.
+ * @throws CocosError RESULT_INVALID when signature, computation, manifest or size do not fit
+ */
+export function verifyResultHeader(header: ResultHeader): Receipt {
+  let agentKey: Uint8Array;
+  try {
+    agentKey = parseSigningKey(header.agentSigningKey);
+  } catch (cause) {
+    throw new CocosError('RESULT_INVALID', 'the agent key in the result header is malformed', { cause });
+  }
+  const receipt = verifyReceipt(header.receipt, header.signature, agentKey);
+  for (const [what, stated, signed] of [
+    ['computation', header.computationId, receipt.computationId],
+    ['manifest', header.manifestDigest, receipt.manifestDigest],
+    ['size', header.size, receipt.resultSize],
+  ] as const) {
+    if (stated !== signed) {
+      throw new CocosError('RESULT_INVALID', `the receipt is about another ${what}`, {
+        details: { stated, signed },
+      });
+    }
+  }
+  return receipt;
+}
+
+/**
+ * Opens the content of a result file behind its header: the packed plaintext, chunk by chunk. Nothing of it is
+ * to be believed before the generator has ended, since size and digest are checked at the end.
+ * @throws CocosError CRYPTO_OPEN_FAILED when the key or a segment does not open; STREAM_TRUNCATED;
+ * STREAM_TRAILING for bytes after the last segment; RESULT_INVALID when the receipt does not verify or the
+ * plaintext has not its size and digest
+ */
+export async function* openResult(
+  header: ResultHeader,
+  reader: ByteReader,
+  consumer: { readonly kemSecretKey: Uint8Array; readonly signing: string },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const receipt = verifyResultHeader(header);
+  const { manifestDigest, sealedKey } = header;
+  const contentKey = openContentKey(sealedKey, consumer.kemSecretKey, consumer.signing, manifestDigest);
+  const digest = createDigest();
+  for await (const chunk of openStream(readSegments(reader), resultSegments({ ...header, contentKey }))) {
+    digest.update(chunk);
+    if (digest.size > receipt.resultSize) break;
+    yield chunk;
+  }
+  if (digest.size !== receipt.resultSize || digest.finish() !== receipt.resultDigest) {
+    throw new CocosError('RESULT_INVALID', 'the result has not the size and digest of its receipt');
+  }
+  if ((await reader.readOrEnd(1)) !== undefined) {
+    throw new CocosError('STREAM_TRAILING', 'the result file goes on after its last segment');
+  }
+}
+
+function parseHeader<T>(value: unknown, schema: z.ZodType<T>): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const where = parsed.error.issues.map((issue) => issue.path.join('.') || 'the header').join(', ');
+  throw new CocosError('RESULT_INVALID', `the result header has not the documented form: ${where}`);
+}

@@ -1,0 +1,134 @@
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import { CocosError } from '../errors.ts';
+import { type Address, clientCredentials, grpcTarget, type TlsFiles } from './address.ts';
+import {
+  type Actor,
+  ControlServiceClient,
+  type CreateEnclaveRequest,
+  type GetHostResponse,
+  type Transition,
+} from './gen/cocosai/control/v1/control.ts';
+import { fromStatus } from './status.ts';
+
+const CALL_LIMIT_MS = 60_000;
+
+export interface ActorInfo {
+  readonly address: string;
+  readonly machine: string;
+  readonly state: string;
+  readonly context: Readonly<Record<string, unknown>>;
+  readonly legalEvents: readonly string[];
+}
+
+export type WatchItem =
+  | { readonly kind: 'snapshot'; readonly actor: ActorInfo }
+  | {
+      readonly kind: 'transition';
+      readonly transition: Omit<Transition, 'contextJson'>;
+      readonly context: ActorInfo['context'];
+    }
+  | { readonly kind: 'removed'; readonly address: string }
+  | { readonly kind: 'position'; readonly sequence: number };
+
+/** The manager's control service. Every failure is a CocosError; no answer is MANAGER_UNAVAILABLE. */
+export class ControlClient {
+  private readonly client: ControlServiceClient;
+
+  constructor(address: Address, tls: TlsFiles) {
+    this.client = new ControlServiceClient(grpcTarget(address), clientCredentials(address, tls));
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  host(): Promise<GetHostResponse> {
+    return this.unary((done) => this.client.getHost({}, new Metadata(), { deadline: limit() }, done));
+  }
+
+  async create(request: CreateEnclaveRequest): Promise<ActorInfo> {
+    const { actor } = await this.unary<{ actor?: Actor | undefined }>((done) =>
+      this.client.createEnclave(request, new Metadata(), { deadline: limit() }, done),
+    );
+    return infoOf(actor);
+  }
+
+  async remove(enclave: string): Promise<void> {
+    await this.unary((done) =>
+      this.client.removeEnclave({ enclave }, new Metadata(), { deadline: limit() }, done),
+    );
+  }
+
+  async list(prefix: string): Promise<ActorInfo[]> {
+    const { actors } = await this.unary<{ actors: Actor[] }>((done) =>
+      this.client.listActors({ prefix }, new Metadata(), { deadline: limit() }, done),
+    );
+    return actors.map(infoOf);
+  }
+
+  async get(address: string): Promise<ActorInfo> {
+    const { actor } = await this.unary<{ actor?: Actor | undefined }>((done) =>
+      this.client.getActor({ address }, new Metadata(), { deadline: limit() }, done),
+    );
+    return infoOf(actor);
+  }
+
+  async send(address: string, event: unknown): Promise<ActorInfo> {
+    const { actor } = await this.unary<{ actor?: Actor | undefined }>((done) =>
+      this.client.sendEvent(
+        { address, eventJson: JSON.stringify(event) },
+        new Metadata(),
+        { deadline: limit() },
+        done,
+      ),
+    );
+    return infoOf(actor);
+  }
+
+  /** Snapshots, then transitions as they happen, until the consumer stops or the signal aborts. */
+  async *watch(prefix: string, signal?: AbortSignal, afterSequence = 0): AsyncGenerator<WatchItem> {
+    const call = this.client.watchActors({ prefix, afterSequence });
+    const cancel = () => call.cancel();
+    signal?.addEventListener('abort', cancel);
+    try {
+      for await (const { item } of call) {
+        if (item?.$case === 'snapshot') yield { kind: 'snapshot', actor: infoOf(item.value) };
+        else if (item?.$case === 'transition') {
+          const { contextJson, ...transition } = item.value;
+          yield { kind: 'transition', transition, context: parseContext(contextJson) };
+        } else if (item?.$case === 'removed') yield { kind: 'removed', address: item.value };
+        else if (item?.$case === 'position') yield { kind: 'position', sequence: item.value };
+      }
+    } catch (thrown) {
+      if (signal?.aborted !== true) throw fromStatus(thrown as ServiceError, 'MANAGER_UNAVAILABLE');
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      call.cancel();
+    }
+  }
+
+  private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      start((error, value) =>
+        error === null ? resolve(value) : reject(fromStatus(error, 'MANAGER_UNAVAILABLE')),
+      );
+    });
+  }
+}
+
+function limit(): Date {
+  return new Date(Date.now() + CALL_LIMIT_MS);
+}
+
+function infoOf(actor: Actor | undefined): ActorInfo {
+  if (actor === undefined) throw new CocosError('INTERNAL', 'The manager answered without an actor.');
+  const { contextJson, ...rest } = actor;
+  return { ...rest, context: parseContext(contextJson) };
+}
+
+function parseContext(text: string): ActorInfo['context'] {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null)
+    throw new CocosError('INTERNAL', 'An actor has no context.');
+  return Object.fromEntries(Object.entries(value));
+}

@@ -1,0 +1,74 @@
+import { type EventObject, fromCallback, type NonReducibleUnknown } from 'xstate';
+import type { CocosError } from '../errors.ts';
+import type { ClockInput } from '../machines/effect.ts';
+import { fromNodeError } from './node-error.ts';
+
+/** How a process provides the effects that machines name. */
+
+/** `setTimeout` takes no more than this; later deadlines are armed again. */
+const TIMER_LIMIT_MS = 2_147_483_647;
+
+/** Milliseconds that never go backwards, near the wall clock at the start of the process. */
+export function now(): number {
+  return Math.floor(performance.timeOrigin + performance.now());
+}
+
+/**
+ * An effect that runs an async function. It starts after the transition that invoked it is complete; leaving
+ * the state aborts its signal; what it throws goes to `onError`, and never into the actor system.
+ */
+export function asyncEffect<TInput extends NonReducibleUnknown>(
+  run: (input: TInput, signal: AbortSignal) => Promise<void>,
+  onError: (error: CocosError, input: TInput) => void,
+) {
+  return fromCallback<EventObject, TInput>(({ input }) => {
+    const abort = new AbortController();
+    Promise.resolve()
+      .then(() => (abort.signal.aborted ? undefined : run(input, abort.signal)))
+      .catch((thrown: unknown) => {
+        if (!abort.signal.aborted) onError(fromNodeError(thrown), input);
+      });
+    return () => abort.abort();
+  });
+}
+
+/**
+ * An effect that holds something for as long as the state lasts: `begin` gives what lets go of it. What `begin` throws
+ * goes to `onError`, after the transition that invoked it is complete.
+ */
+export function heldEffect<TInput extends NonReducibleUnknown>(
+  begin: (input: TInput) => (() => void) | undefined,
+  onError: (error: CocosError, input: TInput) => void,
+) {
+  return fromCallback<EventObject, TInput>(({ input }) => {
+    try {
+      return begin(input);
+    } catch (thrown) {
+      let isLeft = false;
+      queueMicrotask(() => {
+        if (!isLeft) onError(fromNodeError(thrown), input);
+      });
+      return () => {
+        isLeft = true;
+      };
+    }
+  });
+}
+
+/** The clock effect: `deadline.reached` when the time has come, also for one that has passed already. */
+export function clockEffect() {
+  return fromCallback<EventObject, ClockInput>(({ input, sendBack }) => {
+    const { deadlineMs } = input;
+    if (deadlineMs === null) return undefined;
+    let timer: NodeJS.Timeout;
+    const arm = () => {
+      const left = deadlineMs - now();
+      timer = setTimeout(
+        () => (left > TIMER_LIMIT_MS ? arm() : sendBack({ type: 'deadline.reached' })),
+        Math.min(Math.max(left, 0), TIMER_LIMIT_MS),
+      );
+    };
+    arm();
+    return () => clearTimeout(timer);
+  });
+}

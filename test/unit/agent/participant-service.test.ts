@@ -1,0 +1,449 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { Agent } from '../../../src/agent/agent.ts';
+import { readAgentConfig } from '../../../src/agent/config.ts';
+import { Desk } from '../../../src/agent/sessions/participant-service.ts';
+import { canonicalDigest, sha256Text } from '../../../src/crypto/digest.ts';
+import { DEFAULT_SUITE } from '../../../src/crypto/hpke.ts';
+import { encodeSigningKey, generateParticipantKeys } from '../../../src/crypto/keys.ts';
+import { CocosError } from '../../../src/errors.ts';
+import { memoryTransport } from '../../../src/link/transport/memory.ts';
+import { PORTS } from '../../../src/link/transport/transport.ts';
+import { ATTESTATION_LIMITS } from '../../../src/machines/attestation.machine.ts';
+import { Manifest } from '../../../src/machines/manifest.ts';
+import { reportServer } from '../../../src/manager/enclaves/report-server.ts';
+import { SealedChannel } from '../../../src/protocol/channel.ts';
+import { openSession, type SessionOpening, type SessionRole } from '../../../src/protocol/session.ts';
+import {
+  ASSOCIATED,
+  ComputationStatus,
+  decodeAnswer,
+  decodeBody,
+  encodeBody,
+  type SealedRequest,
+  SessionGreeting,
+  TransferOpened,
+} from '../../../src/rpc/sealed.ts';
+import { vmLog } from '../../fakes/emulated-host.ts';
+
+const PARTIES = ['algorithm', 'dataset', 'other', 'consumer', 'starter', 'stopper', 'stranger'] as const;
+type Party = (typeof PARTIES)[number];
+const keys = Object.fromEntries(PARTIES.map((party) => [party, generateParticipantKeys()])) as Readonly<
+  Record<Party, ReturnType<typeof generateParticipantKeys>>
+>;
+const signing = (party: Party) => encodeSigningKey(keys[party].signing.publicKey);
+
+const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
+const manifest = Manifest.parse({
+  version: 1,
+  id: 'desk',
+  name: 'desk',
+  algorithm: { kind: 'python', digest: digest('a'), provider: signing('algorithm') },
+  datasets: [
+    { name: 'one', digest: digest('1'), provider: signing('dataset') },
+    { name: 'two', digest: digest('2'), provider: signing('other') },
+  ],
+  consumers: [{ signing: signing('consumer'), kem: `x25519:${'K'.repeat(43)}` }],
+  start: [signing('starter')],
+  stop: [signing('stopper')],
+});
+const manifestDigest = canonicalDigest(manifest);
+const SIZE = 3;
+
+interface Opened {
+  readonly id: string;
+  readonly channel: SealedChannel;
+}
+
+const error = (code: string) => expect.objectContaining({ code });
+
+describe('the desk', () => {
+  let workDirs: string[];
+  let agents: { readonly agent: Agent; readonly ended: Promise<void> }[];
+  let agent: Agent;
+  let desk: Desk;
+  let hasReports: boolean;
+
+  beforeEach(async () => {
+    workDirs = [];
+    hasReports = true;
+    agents = [];
+    ({ agent, desk } = await startDesk());
+  });
+
+  afterEach(async () => {
+    for (const each of agents) {
+      each.agent.request({ type: 'agent.shutDown' });
+      await each.ended;
+    }
+    await Promise.all(workDirs.map((folder) => rm(folder, { recursive: true, force: true })));
+  });
+
+  /** An agent that holds the manifest and has no manager. */
+  async function startDesk() {
+    const workDir = await mkdtemp(path.join(tmpdir(), 'cocos-d-'));
+    workDirs.push(workDir);
+    const network = memoryTransport();
+    const report = {
+      ...{ launchLog: vmLog, measurement: new Uint8Array(48), hostData: new Uint8Array(32) },
+      processor: {
+        certificates: [],
+        derivedKey: () => randomBytes(32),
+        report: () => {
+          if (!hasReports) throw new CocosError('EVIDENCE_UNAVAILABLE', 'none today');
+          return randomBytes(1184);
+        },
+      },
+    };
+    await network.listen(PORTS.report, reportServer(report));
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    const started = new Agent(
+      readAgentConfig({ COCOS_MODE: 'process', COCOS_SOCKETS: '/', COCOS_WORK: workDir }),
+      network,
+      null,
+      end,
+    );
+    agents.push({ agent: started, ended });
+    started.start();
+    await expect.poll(() => started.reportProvider.platform).toBe('emulated');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    started.send('computation', { type: 'manifest.accepted', manifest, digest: manifestDigest, atMs: 1 });
+    return { agent: started, desk: new Desk(started) };
+  }
+
+  function attestations(): string[] {
+    const addresses = agent.snapshotRecords().map((record) => record.address);
+    return addresses.filter((address) => address.startsWith('attestation/'));
+  }
+
+  async function openingOf(party: Party, role: SessionRole, changes: Partial<SessionOpening> = {}) {
+    const nonce = randomBytes(32);
+    const evidence = await desk.evidence(nonce);
+    return openSession({
+      agentKemPublicKey: agent.identity.kems[DEFAULT_SUITE.kem].publicKey,
+      suite: DEFAULT_SUITE,
+      signingSecretKey: keys[party].signing.secretKey,
+      role,
+      manifestDigest,
+      evidenceDigest: sha256Text(evidence),
+      nonce,
+      ...changes,
+    });
+  }
+
+  async function open(party: Party, role: SessionRole): Promise<Opened> {
+    const { opening, signature, channel } = await openingOf(party, role);
+    const { sequence, ciphertext } = desk.openSession(opening, signature);
+    decodeBody(SessionGreeting, channel.open(sequence, ciphertext, ASSOCIATED.greeting));
+    return { id: Buffer.from(opening.sessionId).toString('hex'), channel };
+  }
+
+  async function ask<T>({ id, channel }: Opened, request: unknown, schema: z.ZodType<T>): Promise<T> {
+    const sealed = channel.seal(encodeBody(request), ASSOCIATED.call);
+    const answer = await desk.call(id, sealed.sequence, sealed.ciphertext);
+    return decodeAnswer(
+      schema,
+      channel.open(answer.sequence, answer.ciphertext, ASSOCIATED.answer(sealed.sequence)),
+    );
+  }
+
+  const status = (session: Opened) => ask(session, { method: 'status' }, ComputationStatus);
+  const transfer = (input: string, of: string): SealedRequest => ({
+    ...{ method: 'transfer.open', input, size: SIZE, digest: digest(of) },
+  });
+
+  describe('opens a session', () => {
+    it.each<[Party, SessionRole]>([
+      ['algorithm', 'algorithm'],
+      ['dataset', 'dataset'],
+      ['consumer', 'consumer'],
+      ['starter', 'controller'],
+      ['stopper', 'controller'],
+    ])('for the %s as %s', async (party, role) => {
+      expect(await status(await open(party, role))).toMatchObject({ state: 'receiving' });
+    });
+
+    it.each<[Party, SessionRole]>([
+      ...(['algorithm', 'dataset', 'consumer', 'controller'] as const).map((role): [Party, SessionRole] => [
+        'stranger',
+        role,
+      ]),
+      ['algorithm', 'dataset'],
+      ['dataset', 'algorithm'],
+      ['dataset', 'consumer'],
+      ['consumer', 'controller'],
+      ['starter', 'consumer'],
+    ])('never for the %s as %s', async (party, role) => {
+      await expect(open(party, role)).rejects.toEqual(error('KEY_NOT_IN_MANIFEST'));
+    });
+
+    it('on evidence of its own alone', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset', {
+        evidenceDigest: digest('e'),
+      });
+      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+      const ofThis = await openingOf('dataset', 'dataset');
+      const elsewhere = await startDesk();
+      expect(() => elsewhere.desk.openSession(ofThis.opening, ofThis.signature)).toThrow(
+        error('SESSION_EVIDENCE'),
+      );
+      desk.openSession(ofThis.opening, ofThis.signature);
+    });
+
+    it('with the nonce of its evidence', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset', { nonce: randomBytes(32) });
+      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+    });
+
+    it('once on each evidence', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset');
+      desk.openSession(opening, signature);
+      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_REPLAYED'));
+    });
+
+    it('for who agreed to this manifest', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset', { manifestDigest: digest('f') });
+      expect(() => desk.openSession(opening, signature)).toThrow(error('MANIFEST_DIGEST_MISMATCH'));
+    });
+
+    it('for who signed it, and one that was refused spoils nothing', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset');
+      const stranger = { ...opening, participant: keys.stranger.signing.publicKey };
+      const inRole = { ...opening, role: 'consumer' as const };
+      const altered = Uint8Array.from(signature, (byte, index) => (index === 9 ? byte ^ 1 : byte));
+      expect(() => desk.openSession(stranger, signature)).toThrow(error('SESSION_SIGNATURE'));
+      expect(() => desk.openSession(inRole, signature)).toThrow(error('SESSION_SIGNATURE'));
+      expect(() => desk.openSession(opening, altered)).toThrow(error('SESSION_SIGNATURE'));
+      desk.openSession(opening, signature);
+    });
+
+    it('on evidence that has not expired', async () => {
+      const { opening, signature } = await openingOf('dataset', 'dataset');
+      agent.send(attestations()[0] ?? '', { type: 'deadline.reached' });
+      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+    });
+  });
+
+  describe('answers a call', () => {
+    it('once, and goes on after what it refuses', async () => {
+      const session = await open('dataset', 'dataset');
+      const first = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      const altered = Uint8Array.from(first.ciphertext, (byte, index) => (index === 3 ? byte ^ 1 : byte));
+      await expect(desk.call(session.id, first.sequence, altered)).rejects.toEqual(
+        error('CRYPTO_OPEN_FAILED'),
+      );
+      await expect(desk.call(session.id, first.sequence + 1, first.ciphertext)).rejects.toEqual(
+        error('CRYPTO_OPEN_FAILED'),
+      );
+      await desk.call(session.id, first.sequence, first.ciphertext);
+      await expect(desk.call(session.id, first.sequence, first.ciphertext)).rejects.toEqual(
+        error('SESSION_REPLAYED'),
+      );
+      expect((await status(session)).state).toBe('receiving');
+    });
+
+    it('of its own session alone', async () => {
+      const one = await open('dataset', 'dataset');
+      const two = await open('other', 'dataset');
+      const sealed = one.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      await expect(desk.call(two.id, sealed.sequence, sealed.ciphertext)).rejects.toEqual(
+        error('CRYPTO_OPEN_FAILED'),
+      );
+      await expect(desk.call('00'.repeat(16), 0, sealed.ciphertext)).rejects.toEqual(
+        error('SESSION_NOT_FOUND'),
+      );
+    });
+
+    it('that is one, and no other message of the session', async () => {
+      const session = await open('consumer', 'consumer');
+      const follow = session.channel.seal(encodeBody(null), ASSOCIATED.follow);
+      await expect(desk.call(session.id, follow.sequence, follow.ciphertext)).rejects.toEqual(
+        error('CRYPTO_OPEN_FAILED'),
+      );
+      const call = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      const items = desk.follow(session.id, call.sequence, call.ciphertext, new AbortController().signal);
+      await expect(items.next()).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
+    });
+
+    it.each<[string, unknown]>([
+      ['an unknown method', { method: 'keys.show' }],
+      ['a method with more than its fields', { method: 'status', verbose: true }],
+      ['no request', 'status'],
+      ['a size that is none', { ...transfer('one', '1'), size: -1 }],
+    ])('refuses %s, sealed', async (_what, request) => {
+      const session = await open('dataset', 'dataset');
+      await expect(ask(session, request, z.unknown())).rejects.toEqual(error('INPUT_INVALID'));
+      expect((await status(session)).state).toBe('receiving');
+    });
+
+    it('of a session that is not over', async () => {
+      const session = await open('dataset', 'dataset');
+      expect(await ask(session, { method: 'session.close' }, z.null())).toBeNull();
+      const late = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      await expect(desk.call(session.id, late.sequence, late.ciphertext)).rejects.toEqual(
+        error('SESSION_NOT_FOUND'),
+      );
+    });
+  });
+
+  it('forgets a session that was idle for its hour, with its tickets, and not one that was used', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    try {
+      const used = await open('other', 'dataset');
+      const idle = await open('dataset', 'dataset');
+      const { ticket } = await ask(idle, transfer('one', '1'), TransferOpened);
+      await vi.advanceTimersByTimeAsync(ATTESTATION_LIMITS.idleMs - 60_000);
+      expect((await status(used)).state).toBe('receiving');
+      await vi.advanceTimersByTimeAsync(120_000);
+      const late = idle.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
+      await expect(desk.call(idle.id, late.sequence, late.ciphertext)).rejects.toEqual(
+        error('SESSION_NOT_FOUND'),
+      );
+      expect(() => desk.attachUpload(ticket)).toThrow(error('SESSION_NOT_FOUND'));
+      expect((await status(used)).state).toBe('receiving');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it.each<[Party, SessionRole, SealedRequest, string]>([
+    ['dataset', 'dataset', transfer('two', '2'), 'KEY_NOT_IN_MANIFEST'],
+    ['dataset', 'dataset', transfer('algorithm', 'a'), 'KEY_NOT_IN_MANIFEST'],
+    ['algorithm', 'algorithm', transfer('one', '1'), 'KEY_NOT_IN_MANIFEST'],
+    ['consumer', 'consumer', transfer('one', '1'), 'KEY_NOT_IN_MANIFEST'],
+    ['dataset', 'dataset', transfer('three', '1'), 'INPUT_NOT_EXPECTED'],
+    ['dataset', 'dataset', transfer('__proto__', '1'), 'INPUT_NOT_EXPECTED'],
+    ['dataset', 'dataset', transfer('one', '2'), 'TRANSFER_DIGEST_MISMATCH'],
+    ['dataset', 'dataset', { ...transfer('one', '1'), size: 2 ** 50 } as SealedRequest, 'LIMIT_EXCEEDED'],
+    ['dataset', 'dataset', { method: 'transfer.finish', transferId: 'none' }, 'TRANSFER_NOT_FOUND'],
+    ['dataset', 'dataset', { method: 'transfer.abort', transferId: 'none' }, 'TRANSFER_NOT_FOUND'],
+    ['dataset', 'dataset', { method: 'run.start' }, 'STATE_EVENT_ILLEGAL'],
+    ['starter', 'controller', { method: 'run.start' }, 'STATE_EVENT_ILLEGAL'],
+    ['dataset', 'dataset', { method: 'computation.stop' }, 'KEY_NOT_IN_MANIFEST'],
+    ['starter', 'controller', { method: 'computation.stop' }, 'KEY_NOT_IN_MANIFEST'],
+    ['dataset', 'dataset', { method: 'result.open' }, 'KEY_NOT_IN_MANIFEST'],
+    ['dataset', 'dataset', { method: 'result.confirm' }, 'KEY_NOT_IN_MANIFEST'],
+    ['consumer', 'consumer', { method: 'result.open' }, 'RESULT_NOT_READY'],
+  ])('refuses the %s as %s: %o with %s', async (party, role, request, code) => {
+    const session = await open(party, role);
+    const before = agent.computation;
+    await expect(ask(session, request, z.unknown())).rejects.toEqual(error(code));
+    expect(agent.computation.value).toEqual(before.value);
+    expect(agent.computation.context).toEqual(before.context);
+  });
+
+  it('keeps a transfer from everybody but the one who opened it', async () => {
+    const owner = await open('dataset', 'dataset');
+    const { transferId, ticket } = await ask(owner, transfer('one', '1'), TransferOpened);
+    const other = await open('other', 'dataset');
+    for (const method of ['transfer.finish', 'transfer.abort'] as const) {
+      await expect(ask(other, { method, transferId }, z.unknown())).rejects.toEqual(
+        error('TRANSFER_NOT_FOUND'),
+      );
+    }
+    expect(agent.transfer(transferId)?.value).toBe('opening');
+    // A host that joins a transfer has no key for it.
+    const receiver = desk.attachUpload(ticket);
+    await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
+    expect(agent.computation.context.inputs['one']?.status).toBe('receiving');
+    await ask(owner, { method: 'transfer.abort', transferId }, z.null());
+  });
+
+  it('takes a ticket once, for what it was given for, and not after the transfer was opened anew', async () => {
+    const owner = await open('dataset', 'dataset');
+    const first = await ask(owner, transfer('one', '1'), TransferOpened);
+    const second = await ask(owner, transfer('one', '1'), TransferOpened);
+    expect(second.transferId).toBe(first.transferId);
+    expect(() => desk.attachUpload(first.ticket)).toThrow(error('TRANSFER_NOT_FOUND'));
+    expect(() => desk.download(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    desk.attachUpload(second.ticket);
+    expect(() => desk.attachUpload(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    expect(() => desk.attachUpload(randomBytes(32))).toThrow(error('SESSION_NOT_FOUND'));
+    await ask(owner, { method: 'transfer.abort', transferId: first.transferId }, z.null());
+  });
+
+  it('takes the segment size that the sender would like, within bounds', async () => {
+    const owner = await open('dataset', 'dataset');
+    for (const [wish, given] of [
+      [1, 65_536],
+      [1_000_000, 1_000_000],
+      [2 ** 31, 4_194_304],
+    ] as const) {
+      const request = { ...transfer('one', '1'), segmentSize: wish } as SealedRequest;
+      const { transferId, segmentSize } = await ask(owner, request, TransferOpened);
+      expect(segmentSize).toBe(given);
+      await ask(owner, { method: 'transfer.abort', transferId }, z.null());
+      await expect.poll(() => agent.computation.context.inputs['one']?.status).toBe('expected');
+    }
+  });
+
+  it('lets the key that the manifest names stop the computation', async () => {
+    const session = await open('stopper', 'controller');
+    const { state, cause } = await ask(session, { method: 'computation.stop' }, ComputationStatus);
+    expect(state).toBe('stopped');
+    expect(cause).toMatchObject({ code: 'CANCELLED', details: { by: signing('stopper') } });
+  });
+
+  it('keeps a bounded number of challenges, also of those that come at once', async () => {
+    const asked = await Promise.allSettled(Array.from({ length: 400 }, () => desk.evidence(randomBytes(32))));
+    const refused = asked.filter((each) => each.status === 'rejected');
+    expect(refused.length).toBe(400 - 256);
+    expect(refused[0]?.reason).toEqual(error('LIMIT_EXCEEDED'));
+    const kept = attestations();
+    expect(kept.length).toBe(256);
+    // One that is over makes room; where none is, the oldest that nobody has answered gives way.
+    agent.send(kept[7] ?? '', { type: 'deadline.reached' });
+    await desk.evidence(randomBytes(32));
+    expect(attestations()).not.toContain(kept[7]);
+    expect(attestations()).toContain(kept[0]);
+    await desk.evidence(randomBytes(32));
+    expect(attestations()).not.toContain(kept[0]);
+    expect(attestations()).toContain(kept[1]);
+    expect(attestations().length).toBe(256);
+  });
+
+  it('overwrites the keys of a session that was closed, that gave way, and that was found expired', async () => {
+    const erased = vi.spyOn(SealedChannel.prototype, 'erase');
+    const closed = await open('dataset', 'dataset');
+    await ask(closed, { method: 'session.close' }, z.null());
+    expect(erased).toHaveBeenCalledTimes(1);
+    for (let round = 0; round < 17; round++) await open('dataset', 'dataset');
+    expect(erased).toHaveBeenCalledTimes(2);
+    const [, , expired] = attestations();
+    agent.send(expired ?? '', { type: 'deadline.reached' });
+    await desk.evidence(randomBytes(32));
+    expect(erased).toHaveBeenCalledTimes(3);
+    erased.mockRestore();
+  });
+
+  it('keeps a bounded number of sessions of one participant, and lets nobody else pay for them', async () => {
+    const other = await open('other', 'dataset');
+    const own: Opened[] = [];
+    for (let round = 0; round < 18; round++) own.push(await open('dataset', 'dataset'));
+    const [first, second, third] = own;
+    if (first === undefined || second === undefined || third === undefined) return expect.fail();
+    await expect(status(first)).rejects.toEqual(error('SESSION_NOT_FOUND'));
+    await expect(status(second)).rejects.toEqual(error('SESSION_NOT_FOUND'));
+    expect((await status(third)).state).toBe('receiving');
+    expect((await status(other)).state).toBe('receiving');
+  });
+
+  it('forgets a challenge that the platform did not answer', async () => {
+    hasReports = false;
+    for (let round = 0; round < 10; round++) {
+      await expect(desk.evidence(randomBytes(32))).rejects.toEqual(error('EVIDENCE_UNAVAILABLE'));
+    }
+    expect(attestations()).toEqual([]);
+    hasReports = true;
+    expect((await status(await open('dataset', 'dataset'))).state).toBe('receiving');
+  });
+
+  it('refuses a challenge that is none', async () => {
+    await expect(desk.evidence(randomBytes(31))).rejects.toEqual(error('INPUT_INVALID'));
+  });
+});

@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { createActor, setup } from 'xstate';
+import { agentMachine } from '../../../src/machines/agent.machine.ts';
+import { inert, unprovided } from '../../../src/machines/effect.ts';
+import { asyncEffect, heldEffect } from '../../../src/runtime/effects.ts';
+import { ROOT } from '../../harness/system.ts';
+
+/** Effects that throw: by their makers they never reach a machine, and where one does, supervision takes it. */
+
+/** A parent whose one child runs one effect. */
+function runs(effect: ReturnType<typeof unprovided<object>>) {
+  const child = setup({ actors: { effect } }).createMachine({
+    initial: 'running',
+    states: { running: { invoke: { src: 'effect', id: 'effect', input: {} } } },
+  });
+  const parent = setup({ actors: { child } }).createMachine({
+    invoke: { src: 'child', id: 'child' },
+    on: { 'xstate.error.*': {} },
+  });
+  return createActor(parent).start();
+}
+
+const statusOfChild = (actor: ReturnType<typeof runs>) =>
+  actor.getSnapshot().children['child']?.getSnapshot();
+
+describe('an effect', () => {
+  it.each([
+    ['that runs and throws', asyncEffect<object>],
+    [
+      'that runs and rejects',
+      (run: () => Promise<void>, onError: () => void) =>
+        asyncEffect<object>(() => Promise.resolve().then(run), onError),
+    ],
+    [
+      'that holds something and throws',
+      (run: () => unknown, onError: () => void) =>
+        heldEffect<object>(() => {
+          run();
+          return undefined;
+        }, onError),
+    ],
+  ])('%s is told of, and leaves its machine as it was', async (_what, make) => {
+    const told = vi.fn();
+    const actor = runs(
+      make(() => {
+        throw new Error('thrown');
+      }, told) as never,
+    );
+    await vi.waitFor(() => expect(told).toHaveBeenCalledOnce());
+    expect(statusOfChild(actor)).toMatchObject({ status: 'active', value: 'running' });
+  });
+
+  it('is not told of when its state was left before', async () => {
+    const told = vi.fn();
+    const throwing = heldEffect<object>(() => {
+      throw new Error('thrown');
+    }, told);
+    runs(throwing as never).stop();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(told).not.toHaveBeenCalled();
+  });
+
+  it('ends its own machine alone when it throws all the same', () => {
+    const actor = runs(unprovided<object>('none'));
+    expect(actor.getSnapshot().status).toBe('active');
+  });
+
+  it('of a root ends no root', () => {
+    const actors = {
+      measure: unprovided<object>('measure'),
+      listen: inert<object>(),
+      link: inert<object>(),
+      shutDown: inert<object>(),
+    };
+    const root = createActor(agentMachine.provide({ actors })).start();
+    expect(root.getSnapshot()).toMatchObject({ status: 'active', value: 'starting' });
+    root.stop();
+  });
+
+  it('is made in one place, so that no other can throw', () => {
+    const files = readdirSync(path.join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
+    const makers = files
+      .filter((file) => file.endsWith('.ts'))
+      .filter((file) =>
+        /\bfrom(Callback|Promise|Observable)\b/.test(readFileSync(path.join(ROOT, 'src', file), 'utf8')),
+      );
+    expect(makers.sort()).toEqual(['effects.ts', 'machines/effect.ts']);
+  });
+});
