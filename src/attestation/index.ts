@@ -10,7 +10,8 @@ export type {
   HashName,
   RsaPublicKey,
 } from '../crypto/crypto-port.ts';
-export { type AppraisalInput, appraise } from './appraisal/appraise.ts';
+export type { AppraisalInput } from './appraisal/appraisal.ts';
+export { appraise } from './appraisal/appraise.ts';
 export { CHECKS, type CheckName } from './appraisal/checks.ts';
 export { type EarOptions, earClaims, signEar, verifyEar } from './appraisal/ear.ts';
 export { formatVerdict, verdictToJson } from './appraisal/format-verdict.ts';

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import type { ControlClient } from '../rpc/control-client.ts';
 import { VERSION } from '../version.ts';
+import type { CommandContext } from './command-context.ts';
 import { actorCommands } from './commands/actors.ts';
 import { attestationCommands } from './commands/attestation.ts';
 import { checksumCommand } from './commands/checksum.ts';
@@ -15,16 +15,6 @@ import { runCommand } from './commands/run.ts';
 import { stopCommand } from './commands/stop.ts';
 import { controlClient, type GlobalOptions } from './global-options.ts';
 import type { Output } from './output.ts';
-
-/** What commands are given. */
-export interface CommandContext {
-  readonly output: Output;
-  readonly environment: NodeJS.ProcessEnv;
-  /** A client of the manager, closed by `withManager`. */
-  withManager<T>(command: Command, run: (client: ControlClient) => Promise<T>): Promise<T>;
-  /** Sets the exit code of a command that did its work but has a negative answer. */
-  exit(code: number): void;
-}
 
 export function createProgram(
   output: Output,

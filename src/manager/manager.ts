@@ -14,6 +14,7 @@ import { inspectBoth, type Trace, traceTo } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
 import type { ManagerConfig } from './config.ts';
 import { sendPublicEvent } from './control/commands.ts';
+import type { ControlBackend } from './control/control-backend.ts';
 import { controlService } from './control/control-service.ts';
 import { Directory, type Step } from './control/directory.ts';
 import { enclaveEffects } from './enclaves/enclave-effects.ts';
@@ -49,7 +50,7 @@ const NOTHING_TO_STORE = Promise.resolve();
 const SETTLE_LIMIT_MS = 45_000;
 
 /** The manager process: root of its actor system and owner of what its enclaves hold on this host. */
-export class Manager {
+export class Manager implements ControlBackend {
   readonly directory: Directory;
   private readonly config: ManagerConfig;
   private readonly log: Log;

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { AppraisalInput } from '../../src/attestation/appraisal/appraise.ts';
+import type { AppraisalInput } from '../../src/attestation/appraisal/appraisal.ts';
 import { type ExtensionInput, issueCertificate } from '../../src/attestation/emulated/issue.ts';
 import {
   createDevelopmentRoot,

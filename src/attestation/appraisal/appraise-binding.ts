@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { type Claims, claimedManifest, reportData } from '../evidence/claims.ts';
 import type { EvidenceBundle } from '../evidence/evidence.ts';
-import type { AppraisalInput, PlatformReport } from './appraise.ts';
+import type { AppraisalInput, PlatformReport } from './appraisal.ts';
 import type { CheckList } from './verdict.ts';
 
 /** Does the report speak of these claims, in answer to this challenge, for this manifest? */

@@ -1,20 +1,20 @@
-import { CocosError } from '../../errors.ts';
 import { appraiseDice } from '../dice/appraise.ts';
-import { evidenceDigest } from '../evidence/evidence.ts';
 import type { VtpmReference } from '../policy/reference.ts';
 import { SNP_REPORT_BYTES } from '../snp/abi.ts';
 import { appraiseSnp } from '../snp/appraise.ts';
 import { LEAST_TABLE_BYTES, parseCertificateTable } from '../snp/certificate-table.ts';
 import type { SnpProduct } from '../snp/products.ts';
 import { appraiseTdx } from '../tdx/appraise.ts';
-import { appraiseQuote, type PcrBanks } from '../tpm/appraise.ts';
+import { appraiseQuote } from '../tpm/appraise.ts';
 import { checkAttestationKey } from '../tpm/key-check.ts';
 import { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from '../tpm/public-area.ts';
+import type { PcrBanks } from '../tpm/quote-input.ts';
 import { CertificateCache } from '../x509/certificate-cache.ts';
 import { SCOPES } from './checks.ts';
 import type { AppraisalContext } from './context.ts';
 import { parseChecked } from './context.ts';
-import { CheckList, type Verdict, type VerdictPlatform } from './verdict.ts';
+import { checkTime, verdictOf } from './report-verdict.ts';
+import { CheckList, type Verdict } from './verdict.ts';
 
 /** Verdicts on one statement alone: whether it is genuine and acceptable, not what it binds. */
 
@@ -23,30 +23,6 @@ type Given<Left extends keyof AppraisalContext = never> = Omit<AppraisalContext,
   /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
   readonly cache?: CertificateCache | undefined;
 };
-
-/** A verdict from the checks that were made. */
-export function verdictOf(
-  evidence: Uint8Array,
-  platform: VerdictPlatform,
-  emulated: boolean,
-  context: Pick<AppraisalContext, 'at' | 'crypto'>,
-  checks: CheckList,
-): Verdict {
-  const finished = checks.finish();
-  return {
-    outcome: finished.failures.length === 0 ? 'accepted' : 'rejected',
-    platform,
-    emulated,
-    evidenceDigest: evidenceDigest(evidence, context.crypto),
-    at: context.at,
-    ...finished,
-  };
-}
-
-/** @throws CocosError INPUT_INVALID when a time is not a finite number. */
-export function checkTime(at: number): void {
-  if (!Number.isFinite(at)) throw new CocosError('INPUT_INVALID', 'the time of appraisal is not a time');
-}
 
 export interface SnpInput extends Given {
   /** 1184 bytes, or these with the certificate table that the host puts behind them (extended report). */

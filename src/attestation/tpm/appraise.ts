@@ -1,38 +1,17 @@
 import { concatBytes } from '@noble/hashes/utils.js';
-import type { AttestationCrypto, HashName, SignatureHash } from '../../crypto/crypto-port.ts';
+import type { HashName, SignatureHash } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
 import { parseChecked } from '../appraisal/context.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import { hashOf } from '../eventlog/algorithms.ts';
-import type { VtpmReference } from '../policy/reference.ts';
 import { parseAttest, ST_ATTEST_QUOTE, TPM_GENERATED, type TpmAttest } from './attest.ts';
 import { checkTpmLog } from './log-check.ts';
 import { checkPcrValues } from './pcr-check.ts';
-import type { VtpmPolicy } from './policy-rules.ts';
 import type { AttestationKey } from './public-area.ts';
+import type { PcrBanks, QuoteInput } from './quote-input.ts';
 import { parseTpmSignature, verifyTpmSignature } from './signature.ts';
 
 /** Appraisal of one TPM quote with its PCR values and its event log. */
-
-/** Values of PCRs, for each bank. */
-export type PcrBanks = ReadonlyMap<HashName, ReadonlyMap<number, Uint8Array>>;
-
-export interface QuoteInput {
-  /** TPMS_ATTEST. */
-  readonly attest: Uint8Array;
-  /** TPMT_SIGNATURE, or a plain signature. */
-  readonly signature: Uint8Array;
-  /** Null when the key could not be read; the caller has recorded why. */
-  readonly key: AttestationKey | null;
-  /** What the quote must have signed. */
-  readonly qualifyingData: Uint8Array | undefined;
-  /** Values that were handed over with the quote; null for none. */
-  readonly pcrs: PcrBanks | null;
-  readonly eventLog: Uint8Array | undefined;
-  readonly policy: VtpmPolicy;
-  readonly reference: VtpmReference | undefined;
-  readonly crypto: AttestationCrypto;
-}
 
 const DEFAULT_HASH: Readonly<Record<string, SignatureHash>> = {
   'P-256': 'sha256',

@@ -8,7 +8,7 @@ import { mismatchedEvents } from '../eventlog/data.ts';
 import { type EventLog, parseEventLog } from '../eventlog/parse.ts';
 import { replay } from '../eventlog/replay.ts';
 import { eventTypeName } from '../eventlog/types.ts';
-import type { PcrBanks, QuoteInput } from './appraise.ts';
+import type { PcrBanks, QuoteInput } from './quote-input.ts';
 
 /** The event log against the quoted PCRs, its own digests, and the reference log. */
 

@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { HashName } from '../../crypto/crypto-port.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
-import type { PcrBanks, QuoteInput } from './appraise.ts';
+import type { PcrBanks, QuoteInput } from './quote-input.ts';
 
 /** What goes into each PCR: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent's. */
 const MEASURED: Readonly<Record<number, string>> = {

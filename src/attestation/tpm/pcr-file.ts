@@ -4,7 +4,7 @@ import type { HashName } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
 import { parseStrictJson } from '../encoding/strict-json.ts';
 import { HASH_BYTES, isHashName } from '../eventlog/algorithms.ts';
-import type { PcrBanks } from './appraise.ts';
+import type { PcrBanks } from './quote-input.ts';
 
 /**
  * Files of PCR values: a JSON array of 24 values, a JSON object of banks, or the text that `tpm2_pcrread` prints.

@@ -1,8 +1,8 @@
 import type { HashName } from '../../crypto/crypto-port.ts';
 import { BinaryReader } from '../encoding/binary-reader.ts';
 import { HASH_BYTES, HASH_IDS } from '../eventlog/algorithms.ts';
-import type { PcrBanks } from './appraise.ts';
 import { parsePcrFile } from './pcr-file.ts';
+import type { PcrBanks } from './quote-input.ts';
 
 /**
  * What `tpm2_quote -o` writes: a TPML_PCR_SELECTION and lists of digests as they stand in memory, little-endian and

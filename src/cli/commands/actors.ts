@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { CocosError, EXIT } from '../../errors.ts';
+import type { CommandContext } from '../command-context.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import { showWatch } from './show-watch.ts';
 
 export function actorCommands(context: CommandContext): Command {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
 import { defaultCollateralFolder, readCollateralFile, storeCollateral } from '../collateral/collateral.ts';
 import { fetchCollateral } from '../collateral/collateral-fetch.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 
 /** `attestation collateral`: fills the folder from which appraisal takes what vendors publish. */
 

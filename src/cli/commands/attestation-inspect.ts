@@ -6,8 +6,8 @@ import { registerName, replay } from '../../attestation/eventlog/replay.ts';
 import { inspectEvidence } from '../../attestation/evidence/inspect.ts';
 import { attestationCrypto as crypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
+import type { CommandContext } from '../command-context.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import { inFile, readEvidence } from '../trust/evidence-files.ts';
 
 /** `attestation inspect` and `attestation replay`: what evidence says, without a judgement. */

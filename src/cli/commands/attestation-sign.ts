@@ -10,9 +10,9 @@ import { canonicalDigest } from '../../crypto/digest.ts';
 import { encodeSigningKey, parseSigningKey } from '../../crypto/keys.ts';
 import { sign } from '../../crypto/signing.ts';
 import { VERSION } from '../../version.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readInput, readJson, writeNew } from '../files.ts';
 import { readKeys } from '../global-options.ts';
-import type { CommandContext } from '../program.ts';
 import { readEvidence } from '../trust/evidence-files.ts';
 
 /** What a party signs about appraisal: its policy and its verdicts; and reference values in the form of other tools. */

@@ -13,7 +13,7 @@ import { looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
 import { attestationCrypto as crypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError, EXIT } from '../../errors.ts';
 import { collateralOf } from '../collateral/collateral.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 import { parseHex, parseTime } from '../trust/attestation-options.ts';
 import { inFile, readCertificates, readEvidence, readRevocationLists } from '../trust/evidence-files.ts';
 import { readPolicy } from '../trust/trust.ts';

@@ -5,7 +5,7 @@ import { packDirectory } from '../../archive/pack.ts';
 import { packZip } from '../../archive/zip.ts';
 import { createDigest, type DigestName } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 
 interface ChecksumOptions {
   readonly algorithm: DigestName;

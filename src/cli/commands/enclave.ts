@@ -3,9 +3,9 @@ import { canonicalJson } from '../../crypto/digest.ts';
 import { CocosError, EXIT } from '../../errors.ts';
 import { Cause } from '../../machines/common.ts';
 import type { ActorInfo, ControlClient } from '../../rpc/control-client.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readManifest } from '../global-options.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import { failureOf } from '../trust/enclave-failure.ts';
 import { showWatch } from './show-watch.ts';
 

@@ -3,9 +3,9 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { parseReferenceValues } from '../../attestation/policy/reference.ts';
 import { CocosError, EXIT } from '../../errors.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readJson } from '../files.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import {
   checkSums,
   imageSignature,

@@ -19,10 +19,10 @@ import {
 } from '../../crypto/keys.ts';
 import { signingPublicKey } from '../../crypto/signing.ts';
 import { CocosError } from '../../errors.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readInput, writeNew } from '../files.ts';
 import { readKeys, readPassphrase, requireOwnerOnly } from '../global-options.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 
 interface ImportOptions {
   readonly signing: string;

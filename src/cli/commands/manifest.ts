@@ -4,10 +4,10 @@ import { canonicalDigest, canonicalJson, type DigestName } from '../../crypto/di
 import { decodePublicKeyFile } from '../../crypto/key-file.ts';
 import { CocosError } from '../../errors.ts';
 import { AlgorithmKind, InputDigest, Manifest } from '../../machines/manifest.ts';
+import type { CommandContext } from '../command-context.ts';
 import { digestFile, readInput, writeNew } from '../files.ts';
 import { readManifest } from '../global-options.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import { uploadSource } from '../transfer/upload-source.ts';
 
 interface CreateOptions {

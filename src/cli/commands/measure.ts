@@ -3,7 +3,7 @@ import { measureSev, measureSevEs, measureSvsm } from '../../attestation/measure
 import { firmwareState, measureVm } from '../../attestation/measure/snp.ts';
 import { attestationCrypto as hashes } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readEvidence } from '../trust/evidence-files.ts';
 
 /** `measure snp`: the launch digest that a guest with these parts will have. */

@@ -11,10 +11,10 @@ import { encodeSigningKey } from '../../crypto/keys.ts';
 import { CocosError } from '../../errors.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
 import { openResult, readResultHeader, verifyResultHeader } from '../../protocol/result-file.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readInput } from '../files.ts';
 import { readKeys } from '../global-options.ts';
 import { table } from '../output.ts';
-import type { CommandContext } from '../program.ts';
 import { type FetchRequest, fetchedBefore, fetchResult } from '../transfer/result-fetch.ts';
 import { asParticipant, withParticipantOptions } from '../trust/participant.ts';
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
 import { ComputationStatus } from '../../rpc/sealed.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 import { asParticipant, runRole, withParticipantOptions } from '../trust/participant.ts';
 
 const READY = new Set(['resultsReady', 'delivered']);

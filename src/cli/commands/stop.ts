@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ComputationStatus } from '../../rpc/sealed.ts';
-import type { CommandContext } from '../program.ts';
+import type { CommandContext } from '../command-context.ts';
 import { asParticipant, withParticipantOptions } from '../trust/participant.ts';
 
 /** Ends a computation from inside a session, so that the manager can neither forge nor read it. */

@@ -8,16 +8,18 @@ import type {
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
 import type { EnclaveRequest } from '../enclaves/enclave-request.ts';
-import type { Manager } from '../manager.ts';
 import { legalEvents } from './commands.ts';
+import type { ControlBackend } from './control-backend.ts';
 import type { ActorView, Directory, DirectoryItem } from './directory.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
 const WATCH_BACKLOG_LIMIT = 10_000;
 
-/** The gRPC face of the manager. */
-export function controlService(manager: Manager): ControlServiceServer & Record<string, UntypedHandleCall> {
-  const { directory } = manager;
+/** Serves `cocosai.control.v1` for a backend. */
+export function controlService(
+  backend: ControlBackend,
+): ControlServiceServer & Record<string, UntypedHandleCall> {
+  const { directory } = backend;
   const actorOf = (view: ActorView) => ({
     address: view.address,
     machine: view.machine,
@@ -26,7 +28,7 @@ export function controlService(manager: Manager): ControlServiceServer & Record<
     legalEvents: legalEvents(directory, view),
   });
   return {
-    getHost: unary(() => manager.describeHost()),
+    getHost: unary(() => backend.describeHost()),
     createEnclave: unary(async (request) => {
       const wanted: EnclaveRequest = {
         name: request.name,
@@ -35,18 +37,18 @@ export function controlService(manager: Manager): ControlServiceServer & Record<
         memoryMiB: request.memoryMib,
         manifestJson: request.manifestJson,
       };
-      return { actor: actorOf(directory.view(await manager.createEnclave(wanted))) };
+      return { actor: actorOf(directory.view(await backend.createEnclave(wanted))) };
     }),
     removeEnclave: unary(async ({ enclave }) => {
-      await manager.removeEnclave(manager.resolve(enclave));
+      await backend.removeEnclave(backend.resolve(enclave));
       return {};
     }),
     listActors: unary(async ({ prefix }) => ({ actors: directory.list(prefix).map(actorOf) })),
-    getActor: unary(async ({ address }) => ({ actor: actorOf(directory.view(manager.resolve(address))) })),
-    watchActors: (call) => watch(directory, manager, call, actorOf),
+    getActor: unary(async ({ address }) => ({ actor: actorOf(directory.view(backend.resolve(address))) })),
+    watchActors: (call) => watch(directory, backend, call, actorOf),
     sendEvent: unary(async ({ address, eventJson }) => {
-      const resolved = manager.resolve(address);
-      await manager.sendEvent(resolved, parseJson(eventJson));
+      const resolved = backend.resolve(address);
+      await backend.sendEvent(resolved, parseJson(eventJson));
       return { actor: actorOf(directory.view(resolved)) };
     }),
   };
@@ -54,7 +56,7 @@ export function controlService(manager: Manager): ControlServiceServer & Record<
 
 function watch(
   directory: Directory,
-  manager: Manager,
+  backend: ControlBackend,
   call: ServerWritableStream<WatchActorsRequest, WatchActorsResponse>,
   actorOf: (
     view: ActorView,
@@ -62,7 +64,7 @@ function watch(
 ): void {
   let prefix: string;
   try {
-    prefix = call.request.prefix === '' ? '' : manager.resolve(call.request.prefix);
+    prefix = call.request.prefix === '' ? '' : backend.resolve(call.request.prefix);
   } catch (thrown) {
     return void call.emit('error', toStatus(thrown));
   }

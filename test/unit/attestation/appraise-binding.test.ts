@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import type { AppraisalInput } from '../../../src/attestation/appraisal/appraisal.ts';
+import { appraise } from '../../../src/attestation/appraisal/appraise.ts';
 import { appraiseLaunch } from '../../../src/attestation/appraisal/appraise-launch.ts';
 import { CheckList, type Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import { type DevelopmentRoot, developmentRootDigest } from '../../../src/attestation/emulated/root.ts';

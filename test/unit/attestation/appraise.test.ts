@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import type { AppraisalInput } from '../../../src/attestation/appraisal/appraisal.ts';
+import { appraise } from '../../../src/attestation/appraisal/appraise.ts';
 import { bundleScope, CHECK_NAMES } from '../../../src/attestation/appraisal/checks.ts';
 import type { Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import { authorityExtensions } from '../../../src/attestation/emulated/issue.ts';

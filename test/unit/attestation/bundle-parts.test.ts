@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AppraisalInput, appraise } from '../../../src/attestation/appraisal/appraise.ts';
+import type { AppraisalInput } from '../../../src/attestation/appraisal/appraisal.ts';
+import { appraise } from '../../../src/attestation/appraisal/appraise.ts';
 import { bundleScope } from '../../../src/attestation/appraisal/checks.ts';
 import type { Verdict } from '../../../src/attestation/appraisal/verdict.ts';
 import {

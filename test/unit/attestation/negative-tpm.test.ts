@@ -6,10 +6,10 @@ import { z } from 'zod';
 import { type TpmInput, verifyTpm } from '../../../src/attestation/appraisal/standalone.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseSnpReport } from '../../../src/attestation/snp/abi.ts';
-import type { PcrBanks } from '../../../src/attestation/tpm/appraise.ts';
 import { parseAttest } from '../../../src/attestation/tpm/attest.ts';
 import { bindsClaims, parseHclReport } from '../../../src/attestation/tpm/hcl.ts';
 import { parsePcrFile } from '../../../src/attestation/tpm/pcr-file.ts';
+import type { PcrBanks } from '../../../src/attestation/tpm/quote-input.ts';
 import { parsePublicKey, sameKey } from '../../../src/attestation/x509/public-key.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
