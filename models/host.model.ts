@@ -9,7 +9,7 @@ const cause = { code: 'HOST_DISK_FULL', message: 'full' } as const;
 export const enclaveModel: Model = {
   machine: enclaveMachine.provide({
     actors: {
-      ...{ prepare: inert(), launch: inert(), link: inert(), greet: inert() },
+      ...{ prepare: inert(), launch: inert(), link: inert(), handshake: inert() },
       ...{ shutDown: inert(), clean: inert(), clock: inert() },
     },
   }),

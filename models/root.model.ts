@@ -46,7 +46,7 @@ export const managerModel: Model = {
     { type: 'enclave.requested', address: 'enclave/abcd', input: {} },
     { type: 'enclave.removed', address: 'enclave/abcd' },
     { type: 'child.failed', address: 'enclave/abcd', ...failure },
-    { type: 'child.recalled', address: 'enclave/abcd', input: enclaveModel.input },
+    { type: 'child.restored', address: 'enclave/abcd', input: enclaveModel.input },
     { type: 'child.settled', address: 'enclave/abcd' },
     { type: 'manager.stop' },
     { type: 'manager.emptied' },

@@ -12,7 +12,7 @@ const { values } = parseArgs({
     vm: { type: 'boolean', default: false },
   },
 });
-// A guest may be booted long before a manager lives long enough to greet it, so the limit of a boot is not what is tested.
+// A guest may be booted long before a manager lives long enough to shake hands with it, so the limit of a boot is not what is tested.
 const settings = { COCOSAI_MODE: values.vm ? 'vm' : 'process', COCOSAI_BOOT_SECONDS: '1200' };
 const system = await startSystem(settings);
 const reference = values.vm ? path.join(ROOT, 'build/eos/reference-values.json') : PROCESS_REFERENCE;

@@ -15,6 +15,7 @@ const CHECKS: readonly { readonly name: string; readonly command: readonly strin
   { name: 'contracts', command: [bin('buf'), 'lint'] },
   { name: 'unused code', command: [bin('knip'), '--no-progress'] },
   { name: 'import rules', command: [bin('vitest'), 'run', '--project', 'fast', 'test/arch.test.ts'] },
+  { name: 'terms', command: [bin('tsx'), 'scripts/terms.ts'] },
   { name: 'generated pages', command: [bin('tsx'), 'scripts/pages.ts', '--check'] },
 ];
 

@@ -5,7 +5,7 @@ import type {
   Event,
   Hello,
 } from '../../src/rpc/gen/cocosai/service/v1/service.ts';
-import type { ReferenceService } from './reference-service.ts';
+import type { StreamOwner } from './computation.ts';
 
 /** The service's end of one manager's stream. */
 
@@ -14,7 +14,7 @@ const PROTOCOL_VERSION = 1;
 const UNSTORED_LIMIT = 512;
 
 export class ManagerStream {
-  private readonly service: ReferenceService;
+  private readonly service: StreamOwner;
   private readonly call: ServerDuplexStream<ConnectRequest, ConnectResponse>;
   private hello: Hello | null = null;
   /** What was asked for on this stream. */
@@ -24,7 +24,7 @@ export class ManagerStream {
   private unstored = 0;
   private storing: Promise<void> | null = null;
 
-  constructor(service: ReferenceService, call: ServerDuplexStream<ConnectRequest, ConnectResponse>) {
+  constructor(service: StreamOwner, call: ServerDuplexStream<ConnectRequest, ConnectResponse>) {
     this.service = service;
     this.call = call;
     call.on('data', ({ message }: ConnectRequest) => this.take(message));
@@ -67,8 +67,8 @@ export class ManagerStream {
 
   private take(message: ConnectRequest['message']): void {
     if (message === undefined) return;
-    if (message.$case === 'hello') return this.greet(message.value);
-    if (this.hello === null) return this.refuse('a message before the greeting');
+    if (message.$case === 'hello') return this.handshake(message.value);
+    if (this.hello === null) return this.refuse('a message before the hello');
     switch (message.$case) {
       case 'heartbeat':
         return this.send({ $case: 'heartbeat', value: {} });
@@ -90,9 +90,9 @@ export class ManagerStream {
     }
   }
 
-  private greet(hello: Hello): void {
+  private handshake(hello: Hello): void {
     if (hello.protocolVersion !== PROTOCOL_VERSION || this.hello !== null) {
-      return this.refuse(`a greeting of version ${hello.protocolVersion}`);
+      return this.refuse(`a hello of version ${hello.protocolVersion}`);
     }
     this.hello = hello;
     const { serviceId } = this.service;

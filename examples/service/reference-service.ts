@@ -6,6 +6,7 @@ import {
   ComputationManagementServiceService,
   type EnclaveWishes,
 } from '../../src/rpc/gen/cocosai/service/v1/service.ts';
+import type { Computation, StreamOwner } from './computation.ts';
 import { type Entry, Journal } from './journal.ts';
 import { ManagerStream } from './manager-stream.ts';
 
@@ -21,21 +22,9 @@ export interface ReferenceServiceOptions {
   readonly onEntry?: (entry: Entry) => void;
 }
 
-/** What the service knows of one computation. */
-export interface Computation {
-  readonly computationId: string;
-  readonly manifestJson: string;
-  readonly wishes: EnclaveWishes;
-  managerId: string | null;
-  isAnswered: boolean;
-  enclaveId: string | null;
-  refusal: string | null;
-  stop: 'none' | 'wanted' | 'answered';
-}
-
 const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
 
-export class ReferenceService {
+export class ReferenceService implements StreamOwner {
   readonly serviceId: string;
   readonly computations = new Map<string, Computation>();
   /** Last event that was taken in, by outbox and computation. */

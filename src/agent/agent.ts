@@ -39,7 +39,7 @@ import type { Vtpm } from './evidence/tpm/vtpm.ts';
 import { LogBuffer } from './run/log-buffer.ts';
 import { ResultStore } from './run/result-store.ts';
 import { openParticipantServer } from './sessions/participant-server.ts';
-import { Desk } from './sessions/participant-service.ts';
+import { ParticipantService } from './sessions/participant-service.ts';
 import type { Session } from './sessions/sessions.ts';
 import { InputStore, type NewUpload, type Upload } from './transfers/input-store.ts';
 import { quotasOf } from './transfers/quota-reservations.ts';
@@ -307,7 +307,11 @@ export class Agent {
 
   /** Opens the participants' service. */
   async listen(): Promise<void> {
-    const server = await openParticipantServer(new Desk(this), this.transport, PORTS.participants);
+    const server = await openParticipantServer(
+      new ParticipantService(this),
+      this.transport,
+      PORTS.participants,
+    );
     this.closers.push(server);
     this.root.send({ type: 'agent.listening' });
     setTimeout(() => {

@@ -15,9 +15,9 @@ interface LinkStreamHandlers {
   readonly hello: Hello;
   readonly now: () => number;
   /** Null while more may be taken in; otherwise resolves when it may. */
-  readonly room: () => Promise<void> | null;
+  readonly whenWritable: () => Promise<void> | null;
   readonly ack: () => number;
-  /** Whether the link is still in its greeting. */
+  /** Whether the link is still in its handshake. */
   readonly awaitsHello: () => boolean;
   readonly onHello: (hello: Hello) => void;
   readonly onAck: (seq: number) => void;
@@ -29,7 +29,7 @@ interface LinkStreamHandlers {
   readonly onViolation: (error: CocosError) => void;
 }
 
-/** Frames over one byte stream: greeting first, acknowledgements, heartbeats, and a named end. */
+/** Frames over one byte stream: handshake first, acknowledgements, heartbeats, and a named end. */
 export class LinkStream {
   private readonly duplex: Duplex;
   private readonly handlers: LinkStreamHandlers;
@@ -92,10 +92,10 @@ export class LinkStream {
   }
 
   private waitForRoom(): void {
-    const room = this.handlers.room();
-    if (room === null || this.ended) return;
+    const whenWritable = this.handlers.whenWritable();
+    if (whenWritable === null || this.ended) return;
     this.duplex.pause();
-    void room.then(() => {
+    void whenWritable.then(() => {
       // Nobody listened meanwhile, so the silence is not the peer's.
       this.heardMs = this.handlers.now();
       this.duplex.resume();

@@ -32,7 +32,7 @@ export interface LinkOptions {
   /** Stores how far the peer's journal was taken in; nothing is acknowledged before this has resolved. */
   readonly commit?: (position: LinkPosition, taken: Taken) => Promise<void>;
   /** Back-pressure: null while more frames may be taken in; otherwise the stream is not read until it resolves. */
-  readonly room?: () => Promise<void> | null;
+  readonly whenWritable?: () => Promise<void> | null;
   readonly onHello?: (hello: Hello) => void;
   readonly onEvent?: (body: unknown) => void;
   /** Full state instead of events: `first` clears what was mirrored before. */
@@ -41,7 +41,7 @@ export interface LinkOptions {
   readonly snapshot?: () => readonly unknown[];
   readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
   readonly onLog?: (body: unknown) => void;
-  /** `lost` also tells of a stream that ended in its greeting, before it was live. */
+  /** `lost` also tells of a stream that ended in its handshake, before it was live. */
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
 }
 
@@ -59,7 +59,7 @@ export interface LinkPosition {
 
 export interface Link {
   /**
-   * Sends an event now or after the next greeting; it is kept until the peer has taken it in.
+   * Sends an event now or after the next handshake; it is kept until the peer has taken it in.
    *
    * @throws CocosError LIMIT_EXCEEDED when it does not fit into a frame.
    */
@@ -210,10 +210,10 @@ class LinkEnd implements Link {
         received: this.received,
       },
       now: this.options.now,
-      room: this.options.room ?? (() => null),
+      whenWritable: this.options.whenWritable ?? (() => null),
       ack: () => this.durable,
-      awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'greeting' }),
-      onHello: (hello) => this.greet(hello),
+      awaitsHello: () => this.actor.getSnapshot().matches({ attached: 'handshake' }),
+      onHello: (hello) => this.handshake(hello),
       onAck: (seq) => this.journal.acknowledge(seq),
       onSequenced: (frame, bytes) => this.take(frame, bytes),
       onSnapshot: (seq, body) => {
@@ -232,7 +232,7 @@ class LinkEnd implements Link {
     };
   }
 
-  private greet(hello: Hello): void {
+  private handshake(hello: Hello): void {
     if (hello.role === this.options.role)
       throw new CocosError('LINK_PROTOCOL', 'The peer has the same role.');
     if (hello.bootId !== this.peerBootId) {
@@ -258,7 +258,7 @@ class LinkEnd implements Link {
     const replayed = this.journal.lastSeq;
     // After the present step, since the machine is still entering the state that invokes this effect.
     queueMicrotask(() => {
-      // What was published in this step, by frames that came together with the greeting.
+      // What was published in this step, by frames that came together with the hello.
       for (const entry of this.journal.after(replayed) ?? []) stream.write({ ...entry, ack: this.durable });
       this.send({ type: 'replay.finished', atMs: this.options.now() });
     });
@@ -312,7 +312,7 @@ class LinkEnd implements Link {
   }
 }
 
-/** One end of the manager-agent link; it connects, greets, replays and comes back by itself once started. */
+/** One end of the manager-agent link; it connects, shakes hands, replays and comes back by itself once started. */
 export function createLink(options: LinkOptions): Link {
   return new LinkEnd(options);
 }

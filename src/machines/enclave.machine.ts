@@ -52,7 +52,7 @@ export const enclaveMachine = setup({
     /** Runs the link and reports when it is live and when it is lost. */
     link: unprovided<EnclaveEffectInput>('link'),
     /** Brings the manifest to the agent and asks it for its readiness. */
-    greet: unprovided<EnclaveEffectInput>('greet'),
+    handshake: unprovided<EnclaveEffectInput>('handshake'),
     /** Asks the agent to shut down, then the VM to quit, then kills it. */
     shutDown: unprovided<EnclaveEffectInput>('shutDown'),
     /** Ends what is left of the enclave's processes and removes its sockets. */
@@ -237,8 +237,8 @@ export const enclaveMachine = setup({
         connected: {
           invoke: [
             {
-              src: 'greet',
-              id: 'greet',
+              src: 'handshake',
+              id: 'handshake',
               input: effectInput,
             },
             clock,

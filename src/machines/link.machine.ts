@@ -37,7 +37,7 @@ export interface WaitInput {
   readonly delayMs: number;
 }
 
-/** Both ends of the manager-agent link run this machine; it owns connecting, greeting, replay and loss. */
+/** Both ends of the manager-agent link run this machine; it owns connecting, the handshake, replay and loss. */
 export const linkMachine = setup({
   types: {
     context: {} as LinkContext,
@@ -81,7 +81,7 @@ export const linkMachine = setup({
       },
     },
     attached: {
-      initial: 'greeting',
+      initial: 'handshake',
       invoke: { src: 'serve', id: 'serve', input: ({ context }) => context },
       on: {
         'stream.closed': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
@@ -89,7 +89,7 @@ export const linkMachine = setup({
         'peer.violated': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
       },
       states: {
-        greeting: {
+        handshake: {
           on: { 'hello.received': { target: 'replaying', actions: 'takePeer' } },
         },
         replaying: {

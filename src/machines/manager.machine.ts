@@ -35,7 +35,7 @@ export const ManagerEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enclave.requested'), address: z.string(), input: EnclaveInput }),
   z.strictObject({ type: z.literal('enclave.removed'), address: z.string() }),
   ChildFailed,
-  z.strictObject({ type: z.literal('child.recalled'), address: z.string(), input: EnclaveInput }),
+  z.strictObject({ type: z.literal('child.restored'), address: z.string(), input: EnclaveInput }),
   z.strictObject({ type: z.literal('child.settled'), address: z.string() }),
   z.strictObject({ type: z.literal('manager.stop') }),
   z.strictObject({ type: z.literal('manager.emptied') }),
@@ -80,7 +80,7 @@ export const managerMachine = setup({
       enqueue.spawnChild('recover', { id: `recover/${address}`, input: { address, decision } });
     }),
     recall: enqueueActions(({ enqueue, event }) => {
-      if (event.type !== 'child.recalled') return;
+      if (event.type !== 'child.restored') return;
       const { address, input } = event;
       enqueue.stopChild(`recover/${address}`);
       enqueue.spawnChild('enclave', { id: address, systemId: address, input });
@@ -103,7 +103,7 @@ export const managerMachine = setup({
     // A child that throws must not end the manager or another child; what is done about it comes with `child.failed`.
     'xstate.error.*': {},
     'child.failed': { actions: 'supervise' },
-    'child.recalled': { actions: 'recall' },
+    'child.restored': { actions: 'recall' },
     'child.settled': { actions: 'settle' },
     'enclave.removed': { actions: 'removeEnclave' },
   },

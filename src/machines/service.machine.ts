@@ -33,7 +33,7 @@ export interface ServiceContext {
 }
 
 /**
- * The manager's stream to the computation management service. It owns connecting, greeting, replay of what the
+ * The manager's stream to the computation management service. It owns connecting, the handshake, replay of what the
  * service has not acknowledged, and back-off; what is kept for the service lies in the outbox, not here, so
  * a manager that starts again begins with a new actor.
  */
@@ -42,7 +42,7 @@ export const serviceMachine = setup({
   actors: {
     /** Connects to the service's address. */
     open: unprovided<object>('open'),
-    /** Sends the greeting, reads messages and keeps the heartbeat for as long as the stream is attached. */
+    /** Sends the hello, reads messages and keeps the heartbeat for as long as the stream is attached. */
     serve: unprovided<object>('serve'),
     /** Sends what the outbox held when the stream was welcomed. */
     replay: unprovided<object>('replay'),
@@ -86,7 +86,7 @@ export const serviceMachine = setup({
       },
     },
     attached: {
-      initial: 'greeting',
+      initial: 'handshake',
       invoke: {
         src: 'serve',
         id: 'serve',
@@ -97,7 +97,7 @@ export const serviceMachine = setup({
         'service.stop': 'closing',
       },
       states: {
-        greeting: { on: { 'welcome.received': { target: 'replaying', actions: 'takeService' } } },
+        handshake: { on: { 'welcome.received': { target: 'replaying', actions: 'takeService' } } },
         replaying: {
           invoke: {
             src: 'replay',

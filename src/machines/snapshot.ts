@@ -28,7 +28,7 @@ interface SnapshotKind {
 export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
   enclave: {
     machine: enclaveMachine,
-    version: 4,
+    version: 5,
     migrations: {
       // Version 1 did not know where the guest's console is written to.
       1: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, logFile: null } }),
@@ -36,6 +36,8 @@ export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
       2: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, bootStep: null } }),
       // Version 3 had its limits in the chart.
       3: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, limits: ENCLAVE_LIMITS } }),
+      // Version 4 had another name for the effect that makes an agent ready; the others kept theirs.
+      4: (snapshot) => ({ ...snapshot, children: renameUnknown(snapshot.children, 'handshake') }),
     },
   },
 };
@@ -61,6 +63,16 @@ export function readSnapshot(machine: string, version: number, stored: unknown):
   if (!hasState(kind.machine.root, snapshot.value)) throw invalid(`${machine} has no such state`);
   const begun = { ...snapshot, children: begunAnew(snapshot.children) };
   return { ...begun, output: undefined, error: undefined };
+}
+
+/** Children under an effect's new name: the one that no effect of the chart has is the one that was renamed. */
+function renameUnknown(children: PersistedSnapshot['children'], name: string): PersistedSnapshot['children'] {
+  const known = enclaveMachine.implementations.actors;
+  const entries = Object.entries(children).map(([id, child]) => {
+    if (Object.hasOwn(known, id) || typeof child !== 'object') return [id, child];
+    return [name, { ...child, src: name }];
+  });
+  return Object.fromEntries(entries);
 }
 
 const ThrownEffect = z.looseObject({ snapshot: z.looseObject({ status: z.literal('error') }) });

@@ -42,7 +42,7 @@ export interface ManagerConfig {
   /** Whether guests go on when the manager stops, to be taken over by the next one. */
   readonly onStop: 'keep' | 'stop';
   /** What happens to a guest under the run folder that no record knows. */
-  readonly onStray: 'end' | 'report';
+  readonly onOrphan: 'end' | 'report';
   /** The computation management service that this manager serves; null for none. */
   readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
@@ -80,7 +80,7 @@ const Environment = z.object({
   COCOSAI_VTPM: z.enum(['swtpm', 'off']).default('swtpm'),
   COCOSAI_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   COCOSAI_ON_STOP: z.enum(['keep', 'stop']).default('keep'),
-  COCOSAI_ON_STRAY: z.enum(['end', 'report']).default('end'),
+  COCOSAI_ON_ORPHAN: z.enum(['end', 'report']).default('end'),
   COCOSAI_SERVICE: z.string().optional(),
   COCOSAI_SERVICE_TLS_CERT: z.string().optional(),
   COCOSAI_SERVICE_TLS_KEY: z.string().optional(),
@@ -129,7 +129,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     vtpm: env.COCOSAI_VTPM,
     accelerator: env.COCOSAI_ACCEL,
     onStop: env.COCOSAI_ON_STOP,
-    onStray: env.COCOSAI_ON_STRAY,
+    onOrphan: env.COCOSAI_ON_ORPHAN,
     service:
       env.COCOSAI_SERVICE === undefined
         ? null

@@ -21,18 +21,18 @@ import { enclaveEffects } from './enclaves/enclave-effects.ts';
 import { EnclaveHost } from './enclaves/enclave-host.ts';
 import { type EnclaveRequest, readEnclaveRequest } from './enclaves/enclave-request.ts';
 import { Platform } from './enclaves/platform.ts';
-import { recallable } from './enclaves/restorable.ts';
+import { restorable } from './enclaves/restorable.ts';
 import { Supervisor } from './enclaves/supervisor.ts';
-import { VtpmStock } from './guests/vtpm-pool.ts';
+import { VtpmPool } from './guests/vtpm-pool.ts';
 import type { Log } from './log.ts';
 import { RelayThread } from './relay/relay-thread.ts';
-import { ServiceFeed } from './service/event-exporter.ts';
+import { EventExporter } from './service/event-exporter.ts';
 import type { RunHandlers } from './service/run-requests.ts';
 import { MirrorJournal } from './store/mirror-journal.ts';
 import {
   actorKey,
-  endStray,
-  findStrays,
+  endOrphan,
+  findOrphans,
   loadEnclave,
   loadEnclaves,
   nextSequences,
@@ -59,7 +59,7 @@ export class Manager implements ControlBackend {
   private readonly bootId = randomUUID();
   private readonly hosts = new Map<string, EnclaveHost>();
   private readonly platform: Platform;
-  private readonly vtpms: VtpmStock;
+  private readonly vtpms: VtpmPool;
   private readonly relays: RelayThread;
   private readonly root: Actor<typeof managerMachine>;
   private bound: Bound | null = null;
@@ -69,12 +69,12 @@ export class Manager implements ControlBackend {
     const unlock = await lockState(config.stateDir);
     const store = new Store(path.join(config.stateDir, 'store'));
     const stored = await loadEnclaves(store, log);
-    const feed = config.service === null ? null : await ServiceFeed.open(config.service, store, log);
-    return new Manager(config, log, store, unlock, feed, stored, await nextSequences(store));
+    const exporter = config.service === null ? null : await EventExporter.open(config.service, store, log);
+    return new Manager(config, log, store, unlock, exporter, stored, await nextSequences(store));
   }
 
   private readonly unlock: () => Promise<void>;
-  private readonly feed: ServiceFeed | null;
+  private readonly exporter: EventExporter | null;
   private readonly supervisor: Supervisor;
   private readonly trace: Trace | undefined;
   private readonly inspect: Trace;
@@ -84,7 +84,7 @@ export class Manager implements ControlBackend {
     log: Log,
     store: Store,
     unlock: () => Promise<void>,
-    feed: ServiceFeed | null,
+    exporter: EventExporter | null,
     stored: readonly StoredEnclave[],
     firstSequence: number,
   ) {
@@ -93,7 +93,7 @@ export class Manager implements ControlBackend {
     this.log = log;
     this.store = store;
     this.unlock = unlock;
-    this.feed = feed;
+    this.exporter = exporter;
     this.supervisor = new Supervisor({
       send: (event) => this.root.send(event),
       sendEnclave: (address, event) => this.directory.send(address, event),
@@ -105,7 +105,7 @@ export class Manager implements ControlBackend {
       log,
     });
     this.platform = new Platform(config.stateDir);
-    this.vtpms = new VtpmStock(config.stateDir);
+    this.vtpms = new VtpmPool(config.stateDir);
     this.directory = new Directory(
       firstSequence,
       (step) => this.persist(step),
@@ -133,7 +133,7 @@ export class Manager implements ControlBackend {
 
   /** Resolves when the control service is open. @throws CocosError HOST_PORT_TAKEN or CONFIG_INVALID. */
   async start(): Promise<void> {
-    this.dealWithStrays();
+    this.dealWithOrphans();
     const refused = await this.journal.restore([...this.hosts.keys()]);
     this.root.start();
     for (const [address] of this.hosts) {
@@ -164,7 +164,7 @@ export class Manager implements ControlBackend {
     this.root.stop();
     await this.relays.stop();
     await this.vtpms.close();
-    await this.feed?.stop();
+    await this.exporter?.stop();
     await this.directory.settled();
     await this.journal.close().catch((thrown: unknown) => {
       this.log('error', 'the journal could not be closed', { reason: CocosError.from(thrown).message });
@@ -252,7 +252,7 @@ export class Manager implements ControlBackend {
       mirrors: this.directory.mirrorsOf(address),
       noteRetired: (record) => this.noteRetired(address, record),
       journal: this.journal,
-      room: () => this.feed?.room() ?? this.journal.room(),
+      whenWritable: () => this.exporter?.whenWritable() ?? this.journal.whenWritable(),
       processor: () => this.platform.processor(),
       vtpms: this.vtpms,
       relays: this.relays,
@@ -275,9 +275,9 @@ export class Manager implements ControlBackend {
             const reason = CocosError.from(thrown).message;
             this.log('error', 'a transition could not be stored', { address, reason });
           });
-    const computationId = this.feed === null ? null : this.computationOf(enclave);
-    if (this.feed === null || computationId === null) return stored;
-    const recorded = this.feed.record(computationId, step);
+    const computationId = this.exporter === null ? null : this.computationOf(enclave);
+    if (this.exporter === null || computationId === null) return stored;
+    const recorded = this.exporter.record(computationId, step);
     // In this turn, when the frame that moved the mirror has been appended.
     queueMicrotask(() => this.journal.flush());
     return Promise.all([stored, recorded]).then(() => undefined);
@@ -317,17 +317,17 @@ export class Manager implements ControlBackend {
     this.directory.forget(`${address}/${retired.data.address}`);
   }
 
-  private dealWithStrays(): void {
+  private dealWithOrphans(): void {
     const known = new Set([...this.hosts.keys()].map((address) => address.slice('enclave/'.length)));
-    for (const { pid, enclave } of findStrays(this.config.runDir, known)) {
-      const ends = this.config.onStray === 'end';
+    for (const { pid, enclave } of findOrphans(this.config.runDir, known)) {
+      const ends = this.config.onOrphan === 'end';
       this.log('error', 'a guest that no record knows', { pid, enclave, ends });
-      if (ends) endStray(pid);
+      if (ends) endOrphan(pid);
     }
   }
 
   private startService(): void {
-    this.feed?.start(this.runHandlers(), {
+    this.exporter?.start(this.runHandlers(), {
       inspect: this.inspect,
       onFailure: (thrown) => this.supervisor.noteFailure('service', thrown),
     });
@@ -392,7 +392,7 @@ export class Manager implements ControlBackend {
     });
     return managerMachine.provide({
       actors: {
-        enclave: recallable(enclave, ({ id }) => this.supervisor.takeRecalled(id)),
+        enclave: restorable(enclave, ({ id }) => this.supervisor.takeRestored(id)),
         recover: asyncEffect<RecoverInput>(
           (input, signal) => this.supervisor.recover(input, signal),
           (error, { address }) =>

@@ -73,7 +73,7 @@ export const ResultOpened = z.strictObject({
 });
 export type ResultOpened = z.infer<typeof ResultOpened>;
 
-export const SessionGreeting = z.strictObject({ version: z.string(), status: ComputationStatus });
+export const SessionHello = z.strictObject({ version: z.string(), status: ComputationStatus });
 
 export const FollowItem = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('status'), status: ComputationStatus }),
@@ -91,7 +91,7 @@ export const ASSOCIATED = {
   call: utf8('call'),
   answer: (sequence: number) => utf8(`answer ${sequence}`),
   follow: utf8('follow'),
-  greeting: utf8('greeting'),
+  hello: utf8('hello'),
   item: utf8('item'),
 } as const;
 

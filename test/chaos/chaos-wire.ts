@@ -121,7 +121,7 @@ export class ChaosWire {
     }
     if (!to.destroyed) to.write(bytes);
     this.remember(direction, bytes);
-    // Never before the greeting, which opens every stream.
+    // Never before the hello, which opens every stream.
     if (fault === 'repeat') for (const old of this.repeated(direction)) to.write(old);
   }
 

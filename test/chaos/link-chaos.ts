@@ -33,7 +33,7 @@ const MODELS = {
   'attestation/a': attestationModel,
 };
 const ADDRESSES = ['computation', 'transfer/t', 'attestation/a'] as const;
-/** Longer than the longest stall, the longest back-off and a greeting. */
+/** Longer than the longest stall, the longest back-off and a handshake. */
 const QUIET_MS = 25_000;
 const COMMAND_LIMIT_MS = 3_600_000;
 

@@ -78,8 +78,8 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
     it('refuses a second listener at a port, and the first goes on', async () => {
       await listen(PORT, (stream) => stream.write('first'));
       await expect(listen(PORT, () => undefined)).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
-      const [greeting] = await once(await dial(PORT), 'data');
-      expect(String(greeting)).toBe('first');
+      const [first] = await once(await dial(PORT), 'data');
+      expect(String(first)).toBe('first');
     });
 
     it('carries bytes both ways at once, unchanged', async () => {

@@ -114,9 +114,9 @@ async function listenTwice(): Promise<string[]> {
   return told;
 }
 
-async function greet(): Promise<void> {
+async function handshake(): Promise<void> {
   const hello = await connectVsock(CID_HOST, HOST_PORTS.ready, { timeoutMs: 10_000 });
   hello.write(`ready ${process.env['COCOS_MODE'] ?? ''}\n`);
 }
 
-void greet();
+void handshake();

@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Guest } from '../../src/manager/guests/guest.ts';
-import { attachVmGuest, endStrayVm, launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
+import { attachVmGuest, endOrphanVm, launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { GUEST_PORTS, HOST_PORTS, pattern } from '../guest/ports.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
 
@@ -175,7 +175,7 @@ describe.skipIf(reason !== null)('attachVmGuest', () => {
   it('takes over a guest whose manager was killed, and ends all of it', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cocos-vm-'));
     onTestFinished(async () => {
-      await endStrayVm(folder);
+      await endOrphanVm(folder);
       rmSync(folder, { recursive: true, force: true });
     });
     const child = spawn(process.execPath, ['--import', 'tsx', 'test/guest/launch-and-die.ts', folder], {

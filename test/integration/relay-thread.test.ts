@@ -68,7 +68,7 @@ describe('the relay thread', () => {
     const relay = await start().open({ unix: path.join(folder, 'a.sock') });
     expect(relay.address).toBe(`unix:${path.join(folder, 'a.sock')}`);
     expect(await echoed(relay.address)).toBe('');
-    await relay.aim(unixTransport(folder));
+    await relay.route(unixTransport(folder));
     expect(await echoed(relay.address)).toBe('hello');
     await relay.close();
     expect(await echoed(relay.address)).toBe('');
@@ -79,7 +79,7 @@ describe('the relay thread', () => {
     const at = { unix: path.join(folder, 'b.sock') };
     const relay = await thread.open(at);
     await expect(thread.open(at)).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
-    await relay.aim(unixTransport(folder));
+    await relay.route(unixTransport(folder));
     expect(await echoed(relay.address)).toBe('hello');
   });
 
@@ -89,8 +89,8 @@ describe('the relay thread', () => {
       await thread.open({ unix: path.join(folder, 'c.sock') }),
       await thread.open({ tcp: '127.0.0.1', port: 0 }),
     ];
-    await unix.aim(unixTransport(folder));
-    await tcp.aim(unixTransport(folder));
+    await unix.route(unixTransport(folder));
+    await tcp.route(unixTransport(folder));
     writeFileSync(sentence, '');
     await vi.waitFor(async () => expect(await echoed(tcp.address)).toBe(''), { interval: 20 });
     rmSync(sentence);
@@ -106,7 +106,7 @@ describe('the relay thread', () => {
     const transport = memoryTransport();
     await transport.listen(PORTS.participants, (stream) => stream.pipe(stream));
     const relay = await start().open({ unix: path.join(folder, 'd.sock') });
-    await relay.aim(transport);
+    await relay.route(transport);
     expect(await echoed(relay.address)).toBe('hello');
     await relay.close();
     expect(await echoed(relay.address)).toBe('');

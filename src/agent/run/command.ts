@@ -39,7 +39,7 @@ const RUNTIME = '/cocos/runtime';
 const PYTHON_PATHS = ['/usr/bin/python3', '/usr/bin/python3.11', '/usr/bin/python3.13'];
 const VERSION_TIMEOUT_MS = 10_000;
 const NO_OVERHEAD = { memoryMiB: 0, processes: 0 };
-/** Node.js before the module runs, with room: measured at 48 MiB of private memory and 7 threads on 2 CPUs. */
+/** Node.js before the module runs, with headroom; measured at 48 MiB of private memory and 7 threads on 2 CPUs. */
 const NODE_OVERHEAD = { memoryMiB: 128, processes: 16 };
 const WASM_PAGES_PER_MIB = 16;
 const WASM_MAX_PAGES = 65_536;

@@ -10,22 +10,22 @@ import {
 } from '../../rpc/bulk.ts';
 import { BulkReader } from '../../rpc/bulk-reader.ts';
 import { BulkWriter } from '../../rpc/bulk-writer.ts';
-import type { Desk } from './participant-service.ts';
+import type { ParticipantService } from './participant-service.ts';
 
 const PREFACE_LIMIT_MS = 10_000;
 /** How long the peer may take to close a stream that has said everything. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** Serves one bulk stream from its preface on; never throws. What is legal is for the desk and the machines to say. */
-export async function serveBulk(desk: Desk, stream: Duplex): Promise<void> {
+/** Serves one bulk stream from its preface on; never throws. What is legal is for the service and the machines to say. */
+export async function serveBulk(service: ParticipantService, stream: Duplex): Promise<void> {
   try {
     const reader = new BulkReader(stream, PREFACE_LIMIT_MS);
     const bytes = new Uint8Array(PREFACE_BYTES);
     await reader.fill(bytes);
     reader.stallMs = BULK_STALL_MS;
     const preface = decodePreface(bytes);
-    if (preface.direction === 'up') await takeUpload(desk, stream, reader, preface);
-    else await sendResult(desk, stream, preface);
+    if (preface.direction === 'up') await takeUpload(service, stream, reader, preface);
+    else await sendResult(service, stream, preface);
   } catch (thrown) {
     say(stream, { ok: false, error: CocosError.from(thrown).toJSON() });
   }
@@ -33,12 +33,12 @@ export async function serveBulk(desk: Desk, stream: Duplex): Promise<void> {
 }
 
 async function takeUpload(
-  desk: Desk,
+  service: ParticipantService,
   stream: Duplex,
   reader: BulkReader,
   { ticket }: BulkPreface,
 ): Promise<void> {
-  const receiver = desk.attachUpload(ticket);
+  const receiver = service.attachUpload(ticket);
   try {
     say(stream, { ok: true, segments: receiver.nextIndex });
     for await (const { bytes, last } of reader.segments(receiver.segmentBytes)) {
@@ -51,8 +51,8 @@ async function takeUpload(
   }
 }
 
-async function sendResult(desk: Desk, stream: Duplex, preface: BulkPreface): Promise<void> {
-  const result = await desk.download(preface.ticket).read(preface.firstSegment);
+async function sendResult(service: ParticipantService, stream: Duplex, preface: BulkPreface): Promise<void> {
+  const result = await service.download(preface.ticket).read(preface.firstSegment);
   try {
     say(stream, { ok: true, segments: 0 });
     const writer = new BulkWriter(stream, result.segmentBytes, BULK_STALL_MS);

@@ -14,36 +14,38 @@ import type {
 } from '../../rpc/gen/cocosai/agent/v1/agent.ts';
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
-import type { Desk } from './participant-service.ts';
+import type { ParticipantService } from './participant-service.ts';
 
 /** A stalled sender or reader is let go after this long. */
 const STALL_LIMIT_MS = 60_000;
 
-/** The gRPC face of the agent: parses what untrusted peers send and leaves everything else to the desk. */
-export function participantService(desk: Desk): AgentServiceServer & Record<string, UntypedHandleCall> {
+/** The gRPC face of the agent: parses what untrusted peers send and leaves everything else to the service. */
+export function participantService(
+  service: ParticipantService,
+): AgentServiceServer & Record<string, UntypedHandleCall> {
   return {
-    getEvidence: unary(async ({ nonce }) => ({ evidence: Buffer.from(await desk.evidence(nonce)) })),
+    getEvidence: unary(async ({ nonce }) => ({ evidence: Buffer.from(await service.evidence(nonce)) })),
     openSession: unary(async (request) => {
-      const { sequence, ciphertext } = desk.openSession(openingOf(request), request.signature);
+      const { sequence, ciphertext } = service.openSession(openingOf(request), request.signature);
       return { sequence, ciphertext: Buffer.from(ciphertext) };
     }),
     call: unary(async ({ sessionId, sequence, ciphertext }) => {
-      const answer = await desk.call(hex(sessionId), sequence, ciphertext);
+      const answer = await service.call(hex(sessionId), sequence, ciphertext);
       return { sequence: answer.sequence, ciphertext: Buffer.from(answer.ciphertext) };
     }),
     upload: (call, callback) => {
-      upload(desk, call).then(
+      upload(service, call).then(
         (response) => callback(null, response),
         (thrown: unknown) => callback(toStatus(thrown)),
       );
     },
-    download: (call) => stream(call, download(desk, call)),
-    follow: (call) => stream(call, follow(desk, call)),
+    download: (call) => stream(call, download(service, call)),
+    follow: (call) => stream(call, follow(service, call)),
   };
 }
 
 async function upload(
-  desk: Desk,
+  service: ParticipantService,
   call: ServerReadableStream<UploadRequest, UploadResponse>,
 ): Promise<UploadResponse> {
   let stalled: NodeJS.Timeout | undefined;
@@ -54,12 +56,12 @@ async function upload(
       STALL_LIMIT_MS,
     );
   };
-  let receiver: ReturnType<Desk['attachUpload']> | null = null;
+  let receiver: ReturnType<ParticipantService['attachUpload']> | null = null;
   try {
     arm();
     for await (const message of call as AsyncIterable<UploadRequest>) {
       arm();
-      receiver ??= desk.attachUpload(message.ticket);
+      receiver ??= service.attachUpload(message.ticket);
       await receiver.take(message.index, message.last, message.ciphertext);
     }
     return { segments: receiver?.end() ?? 0 };
@@ -72,24 +74,24 @@ async function upload(
 }
 
 async function* download(
-  desk: Desk,
+  service: ParticipantService,
   call: ServerWritableStream<DownloadRequest, DownloadResponse>,
 ): AsyncGenerator<DownloadResponse> {
   const { ticket, firstSegment } = call.request;
-  for await (const { index, last, bytes } of desk.download(ticket).segments(firstSegment)) {
+  for await (const { index, last, bytes } of service.download(ticket).segments(firstSegment)) {
     yield { index, last, ciphertext: Buffer.from(bytes) };
   }
 }
 
 async function* follow(
-  desk: Desk,
+  service: ParticipantService,
   call: ServerWritableStream<FollowRequest, FollowResponse>,
 ): AsyncGenerator<FollowResponse> {
   const ended = new AbortController();
   call.on('cancelled', () => ended.abort());
   call.on('close', () => ended.abort());
   const { sessionId, sequence, ciphertext } = call.request;
-  for await (const message of desk.follow(hex(sessionId), sequence, ciphertext, ended.signal)) {
+  for await (const message of service.follow(hex(sessionId), sequence, ciphertext, ended.signal)) {
     yield { sequence: message.sequence, ciphertext: Buffer.from(message.ciphertext) };
   }
 }

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 import type { Listener, Transport } from '../../link/transport/transport.ts';
 import { BULK_MAGIC, isBulk } from '../../rpc/bulk.ts';
-import type { Desk } from './participant-service.ts';
+import type { ParticipantService } from './participant-service.ts';
 
 /** Whoever connects and says nothing is let go after this long. */
 const FIRST_BYTES_MS = 10_000;
@@ -24,13 +24,13 @@ const MAX_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024;
  * ready before anybody needs it.
  */
 export async function openParticipantServer(
-  desk: Desk,
+  service: ParticipantService,
   transport: Transport,
   port: number,
 ): Promise<Listener & { load(): Promise<void> }> {
   let server: Promise<Injector> | null = null;
   const load = (): Promise<Injector> => {
-    server ??= openServer(desk);
+    server ??= openServer(service);
     return server;
   };
   const open = new Set<Duplex>();
@@ -44,7 +44,7 @@ export async function openParticipantServer(
   const route = async (stream: Duplex) => {
     if (!(await beginsBulk(stream))) return (await load()).inject(stream);
     const { serveBulk } = await import('./bulk-server.ts');
-    await serveBulk(desk, stream);
+    await serveBulk(service, stream);
   };
   return {
     load: async () => void (await load()),
@@ -87,7 +87,7 @@ function readable(stream: Duplex): Promise<void> {
   });
 }
 
-async function openServer(desk: Desk): Promise<Injector> {
+async function openServer(service: ParticipantService): Promise<Injector> {
   const [{ Server, ServerCredentials }, { AgentServiceService }, { participantService }] = await Promise.all([
     import('@grpc/grpc-js'),
     import('../../rpc/gen/cocosai/agent/v1/agent.ts'),
@@ -97,7 +97,7 @@ async function openServer(desk: Desk): Promise<Injector> {
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_concurrent_streams': 64,
   });
-  server.addService(AgentServiceService, participantService(desk));
+  server.addService(AgentServiceService, participantService(service));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   return {
     inject: (stream) => injector.injectConnection(stream),

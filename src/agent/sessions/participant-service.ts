@@ -30,7 +30,7 @@ const PARTICIPANT_SESSIONS = 16;
 const USE_NOTES = 60;
 
 /** Where participants are served: it knows sessions and tickets; the machines decide what is allowed. */
-export class Desk {
+export class ParticipantService {
   private readonly agent: Agent;
   /** Addresses of all attestations, also of those whose evidence is still being collected. */
   private readonly attestations = new Set<string>();
@@ -107,8 +107,8 @@ export class Desk {
     this.makeRoomFor(session.participant);
     this.agent.send(address, opened);
     this.sessions.set(session.id, { ...session, usedMs: now() });
-    const greeting = { version: VERSION, status: this.agent.status() };
-    return session.channel.seal(encodeBody(greeting), ASSOCIATED.greeting);
+    const hello = { version: VERSION, status: this.agent.status() };
+    return session.channel.seal(encodeBody(hello), ASSOCIATED.hello);
   }
 
   /** Opens a sealed request and seals its answer, errors and all. @throws CocosError SESSION_* CRYPTO_OPEN_FAILED */

@@ -5,13 +5,13 @@ import type { ResultOpened, SealedRequest, TransferFinished, TransferOpened } fr
 import { now } from '../../runtime/effects.ts';
 import type { Agent } from '../agent.ts';
 import type { Upload } from '../transfers/input-store.ts';
-import type { Desk } from './participant-service.ts';
+import type { ParticipantService } from './participant-service.ts';
 import { expectedDigest, type Session } from './sessions.ts';
 
 /** What each sealed request does. Roles were checked when the session was opened; parts are checked here. */
 export async function answerRequest(
   agent: Agent,
-  desk: Desk,
+  service: ParticipantService,
   session: Session,
   request: SealedRequest,
 ): Promise<unknown> {
@@ -19,7 +19,7 @@ export async function answerRequest(
     case 'status':
       return agent.status();
     case 'transfer.open':
-      return openTransfer(agent, desk, session, request);
+      return openTransfer(agent, service, session, request);
     case 'transfer.finish':
       return finishTransfer(agent, session, request.transferId);
     case 'transfer.abort':
@@ -39,20 +39,20 @@ export async function answerRequest(
       agent.sendLegal('computation', { type: 'computation.stop', by: session.participant });
       return agent.status();
     case 'result.open':
-      return openResult(agent, desk, session);
+      return openResult(agent, service, session);
     case 'result.confirm':
       requireConsumer(session);
       agent.send('computation', { type: 'result.delivered', consumer: session.participant });
       return null;
     case 'session.close':
-      desk.endSession(session);
+      service.endSession(session);
       return null;
   }
 }
 
 async function openTransfer(
   agent: Agent,
-  desk: Desk,
+  service: ParticipantService,
   session: Session,
   request: Extract<SealedRequest, { method: 'transfer.open' }>,
 ): Promise<TransferOpened> {
@@ -71,11 +71,11 @@ async function openTransfer(
   if (under !== undefined && isSame && under.inflatedSize === inflatedSize) {
     agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: now() });
     agent.inputs.resume(under, session);
-    return openedTransfer(desk, session, under);
+    return openedTransfer(service, session, under);
   }
   const segmentSize = clamp(request.segmentSize ?? DEFAULT_SEGMENT_SIZE);
   const upload = await agent.beginUpload(session, { input, size, inflatedSize, digest, segmentSize });
-  return openedTransfer(desk, session, upload);
+  return openedTransfer(service, session, upload);
 }
 
 /** The sender says what it would like; the limits of the stream bound it. */
@@ -83,7 +83,7 @@ function clamp(segmentSize: number): number {
   return Math.min(Math.max(segmentSize, MIN_SEGMENT_SIZE), MAX_SEGMENT_SIZE);
 }
 
-function openedTransfer(desk: Desk, session: Session, upload: Upload): TransferOpened {
+function openedTransfer(service: ParticipantService, session: Session, upload: Upload): TransferOpened {
   const { id, attempt } = upload;
   return {
     transferId: id,
@@ -91,7 +91,7 @@ function openedTransfer(desk: Desk, session: Session, upload: Upload): TransferO
     segmentSize: upload.segmentSize,
     firstSegment: upload.opener.nextIndex,
     attempt,
-    ticket: desk.tickets.issue(session.id, { kind: 'upload', transferId: id, attempt }),
+    ticket: service.tickets.issue(session.id, { kind: 'upload', transferId: id, attempt }),
   };
 }
 
@@ -110,7 +110,7 @@ function ownTransfer(agent: Agent, session: Session, transferId: string) {
   return transfer.context;
 }
 
-function openResult(agent: Agent, desk: Desk, session: Session): ResultOpened {
+function openResult(agent: Agent, service: ParticipantService, session: Session): ResultOpened {
   const consumer = requireConsumer(session);
   const { manifest, manifestDigest, cause } = agent.computation.context;
   if (cause !== null)
@@ -123,7 +123,7 @@ function openResult(agent: Agent, desk: Desk, session: Session): ResultOpened {
   }
   return {
     computationId: manifest.id,
-    ticket: desk.tickets.issue(session.id, { kind: 'download' }),
+    ticket: service.tickets.issue(session.id, { kind: 'download' }),
     aead: agent.results.aead,
     segmentSize: sealed.segmentSize,
     segments: sealed.segments,

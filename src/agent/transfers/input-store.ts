@@ -9,7 +9,7 @@ import { SegmentOpener } from '../../protocol/segments.ts';
 import { type UploadTerms, uploadSegments } from '../../protocol/upload.ts';
 import type { Session } from '../sessions/sessions.ts';
 import { Inflater } from './inflater.ts';
-import { Admissions, type Quotas } from './quota-reservations.ts';
+import { QuotaReservations, type Quotas } from './quota-reservations.ts';
 
 /** Room that must stay free on the work folder's file system. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
@@ -50,7 +50,7 @@ export interface Upload extends NewUpload {
 export class InputStore {
   private readonly directory: string;
   private readonly uploads = new Map<string, Upload>();
-  private readonly admissions = new Admissions();
+  private readonly reservations = new QuotaReservations();
 
   constructor(workDir: string) {
     this.directory = path.join(workDir, 'inputs');
@@ -81,7 +81,7 @@ export class InputStore {
     const { bavail, bsize } = await statfs(this.directory);
     const id = randomBytes(16).toString('hex');
     const { participant } = session;
-    this.admissions.admit(
+    this.reservations.reserve(
       id,
       { participant, size: terms.inflatedSize ?? terms.size },
       quotas,
@@ -90,7 +90,7 @@ export class InputStore {
     try {
       return await this.begin(id, session, terms);
     } catch (thrown) {
-      this.admissions.release(id);
+      this.reservations.release(id);
       throw thrown;
     }
   }
@@ -159,7 +159,7 @@ export class InputStore {
     const position = upload.kept;
     upload.hash.update(bytes);
     upload.kept += bytes.length;
-    this.admissions.arrived(upload.id, bytes.length);
+    this.reservations.arrived(upload.id, bytes.length);
     return position;
   }
 
@@ -184,7 +184,7 @@ export class InputStore {
     await upload.file.close();
     upload.opener.erase();
     this.uploads.delete(upload.id);
-    this.admissions.commit(upload.id);
+    this.reservations.commit(upload.id);
     await rename(upload.partFile, this.committedFile(upload.input));
   }
 
@@ -192,7 +192,7 @@ export class InputStore {
     const upload = this.uploads.get(id);
     if (upload === undefined) return;
     this.uploads.delete(id);
-    this.admissions.release(id);
+    this.reservations.release(id);
     upload.opener.erase();
     upload.inflater?.close();
     await upload.written.catch(() => undefined);
@@ -202,7 +202,7 @@ export class InputStore {
 
   async clear(): Promise<void> {
     for (const id of [...this.uploads.keys()]) await this.discard(id);
-    this.admissions.clear();
+    this.reservations.clear();
     await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -24,7 +24,7 @@ export function quotasOf(limits: Manifest['limits'] | undefined): Quotas {
 }
 
 /** One input's claim on the enclave, from its opening until it is given up or the inputs are cleared. */
-interface Admission {
+interface Reservation {
   readonly participant: string;
   readonly size: number;
   isOpen: boolean;
@@ -33,15 +33,15 @@ interface Admission {
 }
 
 /** Who has claimed what. Claims are made in one step, so that two that come at once cannot both have the last of it. */
-export class Admissions {
-  private readonly all = new Map<string, Admission>();
+export class QuotaReservations {
+  private readonly all = new Map<string, Reservation>();
 
   /**
    * @param free bytes that the file system has to give
    * @throws CocosError QUOTA_EXCEEDED with the quota's name and bound; LIMIT_EXCEEDED when the room that is left is
    * promised to others
    */
-  admit(
+  reserve(
     id: string,
     claim: { readonly participant: string; readonly size: number },
     quotas: Quotas,
@@ -50,7 +50,7 @@ export class Admissions {
     const { participant, size } = claim;
     const all = [...this.all.values()];
     const own = all.filter((each) => each.participant === participant);
-    const bytes = (of: readonly Admission[]) => of.reduce((sum, each) => sum + each.size, 0);
+    const bytes = (of: readonly Reservation[]) => of.reduce((sum, each) => sum + each.size, 0);
     requireWithin(
       'participantTransfers',
       own.filter((each) => each.isOpen).length + 1,
@@ -68,13 +68,13 @@ export class Admissions {
   }
 
   arrived(id: string, bytes: number): void {
-    const admission = this.all.get(id);
-    if (admission !== undefined) admission.remaining -= bytes;
+    const reservation = this.all.get(id);
+    if (reservation !== undefined) reservation.remaining -= bytes;
   }
 
   commit(id: string): void {
-    const admission = this.all.get(id);
-    if (admission !== undefined) admission.isOpen = false;
+    const reservation = this.all.get(id);
+    if (reservation !== undefined) reservation.isOpen = false;
   }
 
   release(id: string): void {

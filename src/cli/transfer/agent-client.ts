@@ -19,7 +19,7 @@ import {
   FollowItem,
   followLabel,
   type SealedRequest,
-  SessionGreeting,
+  SessionHello,
 } from '../../rpc/sealed.ts';
 import { fromStatus } from '../../rpc/status.ts';
 import { type BulkStream, openBulk } from './bulk-client.ts';
@@ -59,7 +59,7 @@ export class AgentClient {
     return evidence;
   }
 
-  /** Sends a session's opening; the sealed greeting proves that the agent has its key. */
+  /** Sends a session's opening; the sealed hello proves that the agent has its key. */
   async open(opening: SessionOpening, signature: Uint8Array, channel: SealedChannel): Promise<AgentSession> {
     const reply = await this.unary<{ sequence: number; ciphertext: Uint8Array }>((done) =>
       this.client.openSession(
@@ -80,7 +80,7 @@ export class AgentClient {
         done,
       ),
     );
-    decodeBody(SessionGreeting, channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.greeting));
+    decodeBody(SessionHello, channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.hello));
     return new AgentSession(this.client, this.relay, opening.sessionId, channel);
   }
 

@@ -7,7 +7,7 @@ const PORTION_BYTES = 64 * 1024 * 1024;
  * Lets the disk take what was written while more comes: a file that is synced only at its end keeps everybody waiting
  * for all of it.
  */
-export class EarlySync {
+export class IncrementalFsync {
   private readonly file: FileHandle;
   private gathered = 0;
   private running: Promise<void> | null = null;

@@ -20,7 +20,7 @@ import { SegmentOpener, segmentCount } from '../../protocol/segments.ts';
 import { ResultOpened } from '../../rpc/sealed.ts';
 import { keepFreedMemory } from '../../runtime/allocator-tuning.ts';
 import type { AgentSession } from './agent-client.ts';
-import { EarlySync } from './incremental-fsync.ts';
+import { IncrementalFsync } from './incremental-fsync.ts';
 
 /** Broken connections in a row, without a segment getting through, that a download survives. */
 const FRUITLESS_ATTEMPTS = 8;
@@ -113,7 +113,7 @@ function isOfOneResult(one: ResultHeader, other: ResultHeader): boolean {
 /** A result file in the making: its header and the segments that it holds whole. */
 interface Part {
   readonly file: FileHandle;
-  readonly disk: EarlySync;
+  readonly disk: IncrementalFsync;
   readonly header: ResultHeader;
   readonly receipt: Receipt;
   readonly headerBytes: number;
@@ -142,14 +142,21 @@ async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
   if (found !== null) {
     const file = await open(partFile, 'r+');
     await file.truncate(found.headerBytes + found.segments * frameBytes(fresh));
-    return { file, disk: new EarlySync(file), receipt, ...found };
+    return { file, disk: new IncrementalFsync(file), receipt, ...found };
   }
   const head = encodeResultHeader(fresh);
   const file = await open(partFile, 'w', 0o600).catch((cause: unknown) => {
     throw new CocosError('FILE_UNREADABLE', `${partFile} cannot be written.`, { cause });
   });
   await file.write(head, 0, head.length, 0);
-  return { file, disk: new EarlySync(file), header: fresh, receipt, headerBytes: head.length, segments: 0 };
+  return {
+    file,
+    disk: new IncrementalFsync(file),
+    header: fresh,
+    receipt,
+    headerBytes: head.length,
+    segments: 0,
+  };
 }
 
 async function readPart(

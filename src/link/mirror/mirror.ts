@@ -16,7 +16,7 @@ const PersistedSnapshot = z.object({
 });
 
 /** Stands for the event of an actor that is taken up as it was stored. */
-export const RECALLED = 'recalled';
+export const RECALLED = 'restored';
 
 export interface MirrorMove {
   readonly address: string;

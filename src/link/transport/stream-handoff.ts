@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 
 /** Hands incoming streams to whoever waits for one; the newest wins, since an older one is a peer that is gone. */
-export class Waiting<T extends Duplex> {
+export class StreamHandoff<T extends Duplex> {
   private held: T | null = null;
   private taker: ((stream: T) => void) | null = null;
 

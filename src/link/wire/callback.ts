@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../errors.ts';
-import { Waiting } from '../transport/stream-handoff.ts';
+import { StreamHandoff } from '../transport/stream-handoff.ts';
 import { CONNECT_TIMEOUT_MS, type Listener, PORTS, type Transport } from '../transport/transport.ts';
 
 /**
@@ -55,10 +55,10 @@ async function keepCalling(
 
 /** The agent's side: it dials the host, and takes the host's call where that comes first. */
 export async function callbackAgent(base: Transport): Promise<Transport & Listener> {
-  const called = new Map<number, Waiting<Duplex>>();
+  const called = new Map<number, StreamHandoff<Duplex>>();
   const listeners: Listener[] = [];
   for (const port of CALLBACK_PORTS) {
-    const waiting = new Waiting<Duplex>();
+    const waiting = new StreamHandoff<Duplex>();
     called.set(port, waiting);
     listeners.push(await base.listen(port, (stream) => waiting.give(stream)));
   }

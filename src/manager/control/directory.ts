@@ -80,24 +80,24 @@ export class Directory {
   /** The last of what is to be told, while nothing else has come after it. */
   private group: Group | null = null;
   private readonly persist: Persist;
-  private readonly recalled: ReadonlySet<string>;
+  private readonly restored: ReadonlySet<string>;
   private readonly onFailure: (address: string, thrown: unknown) => void;
 
   /**
    * @param firstSequence lies above every sequence number that was told before.
-   * @param recalled addresses of actors that begin as they were stored.
+   * @param restored addresses of actors that begin as they were stored.
    * @param onFailure told of an actor that has thrown; what was told of it last stays.
    */
   constructor(
     firstSequence: number,
     persist: Persist,
-    recalled: readonly string[] = [],
+    restored: readonly string[] = [],
     onFailure: (address: string, thrown: unknown) => void = () => undefined,
   ) {
     this.onFailure = onFailure;
     this.sequence = firstSequence;
     this.persist = persist;
-    this.recalled = new Set(recalled);
+    this.restored = new Set(restored);
   }
 
   /** To be passed to `createActor` of the root as `inspect`. */
@@ -115,7 +115,7 @@ export class Directory {
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
     // One that is brought back, in this run or from an earlier one, begins as it was stored.
-    const isRecalled = before === undefined ? this.recalled.has(actor.id) : before.actor !== actor;
+    const isRecalled = before === undefined ? this.restored.has(actor.id) : before.actor !== actor;
     this.take({
       address: actor.id,
       actor,

@@ -13,7 +13,7 @@ export function enclaveEffects(hostOf: (id: string) => EnclaveHost) {
     prepare: effect((host, { enclave }, signal) => host.prepare(enclave, signal)),
     launch: effect((host, _, signal) => host.launch(signal)),
     link: heldEffect<EnclaveEffectInput>(({ id }) => hostOf(id).startLink(), broken),
-    greet: effect((host, { enclave }) => host.greet(enclave)),
+    handshake: effect((host, { enclave }) => host.handshake(enclave)),
     shutDown: effect((host) => host.shutDown()),
     clean: effect((host) => host.clean()),
   };

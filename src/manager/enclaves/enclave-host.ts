@@ -6,7 +6,7 @@ import { digestFromText } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import { createLink, type Link } from '../../link/link.ts';
 import type { MirrorSet } from '../../link/mirror/mirror.ts';
-import { Waiting } from '../../link/transport/stream-handoff.ts';
+import { StreamHandoff } from '../../link/transport/stream-handoff.ts';
 import { type Listener, PORTS } from '../../link/transport/transport.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
@@ -16,16 +16,16 @@ import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
 import { findQemu } from '../guests/vm/find-program.ts';
 import { SCRATCH } from '../guests/vm/vm-guest.ts';
-import type { VtpmStock } from '../guests/vtpm-pool.ts';
+import type { VtpmPool } from '../guests/vtpm-pool.ts';
 import { relayPlace } from '../relay/relay.ts';
-import type { AimedRelay, RelayThread } from '../relay/relay-thread.ts';
+import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { watchBoot } from './boot-watch.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import { reportServer } from './report-server.ts';
 import { Signal } from './signal.ts';
-import { attachGuest, endStrayGuest, startGuest } from './start-guest.ts';
+import { attachGuest, endOrphanGuest, startGuest } from './start-guest.ts';
 
 /** How long the agent has to take a command. */
 const COMMAND_TIMEOUT_MS = 15_000;
@@ -39,7 +39,7 @@ interface EnclaveHostOptions {
   readonly mirrors: MirrorSet;
   /** Told of every journal record after it was applied, since one may have ended its mirror. */
   readonly noteRetired: (record: unknown) => void;
-  readonly vtpms: VtpmStock;
+  readonly vtpms: VtpmPool;
   readonly relays: RelayThread;
   readonly trace: Trace | undefined;
   readonly processor: () => Promise<SecurityProcessor | null>;
@@ -47,7 +47,7 @@ interface EnclaveHostOptions {
   readonly current: () => EnclaveContext;
   readonly journal: MirrorJournal;
   /** Null while more of the agent's journal may be taken in. */
-  readonly room: () => Promise<void> | null;
+  readonly whenWritable: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
   readonly log: (message: string, fields?: Record<string, unknown>) => void;
 }
@@ -57,11 +57,11 @@ export class EnclaveHost {
   readonly socketDir: string;
   readonly directory: string;
   private readonly options: EnclaveHostOptions;
-  private readonly incoming = new Waiting<Duplex>();
+  private readonly incoming = new StreamHandoff<Duplex>();
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
   private readonly launched = new Signal<Guest | null>();
-  private relay: AimedRelay | null = null;
+  private relay: RoutedRelay | null = null;
   private link: Link | null = null;
   private listeners: Listener[] = [];
   private agentBootId = '';
@@ -106,7 +106,7 @@ export class EnclaveHost {
     this.launched.set(guest);
     if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
     if (signal.aborted) return void (await guest.kill());
-    await this.relay.aim(guest.transport);
+    await this.relay.route(guest.transport);
     await this.listen(guest, enclave, this.plan);
     this.options.send({
       type: 'vm.started',
@@ -151,16 +151,16 @@ export class EnclaveHost {
     ];
   }
 
-  private openRelay(before: string | null): Promise<AimedRelay> {
+  private openRelay(before: string | null): Promise<RoutedRelay> {
     const { config, relays } = this.options;
     return relays.open(relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before));
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, journal, room, send, log, trace } = this.options;
+    const { id, bootId, mirrors, journal, whenWritable, send, log, trace } = this.options;
     const address = `enclave/${id}`;
     const link = createLink({
-      room,
+      whenWritable,
       resume: journal.position(address),
       commit: (position, taken) =>
         taken.kind === 'snapshot'
@@ -203,7 +203,7 @@ export class EnclaveHost {
     return () => link.close();
   }
 
-  async greet(enclave: EnclaveContext): Promise<void> {
+  async handshake(enclave: EnclaveContext): Promise<void> {
     const description = await this.command('agent.describe', {});
     if (enclave.manifest !== null) await this.command('manifest.deliver', { manifest: enclave.manifest });
     const version = typeof description === 'object' && description !== null && 'version' in description;
@@ -246,7 +246,7 @@ export class EnclaveHost {
     await this.relay?.close();
     this.relay = null;
     if (this.guest !== null) await this.guest.kill();
-    else await endStrayGuest(this.options.current().mode, this.socketDir);
+    else await endOrphanGuest(this.options.current().mode, this.socketDir);
     await Promise.all(this.listeners.map((listener) => listener.close()));
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });

@@ -8,7 +8,7 @@ type EnclaveLogic = typeof enclaveMachine;
  * The enclave's chart, which begins as it was stored where `find` gives that: XState lets a child be spawned with an
  * input only.
  */
-export function recallable(
+export function restorable(
   provided: EnclaveLogic,
   find: (input: EnclaveInput) => Snapshot<unknown> | null,
 ): EnclaveLogic {

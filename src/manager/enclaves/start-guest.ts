@@ -4,8 +4,8 @@ import { CocosError } from '../../errors.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
-import { attachProcessGuest, endStrayProcess, launchProcessGuest } from '../guests/process-guest.ts';
-import { attachVmGuest, endStrayVm, launchVmGuest } from '../guests/vm/vm-guest.ts';
+import { attachProcessGuest, endOrphanProcess, launchProcessGuest } from '../guests/process-guest.ts';
+import { attachVmGuest, endOrphanVm, launchVmGuest } from '../guests/vm/vm-guest.ts';
 import { endUnrecorded } from '../store/recovery.ts';
 import { type LaunchPlan, VCPU_TYPE } from './launch-plan.ts';
 
@@ -64,6 +64,6 @@ export function attachGuest(mode: EnclaveContext['mode'], socketDir: string): Pr
 }
 
 /** Ends what runs for an enclave although nobody holds it. */
-export function endStrayGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<void> {
-  return mode === 'process' ? endStrayProcess(portsDir(socketDir)) : endStrayVm(socketDir);
+export function endOrphanGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<void> {
+  return mode === 'process' ? endOrphanProcess(portsDir(socketDir)) : endOrphanVm(socketDir);
 }

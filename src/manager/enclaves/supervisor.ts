@@ -24,7 +24,7 @@ interface SupervisorOptions {
 /** Carries out what the manager's machine decides about children that have thrown. */
 export class Supervisor {
   private readonly options: SupervisorOptions;
-  private readonly recalled = new Map<string, Snapshot<unknown>>();
+  private readonly restored = new Map<string, Snapshot<unknown>>();
 
   constructor(options: SupervisorOptions) {
     this.options = options;
@@ -38,9 +38,9 @@ export class Supervisor {
   }
 
   /** What an enclave begins with that is brought back; null for a new one. */
-  takeRecalled(id: string): Snapshot<unknown> | null {
-    const snapshot = this.recalled.get(id) ?? null;
-    this.recalled.delete(id);
+  takeRestored(id: string): Snapshot<unknown> | null {
+    const snapshot = this.restored.get(id) ?? null;
+    this.restored.delete(id);
     return snapshot;
   }
 
@@ -73,8 +73,8 @@ export class Supervisor {
     if (snapshot === null) return false;
     const input = EnclaveInput.safeParse(pickInput(this.options.enclave(address)));
     if (!input.success) return false;
-    this.recalled.set(input.data.id, snapshot);
-    this.options.send({ type: 'child.recalled', address, input: input.data });
+    this.restored.set(input.data.id, snapshot);
+    this.options.send({ type: 'child.restored', address, input: input.data });
     // One that threw at its first event was stored before it: legal in that state alone.
     this.options.sendEnclave(address, { type: 'enclave.prepare', atMs: now() });
     return true;

@@ -37,7 +37,7 @@ export async function launchProcessGuest(options: ProcessGuestOptions): Promise<
       { cause },
     );
   });
-  await endStrayProcess(socketDir);
+  await endOrphanProcess(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(workDir, { recursive: true });
   // Searchable, not listable: the sandbox's user reaches its own files by name.
@@ -60,12 +60,12 @@ export async function attachProcessGuest(socketDir: string): Promise<Guest | nul
   const record = await readRecord(socketDir);
   const agent = record === null ? null : adoptHostProcess(record.agent);
   if (record !== null && agent !== null) return guestOf(agent, socketDir, record.workDir);
-  await endStrayProcess(socketDir);
+  await endOrphanProcess(socketDir);
   return null;
 }
 
 /** Ends what an earlier run left in this folder, if anything, and removes what it worked on. */
-export async function endStrayProcess(socketDir: string): Promise<void> {
+export async function endOrphanProcess(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record === null) return;
   await adoptHostProcess(record.agent)?.end();

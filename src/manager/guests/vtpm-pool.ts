@@ -8,7 +8,7 @@ const RESTOCK_MS = 60_000;
 const WHOLE = 'whole';
 
 /** Makes the vTPMs of new enclaves, and keeps one that is made already: making one takes most of a second. */
-export class VtpmStock {
+export class VtpmPool {
   private readonly stateDir: string;
   private making: Promise<void> | null = null;
   private timer: NodeJS.Timeout | null = null;

@@ -4,14 +4,14 @@ import type { RelayPlace } from './relay.ts';
 
 /** What the manager and its relay thread, which are one program, tell each other. */
 
-export type RelayOrder =
+export type RelayCommand =
   /** `dial` is null until the guest is there. */
   | { readonly type: 'open'; readonly id: number; readonly at: RelayPlace; readonly dial: Dial | null }
-  | { readonly type: 'aim'; readonly id: number; readonly dial: Dial }
+  | { readonly type: 'route'; readonly id: number; readonly dial: Dial }
   | { readonly type: 'close'; readonly id: number };
 
-export type RelayNews =
+export type RelayEvent =
   | { readonly type: 'opened'; readonly id: number; readonly address: string }
   | { readonly type: 'failed'; readonly id: number; readonly cause: Cause }
-  /** An order to aim or to close was carried out. */
+  /** An order to route or to close was carried out. */
   | { readonly type: 'done'; readonly id: number };

@@ -3,19 +3,19 @@ import { CocosError } from '../../errors.ts';
 import { type Dial, PORTS, type Transport } from '../../link/transport/transport.ts';
 import type { Log } from '../log.ts';
 import { openRelay, type Relay, type RelayPlace, relayPlace } from './relay.ts';
-import type { RelayNews, RelayOrder } from './relay-messages.ts';
+import type { RelayCommand, RelayEvent } from './relay-messages.ts';
 
 /** How long after the thread's end another one is started. */
 const RESTART_MS = 500;
 
 /** A relay that listens, and is told of its guest when there is one. */
-export interface AimedRelay extends Relay {
+export interface RoutedRelay extends Relay {
   /** From now on connections go to the participants' port of this guest. @throws CocosError HOST_PORT_TAKEN */
-  aim(transport: Transport): Promise<void>;
+  route(transport: Transport): Promise<void>;
 }
 
 /** What comes of an order to open. */
-type Opening = Exclude<RelayNews, { readonly type: 'done' }>;
+type Opening = Exclude<RelayEvent, { readonly type: 'done' }>;
 
 interface Entry {
   at: RelayPlace;
@@ -46,7 +46,7 @@ export class RelayThread {
   }
 
   /** @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID */
-  async open(at: RelayPlace): Promise<AimedRelay> {
+  async open(at: RelayPlace): Promise<RoutedRelay> {
     const id = ++this.lastId;
     const entry: Entry = { at, dial: null, settle: null };
     this.entries.set(id, entry);
@@ -68,9 +68,9 @@ export class RelayThread {
         await this.close(id);
         await own?.close();
       },
-      aim: async (transport) => {
+      route: async (transport) => {
         entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
-        if (entry.dial !== null) return this.carryOut({ type: 'aim', id, dial: entry.dial });
+        if (entry.dial !== null) return this.carryOut({ type: 'route', id, dial: entry.dial });
         await this.close(id);
         own = await openRelay({ at: entry.at, connect: () => transport.connect(PORTS.participants) });
       },
@@ -91,7 +91,7 @@ export class RelayThread {
   }
 
   /** Resolves when it was done, or there is no thread that could do it. */
-  private carryOut(order: Exclude<RelayOrder, { readonly type: 'open' }>): Promise<void> {
+  private carryOut(order: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
     if (this.worker === null) return Promise.resolve();
     return new Promise((done) => {
       this.orders.push({ id: order.id, done });
@@ -100,7 +100,7 @@ export class RelayThread {
   }
 
   /** While no thread runs nobody needs to be told: the next one hears of every relay when it starts. */
-  private tell(order: RelayOrder): void {
+  private tell(order: RelayCommand): void {
     if (this.restart !== null) return;
     this.worker ??= this.start();
     this.worker.postMessage(order);
@@ -108,13 +108,13 @@ export class RelayThread {
 
   private start(): Worker {
     const worker = new Worker(this.program);
-    worker.on('message', (news: RelayNews) => this.hear(news));
+    worker.on('message', (news: RelayEvent) => this.hear(news));
     worker.on('error', (error) => this.log('error', 'the relay thread failed', { error: error.message }));
     worker.on('exit', () => this.lost(worker));
     return worker;
   }
 
-  private hear(news: RelayNews): void {
+  private hear(news: RelayEvent): void {
     if (news.type === 'done') {
       const order = this.orders.find(({ id }) => id === news.id);
       if (order === undefined) return;

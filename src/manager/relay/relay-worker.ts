@@ -3,7 +3,7 @@ import { CocosError } from '../../errors.ts';
 import { connectDial } from '../../link/transport/dial.ts';
 import type { Dial } from '../../link/transport/transport.ts';
 import { openRelay, RELAY_BUFFER_BYTES, type Relay } from './relay.ts';
-import type { RelayNews, RelayOrder } from './relay-messages.ts';
+import type { RelayCommand, RelayEvent } from './relay-messages.ts';
 
 interface Entry {
   readonly relay: Promise<Relay>;
@@ -13,10 +13,10 @@ interface Entry {
 /** The relay thread: opens and closes relays as it is told, and carries their bytes. */
 export function serveRelays(): void {
   const entries = new Map<number, Entry>();
-  const tell = (news: RelayNews) => parentPort?.postMessage(news);
-  parentPort?.on('message', (order: RelayOrder) => {
+  const tell = (news: RelayEvent) => parentPort?.postMessage(news);
+  parentPort?.on('message', (order: RelayCommand) => {
     const { id } = order;
-    if (order.type === 'aim') {
+    if (order.type === 'route') {
       const entry = entries.get(id);
       if (entry !== undefined) entry.dial = order.dial;
       return tell({ type: 'done', id });

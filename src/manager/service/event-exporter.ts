@@ -8,31 +8,43 @@ import type { ServiceConfig } from '../config.ts';
 import { publicContext, type Step } from '../control/directory.ts';
 import type { Log } from '../log.ts';
 import type { Store } from '../store/store.ts';
-import { RunLedger } from './idempotency-store.ts';
+import { IdempotencyStore } from './idempotency-store.ts';
 import { Outbox } from './outbox.ts';
 import type { RunHandlers } from './run-requests.ts';
 import { ServiceClient, type ServiceClientOptions } from './service-client.ts';
 
-/** What this manager has with its computation management service: an outbox, a ledger of runs, and the stream. */
-export class ServiceFeed {
+/** What this manager has with its computation management service: an outbox, a idempotency of runs, and the stream. */
+export class EventExporter {
   private readonly config: ServiceConfig;
   private readonly managerId: string;
   private readonly outbox: Outbox;
-  private readonly ledger: RunLedger;
+  private readonly idempotency: IdempotencyStore;
   private readonly log: Log;
   private readonly closing = new AbortController();
   private client: ServiceClient | null = null;
 
-  static async open(config: ServiceConfig, store: Store, log: Log): Promise<ServiceFeed> {
+  static async open(config: ServiceConfig, store: Store, log: Log): Promise<EventExporter> {
     const outbox = await Outbox.open(store.database, config.outboxLimit);
-    return new ServiceFeed(config, await managerIdOf(store), outbox, new RunLedger(store.database), log);
+    return new EventExporter(
+      config,
+      await managerIdOf(store),
+      outbox,
+      new IdempotencyStore(store.database),
+      log,
+    );
   }
 
-  private constructor(config: ServiceConfig, managerId: string, outbox: Outbox, ledger: RunLedger, log: Log) {
+  private constructor(
+    config: ServiceConfig,
+    managerId: string,
+    outbox: Outbox,
+    idempotency: IdempotencyStore,
+    log: Log,
+  ) {
     this.config = config;
     this.managerId = managerId;
     this.outbox = outbox;
-    this.ledger = ledger;
+    this.idempotency = idempotency;
     this.log = log;
   }
 
@@ -46,7 +58,7 @@ export class ServiceFeed {
       managerId: this.managerId,
       managerVersion: VERSION,
       outbox: this.outbox,
-      ledger: this.ledger,
+      idempotency: this.idempotency,
       ...watching,
     });
     this.client.start();
@@ -79,9 +91,9 @@ export class ServiceFeed {
   }
 
   /** Null while the outbox has room; otherwise resolves when it has again, or nothing is sent any more. */
-  room(): Promise<void> | null {
+  whenWritable(): Promise<void> | null {
     if (!this.outbox.isFull) return null;
-    return this.outbox.room(this.closing.signal).catch(() => undefined);
+    return this.outbox.whenWritable(this.closing.signal).catch(() => undefined);
   }
 }
 

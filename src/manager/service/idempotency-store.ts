@@ -14,7 +14,7 @@ const Entry = z.strictObject({
 });
 export type RunEntry = z.infer<typeof Entry>;
 
-export class RunLedger {
+export class IdempotencyStore {
   private readonly root: RootDatabase<Buffer, string>;
   private readonly runs: Database<string, string>;
 

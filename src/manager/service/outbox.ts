@@ -142,7 +142,7 @@ export class Outbox {
   }
 
   /** Back-pressure: resolves when there is room for an event. @throws CocosError CANCELLED when the signal aborts. */
-  async room(signal: AbortSignal): Promise<void> {
+  async whenWritable(signal: AbortSignal): Promise<void> {
     while (this.isFull) await this.changed(signal);
   }
 

@@ -8,7 +8,7 @@ import type {
   StopAnswer,
   StopRequest,
 } from '../../rpc/gen/cocosai/service/v1/service.ts';
-import type { RunLedger } from './idempotency-store.ts';
+import type { IdempotencyStore } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
 
 /** What the service asks for, done at most once. */
@@ -31,7 +31,7 @@ export interface RunHandlers {
 }
 
 interface RunRequestsOptions extends RunHandlers {
-  readonly ledger: RunLedger;
+  readonly idempotency: IdempotencyStore;
   readonly outbox: Outbox;
 }
 
@@ -60,7 +60,7 @@ export class RunRequests {
   async stop({ computationId }: StopRequest): Promise<StopAnswer> {
     try {
       await this.inTurn(computationId, async () => {
-        if (this.options.ledger.get(computationId) === null) {
+        if (this.options.idempotency.get(computationId) === null) {
           throw new CocosError('ENCLAVE_NOT_FOUND', `No run of ${computationId} was accepted here.`);
         }
         await this.options.onStop(computationId);
@@ -76,29 +76,29 @@ export class RunRequests {
     if (manifest.id !== computationId) {
       throw new CocosError('MANIFEST_INVALID', `The manifest is of ${manifest.id}, not of ${computationId}.`);
     }
-    const { ledger, outbox, onRun, findRun } = this.options;
+    const { idempotency, outbox, onRun, findRun } = this.options;
     const { name, mode, vcpus, memoryMib } = wishes;
     const terms = canonicalDigest({ manifest, wishes: { name, mode, vcpus, memoryMib } });
-    const entry = ledger.get(computationId);
+    const entry = idempotency.get(computationId);
     if (entry !== null && entry.terms !== terms) {
       throw new CocosError('RUN_CONFLICT', `${computationId} was asked for on other terms before.`);
     }
     const known = entry?.enclaveId ?? (entry === null ? null : findRun(computationId));
     if (known !== null) {
-      if (entry?.enclaveId !== known) await ledger.put(computationId, { terms, enclaveId: known });
+      if (entry?.enclaveId !== known) await idempotency.put(computationId, { terms, enclaveId: known });
       return known;
     }
     if (outbox.isNearlyFull) {
       throw new CocosError('OUTBOX_FULL', 'Too many events wait for the service; acknowledge them first.');
     }
-    await ledger.put(computationId, { terms, enclaveId: null });
+    await idempotency.put(computationId, { terms, enclaveId: null });
     try {
       const enclaveId = await onRun(manifest, wishes);
-      await ledger.put(computationId, { terms, enclaveId });
+      await idempotency.put(computationId, { terms, enclaveId });
       return enclaveId;
     } catch (thrown) {
       // Nothing runs, so the service may ask again, on other terms too.
-      if (findRun(computationId) === null) await ledger.remove(computationId);
+      if (findRun(computationId) === null) await idempotency.remove(computationId);
       throw thrown;
     }
   }

@@ -6,7 +6,7 @@ import { stateName } from '../../machines/state-name.ts';
 import type { Address, TlsFiles } from '../../rpc/address.ts';
 import { asyncEffect, now } from '../../runtime/effects.ts';
 import { Delivery } from './delivery.ts';
-import type { RunLedger } from './idempotency-store.ts';
+import type { IdempotencyStore } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
 import type { WaitingEvent } from './outbox-store.ts';
 import { type RunHandlers, RunRequests } from './run-requests.ts';
@@ -25,7 +25,7 @@ export interface ServiceClientOptions extends RunHandlers {
   readonly managerId: string;
   readonly managerVersion: string;
   readonly outbox: Outbox;
-  readonly ledger: RunLedger;
+  readonly idempotency: IdempotencyStore;
   /** Sees every transition of the stream's machine, whose address is `service`. */
   readonly inspect?: ActorOptions<typeof serviceMachine>['inspect'];
   /** Told when the stream's machine has thrown; the client is of no more use then. */
@@ -149,8 +149,8 @@ export class ServiceClient {
 
   private take(stream: ServiceStream, delivery: Delivery, message: FromService): void {
     if (message.$case === 'welcome') return this.welcome(message.value);
-    if (this.state === 'attached.greeting') {
-      return this.lose(new CocosError('SERVICE_PROTOCOL', 'The service spoke before it had greeted.'));
+    if (this.state === 'attached.handshake') {
+      return this.lose(new CocosError('SERVICE_PROTOCOL', 'The service sent a message before its welcome.'));
     }
     switch (message.$case) {
       case 'run':
@@ -175,8 +175,8 @@ export class ServiceClient {
   }
 
   private welcome({ protocolVersion, serviceId }: { protocolVersion: number; serviceId: string }): void {
-    if (this.state !== 'attached.greeting') {
-      return this.lose(new CocosError('SERVICE_PROTOCOL', 'The service greeted twice.'));
+    if (this.state !== 'attached.handshake') {
+      return this.lose(new CocosError('SERVICE_PROTOCOL', 'The service sent a second welcome.'));
     }
     if (protocolVersion !== PROTOCOL_VERSION) {
       const sentence = `The service speaks version ${protocolVersion}, not ${PROTOCOL_VERSION}.`;

@@ -184,7 +184,7 @@ export class MirrorJournal {
   }
 
   /** Null while there is room for more; otherwise resolves when the disk has taken some of what waits. */
-  room(): Promise<void> | null {
+  whenWritable(): Promise<void> | null {
     if (this.backlog() < BACKLOG_BYTES) return null;
     return new Promise((resolve) => this.freed.push(resolve));
   }

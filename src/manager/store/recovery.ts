@@ -72,14 +72,14 @@ const SERVES_A_GUEST = /qemu-system|vhost-device-vsock|swtpm|COCOS_SOCKETS=/;
 const GONE_LIMIT_MS = 5_000;
 const GONE_POLL_MS = 20;
 
-export interface StrayProcess {
+export interface OrphanProcess {
   readonly pid: number;
   /** Id of the enclave that it was started for. */
   readonly enclave: string;
 }
 
 /** Processes that serve guests under this run folder, but none of these enclaves. */
-export function findStrays(runDir: string, enclaves: ReadonlySet<string>): StrayProcess[] {
+export function findOrphans(runDir: string, enclaves: ReadonlySet<string>): OrphanProcess[] {
   return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
 }
 
@@ -91,13 +91,13 @@ export async function endUnrecorded(runDir: string, enclave: string): Promise<vo
   const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
   const limit = performance.now() + GONE_LIMIT_MS;
   for (let found = left(); found.length > 0 && performance.now() < limit; found = left()) {
-    for (const { pid } of found) endStray(pid);
+    for (const { pid } of found) endOrphan(pid);
     await sleep(GONE_POLL_MS);
   }
 }
 
 /** Ends a process at once; one that has ended is no error. */
-export function endStray(pid: number): void {
+export function endOrphan(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
@@ -105,7 +105,7 @@ export function endStray(pid: number): void {
   }
 }
 
-function guestProcesses(runDir: string): StrayProcess[] {
+function guestProcesses(runDir: string): OrphanProcess[] {
   const place = new RegExp(`${runDir.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/([0-9a-z]+)/`);
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];

@@ -11,7 +11,7 @@ import type { SecurityProcessor } from '../../../src/attestation/emulated/proces
 import type { Link } from '../../../src/link/link.ts';
 import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
 import { memoryTransport } from '../../../src/link/transport/memory.ts';
-import { Waiting } from '../../../src/link/transport/stream-handoff.ts';
+import { StreamHandoff } from '../../../src/link/transport/stream-handoff.ts';
 import { PORTS } from '../../../src/link/transport/transport.ts';
 import { Manifest } from '../../../src/machines/manifest.ts';
 import { reportServer } from '../../../src/manager/enclaves/report-server.ts';
@@ -68,7 +68,7 @@ describe('the transfers of an agent', () => {
       processor,
     };
     await network.listen(PORTS.report, reportServer(report));
-    const incoming = new Waiting<Duplex>();
+    const incoming = new StreamHandoff<Duplex>();
     await network.listen(PORTS.link, (stream) => incoming.give(stream));
     manager = startLink({
       role: 'manager',

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Agent } from '../../../src/agent/agent.ts';
 import { readAgentConfig } from '../../../src/agent/config.ts';
-import { Desk } from '../../../src/agent/sessions/participant-service.ts';
+import { ParticipantService } from '../../../src/agent/sessions/participant-service.ts';
 import { canonicalDigest, sha256Text } from '../../../src/crypto/digest.ts';
 import { DEFAULT_SUITE } from '../../../src/crypto/hpke.ts';
 import { encodeSigningKey, generateParticipantKeys } from '../../../src/crypto/keys.ts';
@@ -25,7 +25,7 @@ import {
   decodeBody,
   encodeBody,
   type SealedRequest,
-  SessionGreeting,
+  SessionHello,
   TransferOpened,
 } from '../../../src/rpc/sealed.ts';
 import { vmLog } from '../../fakes/emulated-host.ts';
@@ -40,8 +40,8 @@ const signing = (party: Party) => encodeSigningKey(keys[party].signing.publicKey
 const digest = (letter: string) => `sha256:${letter.repeat(64)}`;
 const manifest = Manifest.parse({
   version: 1,
-  id: 'desk',
-  name: 'desk',
+  id: 'service',
+  name: 'service',
   algorithm: { kind: 'python', digest: digest('a'), provider: signing('algorithm') },
   datasets: [
     { name: 'one', digest: digest('1'), provider: signing('dataset') },
@@ -61,18 +61,18 @@ interface Opened {
 
 const error = (code: string) => expect.objectContaining({ code });
 
-describe('the desk', () => {
+describe('the service', () => {
   let workDirs: string[];
   let agents: { readonly agent: Agent; readonly ended: Promise<void> }[];
   let agent: Agent;
-  let desk: Desk;
+  let service: ParticipantService;
   let hasReports: boolean;
 
   beforeEach(async () => {
     workDirs = [];
     hasReports = true;
     agents = [];
-    ({ agent, desk } = await startDesk());
+    ({ agent, service } = await startService());
   });
 
   afterEach(async () => {
@@ -84,7 +84,7 @@ describe('the desk', () => {
   });
 
   /** An agent that holds the manifest and has no manager. */
-  async function startDesk() {
+  async function startService() {
     const workDir = await mkdtemp(path.join(tmpdir(), 'cocos-d-'));
     workDirs.push(workDir);
     const network = memoryTransport();
@@ -113,7 +113,7 @@ describe('the desk', () => {
     await expect.poll(() => started.reportProvider.platform).toBe('emulated');
     await new Promise((resolve) => setTimeout(resolve, 5));
     started.send('computation', { type: 'manifest.accepted', manifest, digest: manifestDigest, atMs: 1 });
-    return { agent: started, desk: new Desk(started) };
+    return { agent: started, service: new ParticipantService(started) };
   }
 
   function attestations(): string[] {
@@ -123,7 +123,7 @@ describe('the desk', () => {
 
   async function openingOf(party: Party, role: SessionRole, changes: Partial<SessionOpening> = {}) {
     const nonce = randomBytes(32);
-    const evidence = await desk.evidence(nonce);
+    const evidence = await service.evidence(nonce);
     return openSession({
       agentKemPublicKey: agent.identity.kems[DEFAULT_SUITE.kem].publicKey,
       suite: DEFAULT_SUITE,
@@ -138,14 +138,14 @@ describe('the desk', () => {
 
   async function open(party: Party, role: SessionRole): Promise<Opened> {
     const { opening, signature, channel } = await openingOf(party, role);
-    const { sequence, ciphertext } = desk.openSession(opening, signature);
-    decodeBody(SessionGreeting, channel.open(sequence, ciphertext, ASSOCIATED.greeting));
+    const { sequence, ciphertext } = service.openSession(opening, signature);
+    decodeBody(SessionHello, channel.open(sequence, ciphertext, ASSOCIATED.hello));
     return { id: Buffer.from(opening.sessionId).toString('hex'), channel };
   }
 
   async function ask<T>({ id, channel }: Opened, request: unknown, schema: z.ZodType<T>): Promise<T> {
     const sealed = channel.seal(encodeBody(request), ASSOCIATED.call);
-    const answer = await desk.call(id, sealed.sequence, sealed.ciphertext);
+    const answer = await service.call(id, sealed.sequence, sealed.ciphertext);
     return decodeAnswer(
       schema,
       channel.open(answer.sequence, answer.ciphertext, ASSOCIATED.answer(sealed.sequence)),
@@ -186,29 +186,29 @@ describe('the desk', () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', {
         evidenceDigest: digest('e'),
       });
-      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+      expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
       const ofThis = await openingOf('dataset', 'dataset');
-      const elsewhere = await startDesk();
-      expect(() => elsewhere.desk.openSession(ofThis.opening, ofThis.signature)).toThrow(
+      const elsewhere = await startService();
+      expect(() => elsewhere.service.openSession(ofThis.opening, ofThis.signature)).toThrow(
         error('SESSION_EVIDENCE'),
       );
-      desk.openSession(ofThis.opening, ofThis.signature);
+      service.openSession(ofThis.opening, ofThis.signature);
     });
 
     it('with the nonce of its evidence', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', { nonce: randomBytes(32) });
-      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+      expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
     });
 
     it('once on each evidence', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
-      desk.openSession(opening, signature);
-      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_REPLAYED'));
+      service.openSession(opening, signature);
+      expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_REPLAYED'));
     });
 
     it('for who agreed to this manifest', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', { manifestDigest: digest('f') });
-      expect(() => desk.openSession(opening, signature)).toThrow(error('MANIFEST_DIGEST_MISMATCH'));
+      expect(() => service.openSession(opening, signature)).toThrow(error('MANIFEST_DIGEST_MISMATCH'));
     });
 
     it('for who signed it, and one that was refused spoils nothing', async () => {
@@ -216,16 +216,16 @@ describe('the desk', () => {
       const stranger = { ...opening, participant: keys.stranger.signing.publicKey };
       const inRole = { ...opening, role: 'consumer' as const };
       const altered = Uint8Array.from(signature, (byte, index) => (index === 9 ? byte ^ 1 : byte));
-      expect(() => desk.openSession(stranger, signature)).toThrow(error('SESSION_SIGNATURE'));
-      expect(() => desk.openSession(inRole, signature)).toThrow(error('SESSION_SIGNATURE'));
-      expect(() => desk.openSession(opening, altered)).toThrow(error('SESSION_SIGNATURE'));
-      desk.openSession(opening, signature);
+      expect(() => service.openSession(stranger, signature)).toThrow(error('SESSION_SIGNATURE'));
+      expect(() => service.openSession(inRole, signature)).toThrow(error('SESSION_SIGNATURE'));
+      expect(() => service.openSession(opening, altered)).toThrow(error('SESSION_SIGNATURE'));
+      service.openSession(opening, signature);
     });
 
     it('on evidence that has not expired', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
       agent.send(attestations()[0] ?? '', { type: 'deadline.reached' });
-      expect(() => desk.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
+      expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
     });
   });
 
@@ -234,14 +234,14 @@ describe('the desk', () => {
       const session = await open('dataset', 'dataset');
       const first = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
       const altered = Uint8Array.from(first.ciphertext, (byte, index) => (index === 3 ? byte ^ 1 : byte));
-      await expect(desk.call(session.id, first.sequence, altered)).rejects.toEqual(
+      await expect(service.call(session.id, first.sequence, altered)).rejects.toEqual(
         error('CRYPTO_OPEN_FAILED'),
       );
-      await expect(desk.call(session.id, first.sequence + 1, first.ciphertext)).rejects.toEqual(
+      await expect(service.call(session.id, first.sequence + 1, first.ciphertext)).rejects.toEqual(
         error('CRYPTO_OPEN_FAILED'),
       );
-      await desk.call(session.id, first.sequence, first.ciphertext);
-      await expect(desk.call(session.id, first.sequence, first.ciphertext)).rejects.toEqual(
+      await service.call(session.id, first.sequence, first.ciphertext);
+      await expect(service.call(session.id, first.sequence, first.ciphertext)).rejects.toEqual(
         error('SESSION_REPLAYED'),
       );
       expect((await status(session)).state).toBe('receiving');
@@ -251,10 +251,10 @@ describe('the desk', () => {
       const one = await open('dataset', 'dataset');
       const two = await open('other', 'dataset');
       const sealed = one.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
-      await expect(desk.call(two.id, sealed.sequence, sealed.ciphertext)).rejects.toEqual(
+      await expect(service.call(two.id, sealed.sequence, sealed.ciphertext)).rejects.toEqual(
         error('CRYPTO_OPEN_FAILED'),
       );
-      await expect(desk.call('00'.repeat(16), 0, sealed.ciphertext)).rejects.toEqual(
+      await expect(service.call('00'.repeat(16), 0, sealed.ciphertext)).rejects.toEqual(
         error('SESSION_NOT_FOUND'),
       );
     });
@@ -262,11 +262,11 @@ describe('the desk', () => {
     it('that is one, and no other message of the session', async () => {
       const session = await open('consumer', 'consumer');
       const follow = session.channel.seal(encodeBody(null), ASSOCIATED.follow);
-      await expect(desk.call(session.id, follow.sequence, follow.ciphertext)).rejects.toEqual(
+      await expect(service.call(session.id, follow.sequence, follow.ciphertext)).rejects.toEqual(
         error('CRYPTO_OPEN_FAILED'),
       );
       const call = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
-      const items = desk.follow(session.id, call.sequence, call.ciphertext, new AbortController().signal);
+      const items = service.follow(session.id, call.sequence, call.ciphertext, new AbortController().signal);
       await expect(items.next()).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
     });
 
@@ -285,7 +285,7 @@ describe('the desk', () => {
       const session = await open('dataset', 'dataset');
       expect(await ask(session, { method: 'session.close' }, z.null())).toBeNull();
       const late = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
-      await expect(desk.call(session.id, late.sequence, late.ciphertext)).rejects.toEqual(
+      await expect(service.call(session.id, late.sequence, late.ciphertext)).rejects.toEqual(
         error('SESSION_NOT_FOUND'),
       );
     });
@@ -301,10 +301,10 @@ describe('the desk', () => {
       expect((await status(used)).state).toBe('receiving');
       await vi.advanceTimersByTimeAsync(120_000);
       const late = idle.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
-      await expect(desk.call(idle.id, late.sequence, late.ciphertext)).rejects.toEqual(
+      await expect(service.call(idle.id, late.sequence, late.ciphertext)).rejects.toEqual(
         error('SESSION_NOT_FOUND'),
       );
-      expect(() => desk.attachUpload(ticket)).toThrow(error('SESSION_NOT_FOUND'));
+      expect(() => service.attachUpload(ticket)).toThrow(error('SESSION_NOT_FOUND'));
       expect((await status(used)).state).toBe('receiving');
     } finally {
       vi.useRealTimers();
@@ -348,7 +348,7 @@ describe('the desk', () => {
     }
     expect(agent.transfer(transferId)?.value).toBe('opening');
     // A host that joins a transfer has no key for it.
-    const receiver = desk.attachUpload(ticket);
+    const receiver = service.attachUpload(ticket);
     await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
     expect(agent.computation.context.inputs['one']?.status).toBe('receiving');
     await ask(owner, { method: 'transfer.abort', transferId }, z.null());
@@ -359,11 +359,11 @@ describe('the desk', () => {
     const first = await ask(owner, transfer('one', '1'), TransferOpened);
     const second = await ask(owner, transfer('one', '1'), TransferOpened);
     expect(second.transferId).toBe(first.transferId);
-    expect(() => desk.attachUpload(first.ticket)).toThrow(error('TRANSFER_NOT_FOUND'));
-    expect(() => desk.download(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
-    desk.attachUpload(second.ticket);
-    expect(() => desk.attachUpload(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
-    expect(() => desk.attachUpload(randomBytes(32))).toThrow(error('SESSION_NOT_FOUND'));
+    expect(() => service.attachUpload(first.ticket)).toThrow(error('TRANSFER_NOT_FOUND'));
+    expect(() => service.download(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    service.attachUpload(second.ticket);
+    expect(() => service.attachUpload(second.ticket)).toThrow(error('SESSION_NOT_FOUND'));
+    expect(() => service.attachUpload(randomBytes(32))).toThrow(error('SESSION_NOT_FOUND'));
     await ask(owner, { method: 'transfer.abort', transferId: first.transferId }, z.null());
   });
 
@@ -390,7 +390,9 @@ describe('the desk', () => {
   });
 
   it('keeps a bounded number of challenges, also of those that come at once', async () => {
-    const asked = await Promise.allSettled(Array.from({ length: 400 }, () => desk.evidence(randomBytes(32))));
+    const asked = await Promise.allSettled(
+      Array.from({ length: 400 }, () => service.evidence(randomBytes(32))),
+    );
     const refused = asked.filter((each) => each.status === 'rejected');
     expect(refused.length).toBe(400 - 256);
     expect(refused[0]?.reason).toEqual(error('LIMIT_EXCEEDED'));
@@ -398,10 +400,10 @@ describe('the desk', () => {
     expect(kept.length).toBe(256);
     // One that is over makes room; where none is, the oldest that nobody has answered gives way.
     agent.send(kept[7] ?? '', { type: 'deadline.reached' });
-    await desk.evidence(randomBytes(32));
+    await service.evidence(randomBytes(32));
     expect(attestations()).not.toContain(kept[7]);
     expect(attestations()).toContain(kept[0]);
-    await desk.evidence(randomBytes(32));
+    await service.evidence(randomBytes(32));
     expect(attestations()).not.toContain(kept[0]);
     expect(attestations()).toContain(kept[1]);
     expect(attestations().length).toBe(256);
@@ -416,7 +418,7 @@ describe('the desk', () => {
     expect(erased).toHaveBeenCalledTimes(2);
     const [, , expired] = attestations();
     agent.send(expired ?? '', { type: 'deadline.reached' });
-    await desk.evidence(randomBytes(32));
+    await service.evidence(randomBytes(32));
     expect(erased).toHaveBeenCalledTimes(3);
     erased.mockRestore();
   });
@@ -436,7 +438,7 @@ describe('the desk', () => {
   it('forgets a challenge that the platform did not answer', async () => {
     hasReports = false;
     for (let round = 0; round < 10; round++) {
-      await expect(desk.evidence(randomBytes(32))).rejects.toEqual(error('EVIDENCE_UNAVAILABLE'));
+      await expect(service.evidence(randomBytes(32))).rejects.toEqual(error('EVIDENCE_UNAVAILABLE'));
     }
     expect(attestations()).toEqual([]);
     hasReports = true;
@@ -444,6 +446,6 @@ describe('the desk', () => {
   });
 
   it('refuses a challenge that is none', async () => {
-    await expect(desk.evidence(randomBytes(31))).rejects.toEqual(error('INPUT_INVALID'));
+    await expect(service.evidence(randomBytes(31))).rejects.toEqual(error('INPUT_INVALID'));
   });
 });

@@ -12,7 +12,7 @@ import { startLink } from './wire.ts';
 export type Bodies = (random: Seeded) => { readonly kind: Frame['kind']; readonly body: unknown };
 
 /**
- * A peer that greets properly and then sends whatever a seed makes of good frames: other bytes, other lengths, other
+ * A peer that shakes hands properly and then sends whatever a seed makes of good frames: other bytes, other lengths, other
  * kinds, other numbers, other values. It comes back whenever its stream is taken away.
  */
 export class HostilePeer {

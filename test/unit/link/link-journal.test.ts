@@ -53,7 +53,7 @@ describe('a link and its journal', () => {
     await expect.poll(() => got.at(-1)).toMatchObject({ kind: 'ack', ack: 3 });
   });
 
-  it('sends what a command publishes that came together with the greeting', async () => {
+  it('sends what a command publishes that came together with the hello', async () => {
     const { link, send, got } = byHand({
       onCommand: async () => {
         link.publish('moved');

@@ -6,7 +6,7 @@ import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../
 import { isLive, startLink, Wire } from './wire.ts';
 
 describe('createLink', () => {
-  it('greets, tells the enclave’s id, and carries events in order', async () => {
+  it('shakes hands, gives the enclave’s id, and carries events in order', async () => {
     const wire = new Wire();
     const events: unknown[] = [];
     const manager = startLink({

@@ -2,12 +2,12 @@ import type { Duplex } from 'node:stream';
 import { afterEach } from 'vitest';
 import { createLink, type Link, type LinkOptions } from '../../../src/link/link.ts';
 import { memoryPair } from '../../../src/link/transport/memory.ts';
-import { Waiting } from '../../../src/link/transport/stream-handoff.ts';
+import { StreamHandoff } from '../../../src/link/transport/stream-handoff.ts';
 
 /** A dialling and a waiting end; the test holds the streams between them and can cut them. */
 export class Wire {
   private streams: Duplex[] = [];
-  private readonly waiting = new Waiting<Duplex>();
+  private readonly waiting = new StreamHandoff<Duplex>();
 
   readonly dial = (): Promise<Duplex> => {
     const [near, far] = memoryPair();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { AnyStateNode } from 'xstate';
 import { type AnyMachineSnapshot, createActor, fromCallback } from 'xstate';
 import { getAdjacencyMap } from 'xstate/graph';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
 import { computationModel } from '../../../models/computation.model.ts';
 import type { Model } from '../../../models/explore.ts';
@@ -15,7 +15,7 @@ import { ComputationEvent } from '../../../src/machines/computation.events.ts';
 import { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
 import { LinkEvent } from '../../../src/machines/link.machine.ts';
 import { ManagerEvent } from '../../../src/machines/manager.machine.ts';
-import { readSnapshot, SNAPSHOT_KINDS } from '../../../src/machines/snapshot.ts';
+import { PersistedSnapshot, readSnapshot, SNAPSHOT_KINDS } from '../../../src/machines/snapshot.ts';
 import { TransferEvent } from '../../../src/machines/transfer.machine.ts';
 import { VerifierEvent } from '../../../src/machines/verifier.machine.ts';
 
@@ -113,6 +113,27 @@ describe('readSnapshot', () => {
       expect(actor.getSnapshot().context).toEqual(snapshot.context);
       actor.stop();
     }
+  });
+
+  it('restores an effect that version 4 stored under another name', () => {
+    const connected = stored.find(({ snapshot }) => snapshot.matches({ alive: 'connected' }));
+    const { handshake, ...others } = PersistedSnapshot.parse(connected?.persisted).children;
+    const older = {
+      ...PersistedSnapshot.parse(connected?.persisted),
+      children: { ...others, hail: { ...z.looseObject({}).parse(handshake), src: 'hail' } },
+    };
+    let runs = 0;
+    const counted = fromCallback(() => {
+      runs += 1;
+    });
+    const machine = enclaveModel.machine.provide({ actors: { handshake: counted } });
+    const actor = createActor(machine, {
+      snapshot: readSnapshot('enclave', 4, older),
+      input: enclaveModel.input,
+    });
+    actor.start();
+    expect(runs).toBe(1);
+    actor.stop();
   });
 
   it('lets an effect that had thrown begin anew', () => {

@@ -58,7 +58,7 @@ async function open(): Promise<Side> {
     onFailure: ({ message }) => failures.push(message),
   });
   const mirrors = new MirrorSet(({ address, event }) => {
-    if (event !== 'recalled') void journal.touch(ENCLAVE, address).catch(() => undefined);
+    if (event !== 'restored') void journal.touch(ENCLAVE, address).catch(() => undefined);
   });
   const side: Side = {
     ...{ mirrors, journal, failures, refused: [] },

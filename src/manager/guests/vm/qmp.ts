@@ -9,7 +9,7 @@ const LINE_LIMIT = 1024 * 1024;
 const DEFAULT_TIMEOUT_MS = 5_000;
 const LINE_FEED = 0x0a;
 
-const Greeting = z.looseObject({ QMP: z.looseObject({}) });
+const Hello = z.looseObject({ QMP: z.looseObject({}) });
 const Refusal = z.looseObject({
   error: z.looseObject({ class: z.string(), desc: z.string() }),
   id: z.number(),
@@ -37,7 +37,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
   #buffer: Buffer[] = [];
   #buffered = 0;
   #nextId = 0;
-  #greeted: (() => void) | null = null;
+  #onHello: (() => void) | null = null;
   #isClosed = false;
 
   private constructor(socket: net.Socket) {
@@ -49,21 +49,21 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
   }
 
   /**
-   * Connects, waits for the greeting and leaves the negotiation mode.
+   * Connects, waits for QEMU's hello and leaves the negotiation mode.
    *
-   * @throws CocosError VM_LAUNCH_FAILED when QEMU does not greet within `timeoutMs`
+   * @throws CocosError VM_LAUNCH_FAILED when QEMU sends no hello within `timeoutMs`
    */
   static async connect(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<QmpClient> {
     const deadline = performance.now() + timeoutMs;
     const socket = await connectUnix(path, timeoutMs);
     const client = new QmpClient(socket);
     try {
-      await client.#greeting(deadline - performance.now());
+      await client.#handshake(deadline - performance.now());
       await client.execute('qmp_capabilities', {}, deadline - performance.now());
       return client;
     } catch (cause) {
       client.close();
-      throw new CocosError('VM_LAUNCH_FAILED', `QEMU does not greet at ${path}.`, { cause });
+      throw new CocosError('VM_LAUNCH_FAILED', `QEMU sent no QMP hello at ${path}.`, { cause });
     }
   }
 
@@ -112,7 +112,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
     this.emit('close');
   }
 
-  #greeting(timeoutMs: number): Promise<void> {
+  #handshake(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         clearTimeout(timer);
@@ -124,7 +124,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
       };
       const timer = setTimeout(() => this.close(), timeoutMs);
       this.once('close', closed);
-      this.#greeted = () => {
+      this.#onHello = () => {
         settle();
         resolve();
       };
@@ -153,9 +153,9 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
     } catch {
       return false;
     }
-    if (this.#greeted !== null && Greeting.safeParse(message).success) {
-      this.#greeted();
-      this.#greeted = null;
+    if (this.#onHello !== null && Hello.safeParse(message).success) {
+      this.#onHello();
+      this.#onHello = null;
       return true;
     }
     const event = Event.safeParse(message);

@@ -56,7 +56,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
   const files = [image.firmware, image.kernel, image.initrd, image.rootImage, ...uefiFiles];
   for (const file of files) checkImage(file);
-  await endStrayVm(socketDir);
+  await endOrphanVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
   const accelerator = await chooseAccelerator({
@@ -125,14 +125,14 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   if (qemu !== null && qmp !== null && vsock !== null && hasVtpm) {
     return guestOf(runningVm({ qemu, vsock, vtpm, qmp }), record.accelerator);
   }
-  await endStrayVm(socketDir);
+  await endOrphanVm(socketDir);
   qmp?.close();
   if (qmp !== null) throw lossOf(vsock === null ? 'vsock' : 'vtpm', null);
   return null;
 }
 
 /** Ends what an earlier run left running in this folder, if anything. */
-export async function endStrayVm(socketDir: string): Promise<void> {
+export async function endOrphanVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record !== null) {
     await adoptHostProcess(record.qemu)?.end();

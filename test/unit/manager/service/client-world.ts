@@ -5,7 +5,7 @@ import path from 'node:path';
 import { open } from 'lmdb';
 import { Entry } from '../../../../examples/service/journal.ts';
 import { ReferenceService } from '../../../../examples/service/reference-service.ts';
-import { RunLedger } from '../../../../src/manager/service/idempotency-store.ts';
+import { IdempotencyStore } from '../../../../src/manager/service/idempotency-store.ts';
 import { Outbox } from '../../../../src/manager/service/outbox.ts';
 import type { OutboxEvent } from '../../../../src/manager/service/outbox-event.ts';
 import { ServiceClient, type ServiceClientOptions } from '../../../../src/manager/service/service-client.ts';
@@ -69,7 +69,7 @@ export async function makeWorld(): Promise<World> {
       const outbox = await Outbox.open(root, limit);
       const client = new ServiceClient({
         ...{ address: parseAddress(address), tls: NO_TLS, managerId: 'm1', managerVersion: '0' },
-        ...{ outbox, ledger: new RunLedger(root), jitter: () => 20 },
+        ...{ outbox, idempotency: new IdempotencyStore(root), jitter: () => 20 },
         onRun: ({ id }) => Promise.resolve(`enclave-of-${id}`),
         findRun: () => null,
         onStop: () => Promise.resolve(),

@@ -59,11 +59,11 @@ describe('a service', () => {
       'SERVICE_PROTOCOL',
     ],
     [
-      'asks for something before it has greeted',
+      'asks for something before its welcome',
       [{ $case: 'stop', value: { computationId: 'c1' } }, welcome],
       'SERVICE_PROTOCOL',
     ],
-    ['greets twice', [welcome, welcome], 'SERVICE_PROTOCOL'],
+    ['sends two welcomes', [welcome, welcome], 'SERVICE_PROTOCOL'],
     [
       'acknowledges an event that was not made',
       [welcome, { $case: 'acknowledgement', value: { computationId: 'c1', sequence: 9 } }],
@@ -74,8 +74,8 @@ describe('a service', () => {
       [welcome, { $case: 'acknowledgement', value: { computationId: 'none', sequence: 1 } }],
       'SERVICE_PROTOCOL',
     ],
-    ['falls silent before its greeting', [], 'SERVICE_UNAVAILABLE'],
-    ['falls silent after its greeting', [welcome], 'SERVICE_UNAVAILABLE'],
+    ['falls silent before its welcome', [], 'SERVICE_UNAVAILABLE'],
+    ['falls silent after its welcome', [welcome], 'SERVICE_UNAVAILABLE'],
   ])('that %s is left, and nothing of the outbox is', async (_, says, code) => {
     const { manager } = await meet(says);
     await vi.waitFor(() => expect(manager.client.state).toBe('backingOff'), 5_000);

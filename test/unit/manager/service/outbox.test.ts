@@ -72,7 +72,7 @@ describe('append', () => {
     expect(outbox.isFull).toBe(false);
     await outbox.append('a', event('2'));
     expect(outbox.isFull).toBe(true);
-    const room = outbox.room(AbortSignal.timeout(5_000));
+    const room = outbox.whenWritable(AbortSignal.timeout(5_000));
     expect(await outbox.append('a', event('3'))).toBe(3);
     await outbox.acknowledge('a', 2);
     await room;

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { QmpClient, type QmpEvent } from '../../../../src/manager/guests/vm/qmp.ts';
 
-const GREETING =
-  '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}\r\n';
+const HELLO = '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}}, "capabilities": []}}\r\n';
 
 type Answer = (request: { execute: string; id: number }, socket: net.Socket) => void;
 
@@ -23,11 +22,11 @@ describe('QmpClient', () => {
     rmSync(folder, { recursive: true });
   });
 
-  async function serve(greeting: string, answer: Answer): Promise<string> {
+  async function serve(hello: string, answer: Answer): Promise<string> {
     const path = join(folder, 'q');
     server = net.createServer((socket) => {
       socket.on('error', () => undefined);
-      socket.write(greeting);
+      socket.write(hello);
       let text = '';
       socket.on('data', (chunk) => {
         text += String(chunk);
@@ -46,7 +45,7 @@ describe('QmpClient', () => {
 
   it('matches replies to commands by id, in whatever order they come', async () => {
     const ids: number[] = [];
-    const path = await serve(GREETING, (request, socket) => {
+    const path = await serve(HELLO, (request, socket) => {
       ids.push(request.id);
       if (ids.length < 2) return;
       for (const id of ids.reverse()) socket.write(`{"return": {"to": ${id}}, "id": ${id}}\r\n`);
@@ -60,7 +59,7 @@ describe('QmpClient', () => {
   });
 
   it('tells events, also between command and reply and cut at any byte', async () => {
-    const path = await serve(GREETING, ({ id }, socket) => {
+    const path = await serve(HELLO, ({ id }, socket) => {
       const text = `{"event": "SHUTDOWN", "data": {"guest": true}, "timestamp": {}}\r\n{"return": 1, "id": ${id}}\r\n`;
       for (const byte of text) socket.write(byte);
     });
@@ -73,7 +72,7 @@ describe('QmpClient', () => {
   });
 
   it("gives QEMU's refusal with its class", async () => {
-    const path = await serve(GREETING, ({ id }, socket) => {
+    const path = await serve(HELLO, ({ id }, socket) => {
       socket.write(`{"error": {"class": "CommandNotFound", "desc": "no such command"}, "id": ${id}}\r\n`);
     });
     const client = await QmpClient.connect(path);
@@ -85,7 +84,7 @@ describe('QmpClient', () => {
   });
 
   it('fails a command that is not answered in time', async () => {
-    const client = await QmpClient.connect(await serve(GREETING, () => undefined));
+    const client = await QmpClient.connect(await serve(HELLO, () => undefined));
     await expect(client.execute('x', {}, 50)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     client.close();
   });
@@ -96,14 +95,12 @@ describe('QmpClient', () => {
     ['text that is not JSON', 'hello\n'],
     ['JSON of another form', '[1]\n'],
   ])('ends the connection on %s', async (_, text) => {
-    const client = await QmpClient.connect(
-      await serve(GREETING, (_request, socket) => void socket.write(text)),
-    );
+    const client = await QmpClient.connect(await serve(HELLO, (_request, socket) => void socket.write(text)));
     await expect(client.execute('x')).rejects.toMatchObject({ code: 'VM_EXITED' });
     await expect(client.execute('y')).rejects.toMatchObject({ code: 'VM_EXITED' });
   });
 
-  it('refuses a peer that does not greet', async () => {
+  it('refuses a peer that sends no hello', async () => {
     const path = await serve('', () => undefined);
     await expect(QmpClient.connect(path, 100)).rejects.toMatchObject({ code: 'VM_LAUNCH_FAILED' });
   });

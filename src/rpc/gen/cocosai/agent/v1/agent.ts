@@ -52,7 +52,7 @@ export interface OpenSessionRequest {
 
 export interface OpenSessionResponse {
   sequence: number;
-  /** Sealed greeting: proves that the agent holds the key that was sealed to. */
+  /** Sealed hello: proves that the agent holds the key that was sealed to. */
   ciphertext: Buffer;
 }
 

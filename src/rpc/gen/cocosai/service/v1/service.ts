@@ -46,7 +46,7 @@ export interface ConnectResponse {
     | undefined;
 }
 
-/** Greeting of the manager. */
+/** Hello of the manager. */
 export interface Hello {
   /** 1 for this contract. */
   protocolVersion: number;
@@ -57,7 +57,7 @@ export interface Hello {
   outboxId: string;
 }
 
-/** Greeting of the service. */
+/** Hello of the service. */
 export interface Welcome {
   /** 1 for this contract; the manager leaves a service that speaks another one. */
   protocolVersion: number;
@@ -1180,7 +1180,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
  */
 export type ComputationManagementServiceService = typeof ComputationManagementServiceService;
 export const ComputationManagementServiceService = {
-  /** The first message of each side is its greeting; anything before it ends the stream. */
+  /** The first message of each side is its hello; anything before it ends the stream. */
   connect: {
     path: "/cocosai.service.v1.ComputationManagementService/Connect" as const,
     requestStream: true as const,
@@ -1193,12 +1193,12 @@ export const ComputationManagementServiceService = {
 } as const;
 
 export interface ComputationManagementServiceServer extends UntypedServiceImplementation {
-  /** The first message of each side is its greeting; anything before it ends the stream. */
+  /** The first message of each side is its hello; anything before it ends the stream. */
   connect: handleBidiStreamingCall<ConnectRequest, ConnectResponse>;
 }
 
 export interface ComputationManagementServiceClient extends Client {
-  /** The first message of each side is its greeting; anything before it ends the stream. */
+  /** The first message of each side is its hello; anything before it ends the stream. */
   connect(): ClientDuplexStream<ConnectRequest, ConnectResponse>;
   connect(options: Partial<CallOptions>): ClientDuplexStream<ConnectRequest, ConnectResponse>;
   connect(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ConnectRequest, ConnectResponse>;
