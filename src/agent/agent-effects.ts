@@ -6,7 +6,8 @@ import { type AttestationInput, attestationMachine } from '../machines/attestati
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
 import { signReceipt } from '../protocol/receipt.ts';
-import { asyncEffect, clockEffect, heldEffect, now } from '../runtime/effects.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Agent } from './agent.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import { runAlgorithm } from './run/sandbox.ts';
@@ -41,7 +42,11 @@ function collectEffect(agent: Agent) {
       const bytes = Buffer.from(nonce, 'hex');
       const evidence = await collectEvidence(agent, manifestDigest, bytes);
       agent.collected.set(address, evidence);
-      agent.send(address, { type: 'evidence.collected', evidenceDigest: evidence.digest, atMs: now() });
+      agent.send(address, {
+        type: 'evidence.collected',
+        evidenceDigest: evidence.digest,
+        atMs: systemClock.monotonic(),
+      });
     },
     (error, { sessionId }) =>
       agent.send(`attestation/${sessionId}`, { type: 'evidence.failed', cause: error.toJSON() }),
@@ -56,7 +61,13 @@ function checkEffect(agent: Agent) {
       await agent.inputs.commit(upload);
       agent.send(`transfer/${transferId}`, { type: 'transfer.checked' });
       const { size, inflatedSize = size, digest } = upload;
-      agent.send('computation', { type: 'input.committed', input, size: inflatedSize, digest, atMs: now() });
+      agent.send('computation', {
+        type: 'input.committed',
+        input,
+        size: inflatedSize,
+        digest,
+        atMs: systemClock.monotonic(),
+      });
     },
     (error, { transferId }) =>
       agent.send(`transfer/${transferId}`, { type: 'transfer.refused', cause: error.toJSON() }),
@@ -77,7 +88,7 @@ function runEffect(agent: Agent) {
       const resultsDir = path.join(agent.workDir, 'results');
       await rm(resultsDir, { recursive: true, force: true });
       await mkdir(resultsDir, { recursive: true, mode: 0o700 });
-      const startedMs = now();
+      const startedMs = systemClock.monotonic();
       const exit = await runAlgorithm({
         kind: manifest.algorithm.kind,
         algorithmPath: agent.inputs.algorithmFile,
@@ -101,7 +112,13 @@ function runEffect(agent: Agent) {
         throw new CocosError('ALGORITHM_FAILED', `The algorithm was ended by ${exit.signal}.`);
       }
       const { exitCode, runtime } = exit;
-      agent.send('computation', { type: 'run.exited', exitCode, runtime, startedMs, endedMs: now() });
+      agent.send('computation', {
+        type: 'run.exited',
+        exitCode,
+        runtime,
+        startedMs,
+        endedMs: systemClock.monotonic(),
+      });
     },
     (error) => agent.send('computation', { type: 'run.failed', cause: error.toJSON() }),
   );

@@ -4,7 +4,8 @@ import { CocosError } from '../errors.ts';
 import { createLink, type Link } from '../link/link.ts';
 import { PORTS, type Transport } from '../link/transport/transport.ts';
 import { Manifest } from '../machines/manifest.ts';
-import { now } from '../runtime/effects.ts';
+import { systemClock } from '../runtime/clock.ts';
+
 import type { Trace } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
 import type { Agent } from './agent.ts';
@@ -25,7 +26,7 @@ export function agentLink(agent: Agent, transport: Transport, trace: Trace | und
     enclaveId: null,
     inspect: trace,
     open: () => transport.connect(PORTS.link),
-    now,
+    now: systemClock.monotonic,
     snapshot: () => agent.snapshotRecords(),
     onCommand: (name, input) => runCommand(agent, name, input),
     onState: (state) => agent.request({ type: state === 'live' ? 'link.live' : 'link.lost' }),
@@ -45,7 +46,12 @@ async function runCommand(agent: Agent, name: string, input: unknown): Promise<u
       // A manager that comes back delivers again; the same manifest is no news.
       if (agent.computation.context.manifestDigest === digest) return { digest };
       await agent.measureManifest(manifest, digest);
-      agent.sendLegal('computation', { type: 'manifest.accepted', manifest, digest, atMs: now() });
+      agent.sendLegal('computation', {
+        type: 'manifest.accepted',
+        manifest,
+        digest,
+        atMs: systemClock.monotonic(),
+      });
       return { digest };
     }
     case 'computation.stop':

@@ -26,7 +26,8 @@ import { stateName } from '../machines/state-name.ts';
 import type { TransferEvent, transferMachine } from '../machines/transfer.machine.ts';
 import type { SignedReceipt } from '../protocol/receipt.ts';
 import type { ComputationStatus, FollowItem } from '../rpc/sealed.ts';
-import { now } from '../runtime/effects.ts';
+import { systemClock } from '../runtime/clock.ts';
+
 import { traceTo } from '../runtime/trace.ts';
 import { agentEffects } from './agent-effects.ts';
 import { agentLink } from './agent-link.ts';
@@ -141,7 +142,13 @@ export class Agent {
     if (failed === null || kindOfAddress(failed.address) === null) return;
     const { address, thrown } = failed;
     const { message } = CocosError.from(thrown);
-    this.root.send({ type: 'child.failed', address, reason: message, atMs: now(), chance: Math.random() });
+    this.root.send({
+      type: 'child.failed',
+      address,
+      reason: message,
+      atMs: systemClock.monotonic(),
+      chance: Math.random(),
+    });
     if (address === COMPUTATION_ADDRESS) return;
     this.authority.retire(address);
     const [, id = ''] = address.split('/');
@@ -245,7 +252,7 @@ export class Agent {
       address,
       input: {
         ...{ transferId: upload.id, input, participant: session.participant, size, digest },
-        ...{ waitMs: this.transferWaitMs, atMs: now() },
+        ...{ waitMs: this.transferWaitMs, atMs: systemClock.monotonic() },
       },
     });
     return upload;

@@ -9,7 +9,8 @@ import { managerMachine, type RecoverInput } from '../machines/manager.machine.t
 import { MirrorRecord } from '../machines/mirrored.ts';
 import { type Bound, bindServer } from '../rpc/bind.ts';
 import { ControlServiceService } from '../rpc/gen/cocosai/control/v1/control.ts';
-import { asyncEffect, clockEffect, now } from '../runtime/effects.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { asyncEffect, clockEffect } from '../runtime/effects.ts';
 import { inspectBoth, type Trace, traceTo } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
 import type { ManagerConfig } from './config.ts';
@@ -138,7 +139,7 @@ export class Manager implements ControlBackend {
     this.root.start();
     for (const [address] of this.hosts) {
       // A request whose first event was lost with the manager.
-      this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+      this.directory.send(address, { type: 'enclave.prepare', atMs: systemClock.monotonic() });
     }
     for (const key of refused) {
       this.log('error', 'a record was set aside', { record: key });
@@ -211,7 +212,7 @@ export class Manager implements ControlBackend {
     const address = `enclave/${input.id}`;
     this.hosts.set(address, this.createHost(address));
     this.root.send({ type: 'enclave.requested', address, input });
-    this.directory.send(address, { type: 'enclave.prepare', atMs: now() });
+    this.directory.send(address, { type: 'enclave.prepare', atMs: systemClock.monotonic() });
     await this.directory.settled();
     return address;
   }
@@ -304,7 +305,8 @@ export class Manager implements ControlBackend {
       findRun: (computationId) => find(computationId)?.slice('enclave/'.length) ?? null,
       onStop: async (computationId) => {
         const address = find(computationId);
-        if (address !== undefined) this.directory.send(address, { type: 'enclave.stop', atMs: now() });
+        if (address !== undefined)
+          this.directory.send(address, { type: 'enclave.stop', atMs: systemClock.monotonic() });
       },
     };
   }
@@ -345,7 +347,7 @@ export class Manager implements ControlBackend {
   /** Asks an enclave to stop and waits until it has settled. */
   private async settle(address: string): Promise<void> {
     const actor = this.directory.actor(address);
-    this.directory.send(address, { type: 'enclave.stop', atMs: now() });
+    this.directory.send(address, { type: 'enclave.stop', atMs: systemClock.monotonic() });
     await waitFor(
       actor,
       (snapshot) => snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' }),

@@ -1,17 +1,13 @@
 import { type EventObject, fromCallback, type NonReducibleUnknown } from 'xstate';
 import type { CocosError } from '../errors.ts';
 import type { ClockInput } from '../machines/effect.ts';
+import { systemClock } from './clock.ts';
 import { fromNodeError } from './node-error.ts';
 
 /** How a process provides the effects that machines name. */
 
 /** `setTimeout` takes no more than this; later deadlines are armed again. */
 const TIMER_LIMIT_MS = 2_147_483_647;
-
-/** Milliseconds that never go backwards, near the wall clock at the start of the process. */
-export function now(): number {
-  return Math.floor(performance.timeOrigin + performance.now());
-}
 
 /**
  * An effect that runs an async function. It starts after the transition that invoked it is complete; leaving
@@ -62,7 +58,7 @@ export function clockEffect() {
     if (deadlineMs === null) return undefined;
     let timer: NodeJS.Timeout;
     const arm = () => {
-      const left = deadlineMs - now();
+      const left = deadlineMs - systemClock.monotonic();
       timer = setTimeout(
         () => (left > TIMER_LIMIT_MS ? arm() : sendBack({ type: 'deadline.reached' })),
         Math.min(Math.max(left, 0), TIMER_LIMIT_MS),

@@ -11,7 +11,8 @@ import {
   followLabel,
   SealedRequest,
 } from '../../rpc/sealed.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import { VERSION } from '../../version.ts';
 import type { Agent } from '../agent.ts';
 import type { ResultStore } from '../run/result-store.ts';
@@ -55,7 +56,7 @@ export class ParticipantService {
       address,
       input: {
         ...{ sessionId, nonce: Buffer.from(nonce).toString('hex') },
-        ...{ limits: this.agent.limits, atMs: now() },
+        ...{ limits: this.agent.limits, atMs: systemClock.monotonic() },
       },
     });
     this.attestations.add(address);
@@ -86,7 +87,7 @@ export class ParticipantService {
       type: 'session.opened',
       participant: encodeSigningKey(opening.participant),
       role: opening.role,
-      atMs: now(),
+      atMs: systemClock.monotonic(),
     } as const;
     if (!attestation.can(opened)) {
       throw attestation.matches('expired')
@@ -106,7 +107,7 @@ export class ParticipantService {
       throw new CocosError('SESSION_REPLAYED', 'The session id was used before.');
     this.makeRoomFor(session.participant);
     this.agent.send(address, opened);
-    this.sessions.set(session.id, { ...session, usedMs: now() });
+    this.sessions.set(session.id, { ...session, usedMs: systemClock.monotonic() });
     const hello = { version: VERSION, status: this.agent.status() };
     return session.channel.seal(encodeBody(hello), ASSOCIATED.hello);
   }
@@ -188,7 +189,7 @@ export class ParticipantService {
       this.forget(sessionId);
       throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended.');
     }
-    const atMs = now();
+    const atMs = systemClock.monotonic();
     if (atMs - session.usedMs > this.agent.limits.idleMs / USE_NOTES) {
       session.usedMs = atMs;
       this.agent.send(session.attestation, { type: 'session.used', atMs });

@@ -2,7 +2,8 @@ import { CocosError } from '../../errors.ts';
 import { sealContentKey } from '../../protocol/result.ts';
 import { DEFAULT_SEGMENT_SIZE, MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE } from '../../protocol/segments.ts';
 import type { ResultOpened, SealedRequest, TransferFinished, TransferOpened } from '../../rpc/sealed.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import type { Agent } from '../agent.ts';
 import type { Upload } from '../transfers/input-store.ts';
 import type { ParticipantService } from './participant-service.ts';
@@ -27,7 +28,11 @@ export async function answerRequest(
       agent.sendLegal(`transfer/${request.transferId}`, { type: 'transfer.abort' });
       return null;
     case 'run.start':
-      agent.sendLegal('computation', { type: 'run.requested', by: session.participant, atMs: now() });
+      agent.sendLegal('computation', {
+        type: 'run.requested',
+        by: session.participant,
+        atMs: systemClock.monotonic(),
+      });
       return agent.status();
     case 'computation.stop':
       if (!agent.computation.context.manifest?.stop.includes(session.participant)) {
@@ -69,7 +74,7 @@ async function openTransfer(
   // A sender that comes back goes on, also where the end of its last stream was not noticed yet.
   const isSame = under?.participant === session.participant && under.size === size;
   if (under !== undefined && isSame && under.inflatedSize === inflatedSize) {
-    agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: now() });
+    agent.send(`transfer/${under.id}`, { type: 'transfer.broken', atMs: systemClock.monotonic() });
     agent.inputs.resume(under, session);
     return openedTransfer(service, session, under);
   }

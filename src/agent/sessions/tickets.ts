@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CocosError } from '../../errors.ts';
 import { TICKET_BYTES } from '../../rpc/bulk.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 /** A ticket that nobody has come with for this long is worth nothing. */
 const TICKET_LIMIT_MS = 60_000;
@@ -29,7 +29,11 @@ export class Tickets {
     const [oldest] = own;
     if (oldest !== undefined && own.length >= SESSION_TICKETS) this.tickets.delete(oldest[0]);
     const ticket = randomBytes(TICKET_BYTES);
-    this.tickets.set(ticket.toString('hex'), { sessionId, grant, untilMs: now() + TICKET_LIMIT_MS });
+    this.tickets.set(ticket.toString('hex'), {
+      sessionId,
+      grant,
+      untilMs: systemClock.monotonic() + TICKET_LIMIT_MS,
+    });
     return ticket;
   }
 
@@ -57,7 +61,7 @@ export class Tickets {
   }
 
   private dropStale(): void {
-    const atMs = now();
+    const atMs = systemClock.monotonic();
     for (const [name, { untilMs }] of this.tickets) if (untilMs < atMs) this.tickets.delete(name);
   }
 }

@@ -1,6 +1,7 @@
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { CocosError, type ErrorCode } from '../../errors.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import type { Agent } from '../agent.ts';
 import type { Upload } from './input-store.ts';
 
@@ -63,7 +64,7 @@ export class UploadReceiver {
   /** The sender ended its stream. Segments taken in so far. */
   end(): number {
     if (!this.isOvertaken && !this.upload.opener.finished)
-      this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
+      this.agent.send(this.address, { type: 'transfer.broken', atMs: systemClock.monotonic() });
     return this.upload.opener.nextIndex;
   }
 
@@ -73,7 +74,7 @@ export class UploadReceiver {
     if (FINAL.has(error.code)) {
       this.agent.send(this.address, { type: 'transfer.refused', cause: error.toJSON() });
     } else {
-      this.agent.send(this.address, { type: 'transfer.broken', atMs: now() });
+      this.agent.send(this.address, { type: 'transfer.broken', atMs: systemClock.monotonic() });
     }
   }
 

@@ -1,4 +1,5 @@
 import { CocosError } from '../../errors.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 /** Values of options that several commands of `attestation` take. */
 
@@ -18,7 +19,7 @@ export function parseHex(text: string, what: string): Uint8Array {
 
 /** Milliseconds since 1970 of an ISO 8601 time; now when there is none. @throws CocosError USAGE */
 export function parseTime(text: string | undefined): number {
-  if (text === undefined) return Date.now();
+  if (text === undefined) return systemClock.wall();
   // Date.parse alone takes many other forms, among them numbers.
   const ms = /^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) throw new CocosError('USAGE', `${text} is no time in ISO 8601.`);

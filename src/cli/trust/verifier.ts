@@ -12,7 +12,8 @@ import {
   type VerifierContext,
   verifierMachine,
 } from '../../machines/verifier.machine.ts';
-import { asyncEffect, clockEffect, now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { asyncEffect, clockEffect } from '../../runtime/effects.ts';
 import type { AgentClient } from '../transfer/agent-client.ts';
 import { pinnedPolicy, type TrustInputs } from './trust.ts';
 
@@ -58,7 +59,7 @@ export class EnclaveVerifier {
    */
   async verify(): Promise<TrustedEnclave> {
     this.nonce = randomBytes(32);
-    this.nonceIssuedAt = now();
+    this.nonceIssuedAt = systemClock.monotonic();
     this.verdict = null;
     this.actor.send({ type: 'verifier.challenge' });
     const settled = await waitFor(
@@ -101,14 +102,19 @@ export class EnclaveVerifier {
         ),
         appraise: asyncEffect<VerifierContext>(
           async () => {
-            const atMs = now();
+            const atMs = systemClock.monotonic();
             const verdict = this.appraise(atMs);
             this.verdict = verdict;
             const accepted = verdict.outcome === 'accepted';
             this.actor.send({ type: 'verdict.reached', accepted, failures: [...verdict.failures], atMs });
           },
           ({ code }) =>
-            this.actor.send({ type: 'verdict.reached', accepted: false, failures: [code], atMs: now() }),
+            this.actor.send({
+              type: 'verdict.reached',
+              accepted: false,
+              failures: [code],
+              atMs: systemClock.monotonic(),
+            }),
         ),
         clock: clockEffect(),
       },

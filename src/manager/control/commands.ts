@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import { ENCLAVE_PUBLIC_EVENTS } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import type { EnclaveHost } from '../enclaves/enclave-host.ts';
 import type { ActorView, Directory } from './directory.ts';
 
@@ -57,7 +58,7 @@ export async function sendPublicEvent(
   }
   if (view.machine === 'enclave') {
     parse(EnclavePublicEvent, event);
-    return directory.send(address, { type: 'enclave.stop', atMs: now() });
+    return directory.send(address, { type: 'enclave.stop', atMs: systemClock.monotonic() });
   }
   const command = parse(ComputationPublicEvent, event);
   const enclave = address.split('/').slice(0, 2).join('/');

@@ -6,6 +6,7 @@ import { failedChild } from '../../machines/child-failure.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import { stateName } from '../../machines/state-name.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 /** What may be told about an actor to anybody who may drive the manager. */
 export interface ActorView {
@@ -258,7 +259,7 @@ export class Directory {
     this.tell((sequence) => ({
       kind: 'transition',
       sequence,
-      transition: { sequence, address, event, from, to, atMs: Date.now(), context },
+      transition: { sequence, address, event, from, to, atMs: systemClock.monotonic(), context },
     }));
   }
 

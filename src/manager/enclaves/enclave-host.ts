@@ -10,7 +10,8 @@ import { StreamHandoff } from '../../link/transport/stream-handoff.ts';
 import { type Listener, PORTS } from '../../link/transport/transport.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import type { Trace } from '../../runtime/trace.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
@@ -92,7 +93,7 @@ export class EnclaveHost {
       type: 'enclave.prepared',
       relayAddress: this.relay.address,
       logFile: this.logFile,
-      atMs: now(),
+      atMs: systemClock.monotonic(),
     });
   }
 
@@ -113,7 +114,7 @@ export class EnclaveHost {
       pid: guest.pid,
       accelerator: guest.accelerator,
       measurement: Buffer.from(this.plan.measurement).toString('hex'),
-      atMs: now(),
+      atMs: systemClock.monotonic(),
     });
     // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
@@ -171,7 +172,7 @@ export class EnclaveHost {
       enclaveId: id,
       inspect: trace,
       open: (signal) => this.incoming.take(signal),
-      now,
+      now: systemClock.monotonic,
       onEvent: (body) => {
         mirrors.apply(body);
         this.options.noteRetired(body);
@@ -194,7 +195,7 @@ export class EnclaveHost {
       },
       onState: (state, reason) => {
         if (state === 'live') send({ type: 'link.live', bootId: this.agentBootId });
-        else send({ type: 'link.lost', atMs: now() });
+        else send({ type: 'link.lost', atMs: systemClock.monotonic() });
         if (reason !== null) log('link', { state, reason });
       },
     });

@@ -3,7 +3,7 @@ import { canonicalDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import { EnclaveInput, type EnclaveMode } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 const DEFAULT_VCPUS = 2;
 const DEFAULT_MEMORY_MIB = 768;
@@ -30,7 +30,7 @@ export function readEnclaveRequest(request: EnclaveRequest, mode: EnclaveMode): 
     imageDir: null,
     manifest,
     manifestDigest: manifest === null ? null : canonicalDigest(manifest),
-    atMs: now(),
+    atMs: systemClock.monotonic(),
   });
   if (input.success) return input.data;
   const [issue] = input.error.issues;

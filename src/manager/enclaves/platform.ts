@@ -9,6 +9,7 @@ import {
   exportDevelopmentRoot,
   importDevelopmentRoot,
 } from '../../attestation/emulated/root.ts';
+import { systemClock } from '../../runtime/clock.ts';
 
 const CHIP_ID_BYTES = 64;
 
@@ -27,7 +28,7 @@ export class Platform {
 
   processor(): Promise<SecurityProcessor> {
     this.emulated ??= this.loadRoot().then((root) =>
-      createSecurityProcessor({ root, chipId: randomBytes(CHIP_ID_BYTES), now: Date.now() }),
+      createSecurityProcessor({ root, chipId: randomBytes(CHIP_ID_BYTES), now: systemClock.wall() }),
     );
     return this.emulated;
   }
@@ -46,7 +47,7 @@ export class Platform {
     const file = path.join(this.stateDir, 'emulated-root.json');
     const text = await readFile(file, 'utf8').catch(() => null);
     if (text !== null) return importDevelopmentRoot(JSON.parse(text));
-    const root = await createDevelopmentRoot({ now: Date.now() });
+    const root = await createDevelopmentRoot({ now: systemClock.wall() });
     await mkdir(this.stateDir, { recursive: true, mode: 0o700 });
     await writeFile(`${file}.new`, JSON.stringify(exportDevelopmentRoot(root)), { mode: 0o600 });
     await rename(`${file}.new`, file);

@@ -3,7 +3,8 @@ import { CocosError } from '../../errors.ts';
 import { type EnclaveEvent, EnclaveInput } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import type { ManagerEvent, RecoverInput } from '../../machines/manager.machine.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import type { Log } from '../log.ts';
 
 interface SupervisorOptions {
@@ -34,7 +35,13 @@ export class Supervisor {
   noteFailure(address: string, thrown: unknown): void {
     const reason = CocosError.from(thrown).message;
     this.options.log('error', 'an actor has failed', { address, reason });
-    this.options.send({ type: 'child.failed', address, reason, atMs: now(), chance: Math.random() });
+    this.options.send({
+      type: 'child.failed',
+      address,
+      reason,
+      atMs: systemClock.monotonic(),
+      chance: Math.random(),
+    });
   }
 
   /** What an enclave begins with that is brought back; null for a new one. */
@@ -76,7 +83,7 @@ export class Supervisor {
     this.restored.set(input.data.id, snapshot);
     this.options.send({ type: 'child.restored', address, input: input.data });
     // One that threw at its first event was stored before it: legal in that state alone.
-    this.options.sendEnclave(address, { type: 'enclave.prepare', atMs: now() });
+    this.options.sendEnclave(address, { type: 'enclave.prepare', atMs: systemClock.monotonic() });
     return true;
   }
 }

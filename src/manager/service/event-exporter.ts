@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import { stateName } from '../../machines/state-name.ts';
-import { now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+
 import { VERSION } from '../../version.ts';
 import type { ServiceConfig } from '../config.ts';
 import { publicContext, type Step } from '../control/directory.ts';
@@ -77,7 +78,7 @@ export class EventExporter {
   async record(computationId: string, { address, event, before, after }: Step): Promise<void> {
     try {
       await this.outbox.append(computationId, {
-        atMs: now(),
+        atMs: systemClock.monotonic(),
         address,
         event,
         from: before === null ? '' : stateName(before.value),

@@ -4,7 +4,8 @@ import type { WaitInput } from '../../machines/link.machine.ts';
 import { type ServiceContext, serviceMachine } from '../../machines/service.machine.ts';
 import { stateName } from '../../machines/state-name.ts';
 import type { Address, TlsFiles } from '../../rpc/address.ts';
-import { asyncEffect, now } from '../../runtime/effects.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { asyncEffect } from '../../runtime/effects.ts';
 import { Delivery } from './delivery.ts';
 import type { IdempotencyStore } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
@@ -84,7 +85,7 @@ export class ServiceClient {
         serve: asyncEffect<object>((_, signal) => this.serve(signal), lose),
         replay: asyncEffect<object>(async () => {
           await this.delivery?.replay();
-          this.actor.send({ type: 'replay.finished', atMs: now() });
+          this.actor.send({ type: 'replay.finished', atMs: systemClock.monotonic() });
         }, lose),
         deliver: asyncEffect<object>(async () => this.delivery?.follow(), lose),
         wait: asyncEffect<WaitInput>((input, signal) => this.wait(input, signal), lose),
@@ -102,7 +103,7 @@ export class ServiceClient {
   }
 
   private lose(error: CocosError): void {
-    this.actor.send({ type: 'stream.lost', cause: error.toJSON(), atMs: now() });
+    this.actor.send({ type: 'stream.lost', cause: error.toJSON(), atMs: systemClock.monotonic() });
   }
 
   private async open(signal: AbortSignal): Promise<void> {
