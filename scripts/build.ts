@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ADDON, bundleAgent } from '../eos/agent-bundle.ts';
 import { VERSION } from '../src/version.ts';
-import { HOST_NODE } from './host-node.ts';
 import { bundleLibrary, LIBRARY } from './library-bundle.ts';
 
 /**
@@ -47,7 +46,7 @@ await writeFile(path.join(DIST, ADDON), agent.addon);
 const reference = {
   version: 1,
   eosVersion: VERSION,
-  process: { agent: sha256(agent.script), runtime: sha256(readFileSync(HOST_NODE)) },
+  process: { agent: sha256(agent.script), runtime: sha256(readFileSync(process.execPath)) },
 };
 await writeFile(path.join(DIST, 'reference-values.json'), `${JSON.stringify(reference, null, 2)}\n`);
 for (const name of Object.keys(LIBRARY) as (keyof typeof LIBRARY)[]) {

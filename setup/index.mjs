@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { ensureHostPackages } from './host-packages.mjs';
-import { ensureNodeModules } from './node-modules.mjs';
+import { ensureNodeModules, NPM_FOLDERS } from './node-modules.mjs';
 import { ensurePinnedPackages } from './pinned-packages.mjs';
 import { SetupError } from './run-command.mjs';
 
@@ -20,12 +20,14 @@ export function ensure({ hostPackages, modules = false, pinned = false, log = co
     parts.push(`${present} host packages (${installed.length} installed now)`);
   }
   if (modules) {
-    const { installed } = ensureNodeModules({ log });
+    const { installed } = ensureNodeModules({ folder: NPM_FOLDERS.project, log });
     parts.push(`npm packages (${installed ? 'installed now' : 'present'})`);
   }
   if (pinned) {
     const { packages, fetched } = ensurePinnedPackages({ log });
+    const { installed } = ensureNodeModules({ folder: NPM_FOLDERS.guestNode, log });
     parts.push(`${packages.length} pinned packages (${fetched} fetched now)`);
+    parts.push(`the guest's Node.js (${installed ? 'installed now' : 'present'})`);
   }
   log(`setup: ${parts.join(', ')} in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
 }

@@ -1,31 +1,35 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from './run-command.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const STAMP = join(ROOT, 'node_modules', '.cocosai-lock-sha256');
+
+/** Package folders of the project: its own packages, and the Node.js that goes into the guest. */
+export const NPM_FOLDERS = { project: ROOT, guestNode: join(ROOT, 'eos/node') };
 
 /**
- * Installs the npm packages of `package-lock.json` when `node_modules` is missing or of another lock file.
+ * Installs the npm packages of a folder's `package-lock.json` when its `node_modules` is missing or belongs to another
+ * lock file.
  *
- * @param {{log?: (line: string) => void}} [options]
+ * @param {{folder: string, log?: (line: string) => void}} options
  * @returns {{installed: boolean}}
  * @throws {SetupError} when npm fails; the full log is named
  */
-export function ensureNodeModules({ log = console.log } = {}) {
+export function ensureNodeModules({ folder, log = console.log }) {
+  const stamp = join(folder, 'node_modules', '.cocosai-lock-sha256');
   const lock = createHash('sha256')
-    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .update(readFileSync(join(folder, 'package-lock.json')))
     .digest('hex');
-  if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return { installed: false };
-  if (isCurrent()) {
-    writeFileSync(STAMP, lock);
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return { installed: false };
+  if (isCurrent(folder)) {
+    writeFileSync(stamp, lock);
     return { installed: false };
   }
-  log('npm: installing the locked packages (npm ci)');
-  runCommand('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: ROOT, what: 'npm ci' });
-  writeFileSync(STAMP, lock);
+  log(`npm: installing the locked packages of ${relative(ROOT, folder) || 'the project'} (npm ci)`);
+  runCommand('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder, what: 'npm ci' });
+  writeFileSync(stamp, lock);
   return { installed: true };
 }
 
@@ -33,11 +37,11 @@ export function ensureNodeModules({ log = console.log } = {}) {
  * True when npm's own record of the installed tree agrees with the lock file, so that a tree somebody
  * installed by hand is not thrown away.
  */
-function isCurrent() {
-  const record = join(ROOT, 'node_modules', '.package-lock.json');
+function isCurrent(folder) {
+  const record = join(folder, 'node_modules', '.package-lock.json');
   if (!existsSync(record)) return false;
   const have = JSON.parse(readFileSync(record, 'utf8')).packages;
-  const want = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages;
+  const want = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
   return Object.entries(want).every(
     ([path, entry]) =>
       path === '' ||

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HOST_NODE } from '../host-node.ts';
 
 /** The three programs as the demo starts them: as anybody would, from their built files. */
 
@@ -27,7 +26,7 @@ export class Host {
   constructor(folder: string, settings: NodeJS.ProcessEnv) {
     this.log = path.join(folder, 'manager.log');
     this.environment = { ...process.env, ...settings };
-    this.manager = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-manager.js')], {
+    this.manager = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-manager.js')], {
       env: this.environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -46,7 +45,7 @@ export class Host {
   }
 
   async cli(...args: readonly string[]): Promise<CliOutcome> {
-    const child = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
+    const child = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-cli.js'), ...args], {
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -63,7 +62,7 @@ export class Host {
 
   /** Prints every transition as it happens, until the host stops. */
   watch(print: (line: string) => void): void {
-    const child = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-cli.js'), 'enclave', 'watch'], {
+    const child = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-cli.js'), 'enclave', 'watch'], {
       env: this.environment,
       stdio: ['ignore', 'pipe', 'ignore'],
     });

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { HOST_NODE } from '../../scripts/host-node.ts';
 import { PROCESS_REFERENCE, ROOT } from './system.ts';
 
 /** A program of `test/fakes` in the agent's place in process mode, with reference values that accept it. */
@@ -17,7 +16,7 @@ export function standInAgent(
   const sha256 = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
   const { eosVersion } = JSON.parse(readFileSync(PROCESS_REFERENCE, 'utf8'));
   const reference = path.join(folder, 'reference.json');
-  const process = { agent: sha256(program), runtime: sha256(HOST_NODE) };
-  writeFileSync(reference, JSON.stringify({ version: 1, eosVersion, process }));
+  const measured = { agent: sha256(program), runtime: sha256(process.execPath) };
+  writeFileSync(reference, JSON.stringify({ version: 1, eosVersion, process: measured }));
   return { program, reference };
 }

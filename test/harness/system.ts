@@ -6,7 +6,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { HOST_NODE } from '../../scripts/host-node.ts';
 
 /** A real manager and the real command line, as child processes, with everything of theirs in one folder. */
 
@@ -63,7 +62,7 @@ export async function startSystem(
   const manager = spawnManager(environment, file('manager.log'));
   const spawned: ChildProcess[] = [];
   const spawnCli = (...args: readonly string[]) => {
-    const child = spawn(HOST_NODE, [cliProgram, ...args], {
+    const child = spawn(process.execPath, [cliProgram, ...args], {
       env: environment,
     });
     spawned.push(child);
@@ -109,7 +108,7 @@ async function keepRoot(stateDir: string): Promise<void> {
 }
 
 export function spawnManager(environment: NodeJS.ProcessEnv, logFile: string): ChildProcess {
-  const manager = spawn(HOST_NODE, [path.join(ROOT, 'dist/cocos-manager.js')], {
+  const manager = spawn(process.execPath, [path.join(ROOT, 'dist/cocos-manager.js')], {
     env: environment,
     // Where a core dump goes.
     cwd: path.dirname(logFile),
