@@ -14,6 +14,11 @@ export default defineConfig({
     // Only ends what hangs: how long a test may take is for the machine, which may be busy with other things.
     testTimeout: 900_000,
     hookTimeout: 900_000,
+    coverage: {
+      include: ['src/**/*.ts'],
+      exclude: ['src/rpc/gen/**'],
+      reporter: ['text-summary', 'html', 'json-summary'],
+    },
     projects: [
       {
         extends: true,

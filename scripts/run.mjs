@@ -31,6 +31,8 @@ const TASKS = {
     steps: ['build', 'tsx scripts/chaos-service.ts ...'],
   },
   check: { steps: ['tsx scripts/check.ts ...'] },
+  coverage: { host: () => 'process', steps: ['tsx scripts/coverage.ts ...'] },
+  'docs:api': { steps: ['tsx scripts/docs-api.ts'] },
   build: { steps: ['build'] },
   eos: { steps: ['tsx eos/build.ts ...'], pinned: true },
   bench: { host: () => 'process', steps: ['build', 'tsx bench/run.ts ...'] },

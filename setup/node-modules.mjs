@@ -6,8 +6,12 @@ import { runCommand } from './run-command.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Package folders of the project: its own packages, and the Node.js that goes into the guest. */
-export const NPM_FOLDERS = { project: ROOT, guestNode: join(ROOT, 'eos/node') };
+/** Folders with packages of their own: the project, the Node.js of the guest, and the generator of API pages. */
+export const NPM_FOLDERS = {
+  project: ROOT,
+  guestNode: join(ROOT, 'eos/node'),
+  apiDocs: join(ROOT, 'docs/api'),
+};
 
 /**
  * Installs the npm packages of a folder's `package-lock.json` when its `node_modules` is missing or belongs to another
