@@ -49,7 +49,7 @@ describe('continuous integration', () => {
     plant('src/cli/output.ts', '\nexport function planted(value: any): void {\n  debugger;\n}\n');
     plant('src/machines/state-name.ts', "\nimport 'node:fs';\n");
     plant('docs/errors.md', '\nstale\n');
-    plant('docs/operator.md', '\nThe stray guest.\n');
+    plant('docs/operator.md', ['\nA vtpm', 'stock.\n'].join('-'));
     const { code, stdout } = await run(path.join(tree, 'node_modules/.bin/tsx'), ['scripts/check.ts'], tree);
     expect(code).toBe(1);
     const failed = [...stdout.matchAll(/^FAILED {2}(.+)$/gm)].map((match) => match[1]);
