@@ -3,8 +3,8 @@ import { unixTransport } from '../link/transport/unix.ts';
 import { CID_HOST, vsockTransport } from '../link/transport/vsock.ts';
 import { callbackAgent } from '../link/wire/callback.ts';
 import { mayRun } from '../runtime/program-arguments.ts';
-import { Agent, GUEST_PROGRAM } from './agent.ts';
-import { readAgentConfig } from './config.ts';
+import { Agent } from './agent.ts';
+import { GUEST_PROGRAM, readAgentConfig } from './config.ts';
 import { openGuestTpm } from './evidence/tpm/guest-tpm.ts';
 
 /** `cocos-agent`: the one service of the guest; started by its init, or by the manager in process mode. */
@@ -14,7 +14,7 @@ async function main(): Promise<void> {
     config.mode === 'guest' ? await callbackAgent(vsockTransport(CID_HOST)) : unixTransport(config.socketDir);
   const vtpm = config.mode === 'guest' ? await openGuestTpm(GUEST_PROGRAM) : null;
   const agent = new Agent(config, transport, vtpm, () => process.exit(0));
-  process.once('SIGTERM', () => agent.request({ type: 'agent.shutDown' }));
+  process.once('SIGTERM', () => agent.stop());
   agent.start();
 }
 

@@ -46,7 +46,7 @@ async function takeUpload(
     }
     say(stream, { ok: true, segments: receiver.end() });
   } catch (thrown) {
-    receiver.broken(CocosError.from(thrown));
+    receiver.interrupt(CocosError.from(thrown));
     throw thrown;
   }
 }

@@ -14,6 +14,7 @@ import type {
 } from '../../rpc/gen/cocosai/agent/v1/agent.ts';
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
+import type { UploadStream } from '../ports.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 /** A stalled sender or reader is let go after this long. */
@@ -56,7 +57,7 @@ async function upload(
       STALL_LIMIT_MS,
     );
   };
-  let receiver: ReturnType<ParticipantService['attachUpload']> | null = null;
+  let receiver: UploadStream | null = null;
   try {
     arm();
     for await (const message of call as AsyncIterable<UploadRequest>) {
@@ -66,7 +67,7 @@ async function upload(
     }
     return { segments: receiver?.end() ?? 0 };
   } catch (thrown) {
-    receiver?.broken(CocosError.from(thrown));
+    receiver?.interrupt(CocosError.from(thrown));
     throw thrown;
   } finally {
     clearTimeout(stalled);
