@@ -8,7 +8,6 @@ import type { computationMachine } from '../machines/computation.machine.ts';
 import { refusalOf } from '../machines/legal.ts';
 import { kindOfAddress, type MirrorRecord } from '../machines/mirrored.ts';
 import type { transferMachine } from '../machines/transfer.machine.ts';
-import { systemClock } from '../runtime/clock.ts';
 import type { Trace } from '../runtime/trace.ts';
 import type { ActorsPort, ChildEvent } from './ports.ts';
 
@@ -108,8 +107,6 @@ export class ActorSystem implements ActorsPort {
       type: 'child.failed',
       address,
       reason: CocosError.from(thrown).message,
-      atMs: systemClock.monotonic(),
-      chance: Math.random(),
     });
     if (address === COMPUTATION_ADDRESS) return;
     this.authority.retire(address);

@@ -48,7 +48,7 @@ export interface EffectParts {
 /** The effects of the agent's machine and of its children. */
 export function agentEffects(parts: EffectParts) {
   const { lifecycle, notify } = parts;
-  const fail = (error: CocosError) => notify({ type: 'agent.broken', cause: error.toJSON() });
+  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: error.toJSON() });
   const step = (run: () => Promise<void>, done: AgentEvent) =>
     asyncEffect<object>(async () => {
       await run();
