@@ -12,6 +12,7 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
+import { publicCause } from './run/public-cause.ts';
 import type { ResultStore } from './run/result-store.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 import type { UploadRegistry } from './transfers/upload-registry.ts';
@@ -137,12 +138,18 @@ function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 
       const endedMs = systemClock.monotonic();
       computation.send({ type: 'run.exited', exitCode, runtime, startedMs, endedMs });
     },
-    (error) => computation.send({ type: 'run.failed', cause: error.toJSON() }),
+    (error) => failRun(parts, error),
   );
 }
 
+/** Reports why a run ended: in full to the consumers, and to everybody what the host may see. */
+function failRun({ computation, logs }: Pick<EffectParts, 'computation' | 'logs'>, error: CocosError): void {
+  logs.add('stderr', `cocos: ${error.code}: ${error.message}`);
+  computation.send({ type: 'run.failed', cause: publicCause(error) });
+}
+
 function sealEffect(
-  parts: Pick<EffectParts, 'computation' | 'platform' | 'results' | 'signingKey' | 'workDir'>,
+  parts: Pick<EffectParts, 'computation' | 'logs' | 'platform' | 'results' | 'signingKey' | 'workDir'>,
 ) {
   const { computation, platform, results } = parts;
   return asyncEffect<RunInput>(
@@ -175,7 +182,7 @@ function sealEffect(
       );
       computation.send({ type: 'result.sealed', digest, size });
     },
-    (error) => computation.send({ type: 'run.failed', cause: error.toJSON() }),
+    (error) => failRun(parts, error),
   );
 }
 

@@ -17,10 +17,10 @@ import { unary } from '../../rpc/unary.ts';
 import type { UploadStream } from '../ports.ts';
 import type { ParticipantService } from './participant-service.ts';
 
-/** A stalled sender or reader is let go after this long. */
+/** A stalled sender or reader is disconnected after this long. */
 const STALL_LIMIT_MS = 60_000;
 
-/** The gRPC face of the agent: parses what untrusted peers send and leaves everything else to the service. */
+/** The gRPC interface of the agent: it parses messages of untrusted peers and delegates to the service. */
 export function participantService(
   service: ParticipantService,
 ): AgentServiceServer & Record<string, UntypedHandleCall> {
@@ -53,7 +53,13 @@ async function upload(
   const arm = () => {
     clearTimeout(stalled);
     stalled = setTimeout(
-      () => call.destroy(new CocosError('DEADLINE_EXCEEDED', 'The sender stalled.')),
+      () =>
+        call.destroy(
+          new CocosError(
+            'DEADLINE_EXCEEDED',
+            `The sender sent nothing for ${STALL_LIMIT_MS / 1_000} s; reconnect to continue.`,
+          ),
+        ),
       STALL_LIMIT_MS,
     );
   };
@@ -97,7 +103,7 @@ async function* follow(
   }
 }
 
-/** Writes with back-pressure until the source ends or the peer is gone. */
+/** Writes with back-pressure until the source ends or the peer disconnects. */
 function stream<TRequest, TResponse>(
   call: ServerWritableStream<TRequest, TResponse>,
   source: AsyncGenerator<TResponse>,
@@ -120,9 +126,17 @@ function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
       end();
     };
     const onDrain = () => settle(resolve);
-    const onGone = () => settle(() => reject(new CocosError('CANCELLED', 'The reader is gone.')));
+    const onGone = () => settle(() => reject(new CocosError('CANCELLED', 'The reader disconnected.')));
     const timer = setTimeout(
-      () => settle(() => reject(new CocosError('DEADLINE_EXCEEDED', 'The reader stalled.'))),
+      () =>
+        settle(() =>
+          reject(
+            new CocosError(
+              'DEADLINE_EXCEEDED',
+              `The reader took nothing for ${STALL_LIMIT_MS / 1_000} s; reconnect to continue.`,
+            ),
+          ),
+        ),
       STALL_LIMIT_MS,
     );
     call.once('drain', onDrain).once('cancelled', onGone);
