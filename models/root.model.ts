@@ -4,7 +4,6 @@ import { managerMachine } from '../src/machines/manager.machine.ts';
 import { childError, type Model } from './explore.ts';
 import { enclaveModel } from './host.model.ts';
 
-const failure = { reason: 'thrown', atMs: 1, chance: 0 } as const;
 const cause = { code: 'INTERNAL', message: 'broken' } as const;
 
 /** The roots spawn their children for real, so their models try those events on an address of their own only. */
@@ -22,12 +21,12 @@ export const agentModel: Model = {
     { type: 'agent.listening' },
     { type: 'link.live' },
     { type: 'link.lost' },
-    { type: 'agent.broken', cause },
+    { type: 'agent.failed', cause },
     { type: 'attestation.requested', address: 'attestation/a', input: {} },
     { type: 'transfer.requested', address: 'transfer/t', input: {} },
     { type: 'child.retire', address: 'transfer/t' },
-    { type: 'child.failed', address: 'transfer/t', ...failure },
-    { type: 'child.failed', address: 'computation', ...failure },
+    { type: 'child.failed', address: 'transfer/t', reason: 'thrown' },
+    { type: 'child.failed', address: 'computation', reason: 'thrown' },
     { type: 'agent.shutDown' },
     childError('transfer/t'),
   ],
@@ -45,7 +44,7 @@ export const managerModel: Model = {
     { type: 'manager.broken', cause },
     { type: 'enclave.requested', address: 'enclave/abcd', input: {} },
     { type: 'enclave.removed', address: 'enclave/abcd' },
-    { type: 'child.failed', address: 'enclave/abcd', ...failure },
+    { type: 'child.failed', address: 'enclave/abcd', reason: 'thrown', atMs: 1, chance: 0 },
     { type: 'child.restored', address: 'enclave/abcd', input: enclaveModel.input },
     { type: 'child.settled', address: 'enclave/abcd' },
     { type: 'manager.stop' },

@@ -290,6 +290,15 @@ export class CocosError extends Error {
     return new CocosError(code, message, { cause: thrown });
   }
 
+  /** The error that `toJSON` described, as a peer sent it or a machine stored it. */
+  static fromJson({
+    code,
+    message,
+    details,
+  }: Omit<ErrorJson, 'details'> & { readonly details?: ErrorJson['details'] | undefined }): CocosError {
+    return new CocosError(code, message, details === undefined ? {} : { details });
+  }
+
   toJSON(): ErrorJson {
     const base = { code: this.code, message: this.message };
     return Object.keys(this.details).length > 0 ? { ...base, details: this.details } : base;

@@ -48,23 +48,21 @@ interface SourceFile {
   readonly name: string;
   /** Without comments. */
   readonly code: string;
+  /** Imports of types alone are included. */
   readonly imports: readonly string[];
-  /** Without those that are types alone. */
-  readonly atRuntime: readonly string[];
 }
 
 const files: readonly SourceFile[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts') && !file.startsWith(path.join('rpc', 'gen')))
   .map((file) => {
     const text = readFileSync(path.join(SRC, file), 'utf8');
-    const statements = [...text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^;']*?\sfrom\s+)?'([^']+)';/gm)];
+    const statements = [...text.matchAll(/^(?:import|export)\s+(?:[^;']*?\sfrom\s+)?'([^']+)';/gm)];
     const resolve = (specifier: string) =>
       specifier.startsWith('.') ? path.join(path.dirname(file), specifier).replace(/\.ts$/, '') : specifier;
     return {
       name: file.replace(/\.ts$/, ''),
       code: text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, ''),
-      imports: statements.map((match) => resolve(match[2] ?? '')),
-      atRuntime: statements.filter((match) => match[1] === undefined).map((match) => resolve(match[2] ?? '')),
+      imports: statements.map((match) => resolve(match[1] ?? '')),
     };
   });
 
@@ -99,8 +97,8 @@ describe('imports', () => {
     expect(broken).toEqual([]);
   });
 
-  it('make no cycle', () => {
-    const graph = new Map(files.map(({ name, atRuntime }) => [name, atRuntime.filter(isOwn)]));
+  it('make no cycle, imports of types included', () => {
+    const graph = new Map(files.map(({ name, imports }) => [name, imports.filter(isOwn)]));
     const done = new Set<string>();
     const visit = (name: string, trail: readonly string[]): string[] | null => {
       if (trail.includes(name)) return [...trail.slice(trail.indexOf(name)), name];
@@ -113,6 +111,20 @@ describe('imports', () => {
       return null;
     };
     for (const name of graph.keys()) expect(visit(name, [])).toBeNull();
+  });
+});
+
+describe('the parts of the agent', () => {
+  const parts = files.filter(({ name }) => name.startsWith('agent/') && name !== 'agent/agent');
+
+  it('meet at ports: only the main program imports the object that owns them', () => {
+    const importers = parts.filter(({ imports }) => imports.includes('agent/agent'));
+    expect(importers.map(({ name }) => name)).toEqual(['agent/main']);
+  });
+
+  it('do not name the type of that object', () => {
+    const users = parts.filter(({ code }) => /\bAgent\b/.test(code.replace(/'[^'\n]*'/g, '')));
+    expect(users.map(({ name }) => name)).toEqual(['agent/main']);
   });
 });
 

@@ -2,140 +2,167 @@ import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { sha256Text } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
+import type { AgentEvent } from '../machines/agent.machine.ts';
 import { type AttestationInput, attestationMachine } from '../machines/attestation.machine.ts';
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
 import { signReceipt } from '../protocol/receipt.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
-import type { Agent } from './agent.ts';
+import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
+import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
+import { publicCause } from './run/public-cause.ts';
+import type { ResultStore } from './run/result-store.ts';
 import { runAlgorithm } from './run/sandbox.ts';
+import type { UploadRegistry } from './transfers/upload-registry.ts';
+
+/** What the agent does about itself, as its machine asks for it. */
+export interface LifecyclePort {
+  detectPlatform(): Promise<void>;
+  /** Opens the participants' service. */
+  listen(): Promise<void>;
+  /** Starts the link to the manager; returns what closes it. */
+  startLink(): () => void;
+  /** Closes everything and deletes all inputs, results and keys. */
+  shutDown(): Promise<void>;
+  /** Ends the process. */
+  exit(): void;
+}
+
+/** What the effects work on. */
+export interface EffectParts {
+  readonly notify: (event: AgentEvent) => void;
+  readonly lifecycle: LifecyclePort;
+  readonly computation: ComputationPort;
+  readonly attestations: Pick<Attestations, 'deliver' | 'fail'>;
+  readonly platform: PlatformPort;
+  readonly transfers: Pick<UploadRegistry, 'commit' | 'refuse' | 'abandon'>;
+  readonly inputs: InputsPort;
+  readonly results: Pick<ResultStore, 'seal' | 'receipt'>;
+  readonly logs: LogPort;
+  readonly workDir: string;
+  /** Ed25519 secret key that signs receipts. */
+  readonly signingKey: Uint8Array;
+}
 
 /** The effects of the agent's machine and of its children. */
-export function agentEffects(agent: Agent, end: () => void) {
-  const broken = (error: CocosError) => agent.request({ type: 'agent.broken', cause: error.toJSON() });
-  const own = (run: () => Promise<void>) => asyncEffect<object>(run, broken);
+export function agentEffects(parts: EffectParts) {
+  const { lifecycle, notify } = parts;
+  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: error.toJSON() });
+  const step = (run: () => Promise<void>, done: AgentEvent) =>
+    asyncEffect<object>(async () => {
+      await run();
+      notify(done);
+    }, fail);
   return {
     computation: computationMachine.provide({
-      actors: { runAlgorithm: runEffect(agent), sealResult: sealEffect(agent), clock: clockEffect() },
+      actors: { runAlgorithm: runEffect(parts), sealResult: sealEffect(parts), clock: clockEffect() },
     }),
     attestation: attestationMachine.provide({
-      actors: { collect: collectEffect(agent), clock: clockEffect() },
+      actors: { collect: collectEffect(parts), clock: clockEffect() },
     }),
     transfer: transferMachine.provide({
-      actors: { check: checkEffect(agent), release: releaseEffect(agent), clock: clockEffect() },
+      actors: { check: checkEffect(parts), release: releaseEffect(parts), clock: clockEffect() },
     }),
-    measure: own(() => agent.measure()),
-    listen: own(() => agent.listen()),
-    link: heldEffect<object>(() => agent.startLink(), broken),
-    // The process ends, whatever could not be closed.
-    shutDown: asyncEffect<object>(() => agent.shutDown().then(end), end),
+    measure: step(() => lifecycle.detectPlatform(), { type: 'agent.measured' }),
+    listen: step(() => lifecycle.listen(), { type: 'agent.listening' }),
+    link: heldEffect<object>(() => lifecycle.startLink(), fail),
+    // The process ends even if something could not be closed.
+    shutDown: asyncEffect<object>(() => lifecycle.shutDown().then(lifecycle.exit), lifecycle.exit),
   };
 }
 
-function collectEffect(agent: Agent) {
+function collectEffect({
+  attestations,
+  computation,
+  platform,
+}: Pick<EffectParts, 'attestations' | 'computation' | 'platform'>) {
   return asyncEffect<AttestationInput>(
     async ({ sessionId, nonce }) => {
-      const address = `attestation/${sessionId}`;
-      const { manifestDigest } = agent.computation.context;
+      const { manifestDigest } = computation.context;
       const bytes = Buffer.from(nonce, 'hex');
-      const evidence = await collectEvidence(agent, manifestDigest, bytes);
-      agent.collected.set(address, evidence);
-      agent.send(address, {
-        type: 'evidence.collected',
-        evidenceDigest: evidence.digest,
-        atMs: systemClock.monotonic(),
-      });
+      attestations.deliver(sessionId, await collectEvidence(platform, manifestDigest, bytes));
     },
-    (error, { sessionId }) =>
-      agent.send(`attestation/${sessionId}`, { type: 'evidence.failed', cause: error.toJSON() }),
+    (error, { sessionId }) => attestations.fail(sessionId, error.toJSON()),
   );
 }
 
-function checkEffect(agent: Agent) {
+function checkEffect({ transfers }: Pick<EffectParts, 'transfers'>) {
   return asyncEffect<TransferInput>(
-    async ({ transferId, input }) => {
-      const upload = agent.inputs.find(transferId);
-      if (upload === undefined) throw new CocosError('TRANSFER_NOT_FOUND', 'The transfer has no bytes.');
-      await agent.inputs.commit(upload);
-      agent.send(`transfer/${transferId}`, { type: 'transfer.checked' });
-      const { size, inflatedSize = size, digest } = upload;
-      agent.send('computation', {
-        type: 'input.committed',
-        input,
-        size: inflatedSize,
-        digest,
-        atMs: systemClock.monotonic(),
-      });
-    },
-    (error, { transferId }) =>
-      agent.send(`transfer/${transferId}`, { type: 'transfer.refused', cause: error.toJSON() }),
+    ({ transferId }) => transfers.commit(transferId),
+    (error, { transferId }) => transfers.refuse(transferId, error),
   );
 }
 
-function releaseEffect(agent: Agent) {
+function releaseEffect({ transfers }: Pick<EffectParts, 'transfers'>) {
   return asyncEffect<TransferInput>(
-    ({ transferId, input }) => agent.giveUp(transferId, input),
+    ({ transferId }) => transfers.abandon(transferId),
     () => undefined,
   );
 }
 
-function runEffect(agent: Agent) {
+function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir'>) {
+  const { computation, inputs, logs } = parts;
   return asyncEffect<RunInput>(
     async ({ manifest }, signal) => {
-      if (manifest === null) throw new CocosError('INTERNAL', 'A run without a manifest.');
-      const resultsDir = path.join(agent.workDir, 'results');
+      if (manifest === null) throw new CocosError('INTERNAL', 'The run started without a manifest.');
+      const resultsDir = resultsDirOf(parts.workDir);
       await rm(resultsDir, { recursive: true, force: true });
       await mkdir(resultsDir, { recursive: true, mode: 0o700 });
       const startedMs = systemClock.monotonic();
       const exit = await runAlgorithm({
         kind: manifest.algorithm.kind,
-        algorithmPath: agent.inputs.algorithmFile,
-        datasets: new Map(manifest.datasets.map(({ name }) => [name, agent.inputs.committedFile(name)])),
+        algorithmPath: inputs.algorithmFile,
+        datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
         resultsDir,
         arguments: manifest.algorithm.arguments,
         limits: manifest.limits,
-        onLog: (stream, line) => agent.logs.add(stream, line),
+        onLog: (stream, line) => logs.add(stream, line),
         signal,
       });
-      for (const limit of exit.notEnforced)
-        agent.logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
-      // Inputs have done their duty; what is not there any more cannot leak.
-      await agent.inputs.clear();
+      for (const limit of exit.notEnforced) {
+        logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
+      }
+      // The run is over: deleted inputs cannot leak.
+      await inputs.clear();
       if (exit.limit !== undefined) {
         throw new CocosError('ALGORITHM_LIMIT', `The algorithm exceeded its limit of ${exit.limit}.`, {
           details: { limit: exit.limit },
         });
       }
       if (exit.exitCode === null) {
-        throw new CocosError('ALGORITHM_FAILED', `The algorithm was ended by ${exit.signal}.`);
+        throw new CocosError('ALGORITHM_FAILED', `The signal ${exit.signal} ended the algorithm.`);
       }
       const { exitCode, runtime } = exit;
-      agent.send('computation', {
-        type: 'run.exited',
-        exitCode,
-        runtime,
-        startedMs,
-        endedMs: systemClock.monotonic(),
-      });
+      const endedMs = systemClock.monotonic();
+      computation.send({ type: 'run.exited', exitCode, runtime, startedMs, endedMs });
     },
-    (error) => agent.send('computation', { type: 'run.failed', cause: error.toJSON() }),
+    (error) => failRun(parts, error),
   );
 }
 
-function sealEffect(agent: Agent) {
+/** Reports why a run ended: in full to the consumers, and to everybody what the host may see. */
+function failRun({ computation, logs }: Pick<EffectParts, 'computation' | 'logs'>, error: CocosError): void {
+  logs.add('stderr', `cocos: ${error.code}: ${error.message}`);
+  computation.send({ type: 'run.failed', cause: publicCause(error) });
+}
+
+function sealEffect(
+  parts: Pick<EffectParts, 'computation' | 'logs' | 'platform' | 'results' | 'signingKey' | 'workDir'>,
+) {
+  const { computation, platform, results } = parts;
   return asyncEffect<RunInput>(
     async () => {
-      const { manifest, manifestDigest, run } = agent.computation.context;
+      const { manifest, manifestDigest, run } = computation.context;
       if (manifest === null || manifestDigest === null || run === null) {
-        throw new CocosError('INTERNAL', 'A result without a run.');
+        throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
-      const resultsDir = path.join(agent.workDir, 'results');
-      const { digest, size } = await agent.results.seal(resultsDir, manifest.id, manifestDigest);
+      const resultsDir = resultsDirOf(parts.workDir);
+      const { digest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
       await rm(resultsDir, { recursive: true, force: true });
-      const claims = agent.claims(manifestDigest);
-      agent.signedReceipt = signReceipt(
+      const claims = platform.claims(manifestDigest);
+      results.receipt = signReceipt(
         {
           version: 1,
           computationId: manifest.id,
@@ -145,16 +172,21 @@ function sealEffect(agent: Agent) {
           resultDigest: digest,
           resultSize: size,
           evidenceDigest: sha256Text(claims),
-          platform: agent.reportProvider.platform,
+          platform: platform.reportProvider.platform,
           runtime: run.runtime,
           exitCode: run.exitCode,
           startedAt: new Date(run.startedMs).toISOString(),
           endedAt: new Date(run.endedMs).toISOString(),
         },
-        agent.identity.signing.secretKey,
+        parts.signingKey,
       );
-      agent.send('computation', { type: 'result.sealed', digest, size });
+      computation.send({ type: 'result.sealed', digest, size });
     },
-    (error) => agent.send('computation', { type: 'run.failed', cause: error.toJSON() }),
+    (error) => failRun(parts, error),
   );
+}
+
+/** Folder that the algorithm writes its results to. */
+export function resultsDirOf(workDir: string): string {
+  return path.join(workDir, 'results');
 }

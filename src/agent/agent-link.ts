@@ -1,16 +1,15 @@
 import { z } from 'zod';
 import { canonicalDigest } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
-import { createLink, type Link } from '../link/link.ts';
+import { createLink, type Link, type LinkOptions } from '../link/link.ts';
 import { PORTS, type Transport } from '../link/transport/transport.ts';
+import type { AgentEvent } from '../machines/agent.machine.ts';
 import { Manifest } from '../machines/manifest.ts';
 import { systemClock } from '../runtime/clock.ts';
-
-import type { Trace } from '../runtime/trace.ts';
 import { VERSION } from '../version.ts';
-import type { Agent } from './agent.ts';
+import type { ComputationPort, PlatformPort } from './ports.ts';
 
-/** What the manager may ask of the agent. It is trusted for availability alone, so the list is short. */
+/** Commands of the manager. It is trusted for availability alone, so the list is short. */
 const Command = z.discriminatedUnion('name', [
   z.object({ name: z.literal('agent.describe'), input: z.unknown() }),
   z.object({ name: z.literal('manifest.deliver'), input: z.strictObject({ manifest: Manifest }) }),
@@ -18,48 +17,54 @@ const Command = z.discriminatedUnion('name', [
   z.object({ name: z.literal('agent.shutDown'), input: z.unknown() }),
 ]);
 
-/** The agent's end of the link: it dials the host, tells its journal and takes the manager's commands. */
-export function agentLink(agent: Agent, transport: Transport, trace: Trace | undefined): Link {
+/** What the manager's commands work on. */
+export interface LinkParts extends Required<Pick<LinkOptions, 'bootId' | 'inspect' | 'snapshot'>> {
+  readonly notify: (event: AgentEvent) => void;
+  readonly computation: ComputationPort;
+  readonly platform: Pick<PlatformPort, 'reportProvider'> & {
+    measureManifest(manifest: Manifest, digest: string): Promise<void>;
+  };
+}
+
+/** The agent's end of the link: it dials the host, publishes its journal and executes the manager's commands. */
+export function agentLink(parts: LinkParts, transport: Transport): Link {
   return createLink({
     role: 'agent',
-    bootId: Buffer.from(agent.identity.bootId).toString('hex'),
+    bootId: parts.bootId,
     enclaveId: null,
-    inspect: trace,
+    inspect: parts.inspect,
     open: () => transport.connect(PORTS.link),
     now: systemClock.monotonic,
-    snapshot: () => agent.snapshotRecords(),
-    onCommand: (name, input) => runCommand(agent, name, input),
-    onState: (state) => agent.request({ type: state === 'live' ? 'link.live' : 'link.lost' }),
+    snapshot: parts.snapshot,
+    onCommand: (name, input) => runCommand(parts, name, input),
+    onState: (state) => parts.notify({ type: state === 'live' ? 'link.live' : 'link.lost' }),
   });
 }
 
-async function runCommand(agent: Agent, name: string, input: unknown): Promise<unknown> {
+async function runCommand(parts: LinkParts, name: string, input: unknown): Promise<unknown> {
   const parsed = Command.safeParse({ name, input });
-  if (!parsed.success) throw new CocosError('INPUT_INVALID', `The command ${name} is unknown or malformed.`);
+  if (!parsed.success)
+    throw new CocosError('INPUT_INVALID', `The command '${name}' is unknown or malformed.`);
   const command = parsed.data;
+  const { computation, platform } = parts;
   switch (command.name) {
     case 'agent.describe':
-      return { version: VERSION, platform: agent.reportProvider.platform };
+      return { version: VERSION, platform: platform.reportProvider.platform };
     case 'manifest.deliver': {
       const { manifest } = command.input;
       const digest = canonicalDigest(manifest);
-      // A manager that comes back delivers again; the same manifest is no news.
-      if (agent.computation.context.manifestDigest === digest) return { digest };
-      await agent.measureManifest(manifest, digest);
-      agent.sendLegal('computation', {
-        type: 'manifest.accepted',
-        manifest,
-        digest,
-        atMs: systemClock.monotonic(),
-      });
+      // A manager that restarted delivers its manifest again.
+      if (computation.context.manifestDigest === digest) return { digest };
+      if (computation.isAwaitingManifest) await platform.measureManifest(manifest, digest);
+      computation.sendLegal({ type: 'manifest.accepted', manifest, digest, atMs: systemClock.monotonic() });
       return { digest };
     }
     case 'computation.stop':
-      agent.sendLegal('computation', { type: 'computation.stop', by: 'manager' });
+      computation.sendLegal({ type: 'computation.stop', by: 'manager' });
       return null;
     case 'agent.shutDown':
-      // After the reply is on its way.
-      setTimeout(() => agent.request({ type: 'agent.shutDown' }), 50);
+      // Delayed, so that the reply leaves first.
+      setTimeout(() => parts.notify({ type: 'agent.shutDown' }), 50);
       return null;
   }
 }

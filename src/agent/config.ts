@@ -5,17 +5,20 @@ import { ATTESTATION_LIMITS, type AttestationLimits } from '../machines/attestat
 import { TRANSFER_WAIT_MS } from '../machines/transfer.machine.ts';
 import { seconds } from '../runtime/time-spans.ts';
 
-/** Settings of the agent. In the guest there are none: everything is fixed by the measured image. */
+/** This program in the guest. */
+export const GUEST_PROGRAM = '/usr/lib/cocos/agent.js';
+
+/** Settings of the agent. The guest has none: the measured image fixes everything. */
 export interface AgentConfig {
   readonly mode: 'guest' | 'process';
-  /** Folder of the sockets that stand for vsock ports; process mode only. */
+  /** Folder of the unix sockets that replace vsock ports; process mode only. */
   readonly socketDir: string;
-  /** Folder in memory for inputs and results. */
+  /** Folder for inputs and results, in memory. */
   readonly workDir: string;
   readonly limits: AttestationLimits;
   /** How long a transfer waits for its sender; milliseconds. */
   readonly transferWaitMs: number;
-  /** Takes every transition; undefined for none. */
+  /** File to which every transition is appended; undefined for none. */
   readonly traceFile: string | undefined;
 }
 
@@ -39,7 +42,10 @@ const GUEST_WORK_DIR = '/cocos';
 export function readAgentConfig(environment: NodeJS.ProcessEnv): AgentConfig {
   const parsed = Environment.safeParse(environment);
   if (!parsed.success)
-    throw new CocosError('CONFIG_INVALID', 'The agent is started by the manager or by the guest init.');
+    throw new CocosError(
+      'CONFIG_INVALID',
+      `The agent's settings are invalid: ${parsed.error.issues.map((issue) => issue.path.join('.') || issue.message).join(', ')}. The manager or the guest's init must start it.`,
+    );
   const env = parsed.data;
   if (env.COCOS_MODE === 'guest') {
     return {

@@ -13,7 +13,6 @@ interface Pending {
 }
 
 interface CommandsOptions {
-  readonly now: () => number;
   readonly run: ((name: string, input: unknown) => Promise<unknown>) | undefined;
   readonly reply: (body: ReplyBody) => void;
 }
@@ -109,10 +108,9 @@ export class Commands {
   }
 }
 
-/** An error as a peer sent it; anything malformed is an internal error of the peer. */
-export function errorFromWire(value: unknown): CocosError {
+/** The error that a peer sent. A malformed one counts as an internal error of the peer. */
+function errorFromWire(value: unknown): CocosError {
   const cause = Cause.safeParse(value);
-  if (!cause.success) return new CocosError('INTERNAL', 'The peer reported an error in an unknown form.');
-  const { code, message, details } = cause.data;
-  return new CocosError(code, message, details === undefined ? {} : { details });
+  if (!cause.success) return new CocosError('INTERNAL', 'The peer reported an error in an unknown format.');
+  return CocosError.fromJson(cause.data);
 }

@@ -23,7 +23,6 @@ interface LinkStreamHandlers {
   readonly onAck: (seq: number) => void;
   readonly onSequenced: (frame: Frame, bytes: Uint8Array) => void;
   readonly onSnapshot: (seq: number, body: z.infer<typeof SnapshotBody>) => void;
-  readonly onLog: (body: unknown) => void;
   readonly onClosed: (reason: string) => void;
   readonly onSilent: () => void;
   readonly onViolation: (error: CocosError) => void;
@@ -127,11 +126,8 @@ export class LinkStream {
         this.handlers.onSnapshot(frame.seq, body.data);
         return this.scheduleAck();
       }
-      case 'log':
-        return this.handlers.onLog(frame.body);
       case 'ack':
       case 'ping':
-      case 'metric':
         return;
     }
   }

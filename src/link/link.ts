@@ -13,7 +13,7 @@ import { Commands } from './commands.ts';
 import { LinkStream } from './link-stream.ts';
 import { Journal } from './mirror/journal.ts';
 import { encodeFrame, type Frame } from './wire/frame.ts';
-import type { Hello } from './wire/hello.ts';
+import { type Hello, LINK_PROTOCOL } from './wire/hello.ts';
 
 /** What the two ends of a link are given. */
 export interface LinkOptions {
@@ -40,7 +40,6 @@ export interface LinkOptions {
   /** Records that carry the whole state, when the journal no longer reaches back. */
   readonly snapshot?: () => readonly unknown[];
   readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
-  readonly onLog?: (body: unknown) => void;
   /** `lost` also tells of a stream that ended in its handshake, before it was live. */
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
 }
@@ -70,8 +69,6 @@ export interface Link {
    * @throws CocosError LINK_LOST, DEADLINE_EXCEEDED, LIMIT_EXCEEDED or the peer's error.
    */
   command(name: string, input: unknown, timeoutMs: number): Promise<unknown>;
-  /** Best effort: dropped when the link is not live. */
-  log(body: unknown): void;
   readonly isLive: boolean;
   readonly enclaveId: string | null;
   start(): void;
@@ -99,7 +96,6 @@ class LinkEnd implements Link {
     this.durable = this.received;
     this.peerBootId = options.resume?.peerBootId ?? null;
     this.commands = new Commands({
-      now: options.now,
       run: options.onCommand,
       reply: (body) => this.append('reply', body),
     });
@@ -166,10 +162,6 @@ class LinkEnd implements Link {
     return this.commands.call(name, input, timeoutMs, (body) => this.append('command', body));
   }
 
-  log(body: unknown): void {
-    if (this.isLive) this.stream?.write({ kind: 'log', seq: 0, ack: this.durable, body });
-  }
-
   private send(event: LinkEvent): void {
     this.actor.send(event);
   }
@@ -202,7 +194,7 @@ class LinkEnd implements Link {
     if (duplex === null) throw new CocosError('INTERNAL', 'No stream to serve.');
     const stream = new LinkStream(duplex, {
       hello: {
-        protocol: 1,
+        protocol: LINK_PROTOCOL,
         role: this.options.role,
         enclaveId: this.options.enclaveId,
         bootId: this.options.bootId,
@@ -220,7 +212,6 @@ class LinkEnd implements Link {
         this.options.onSnapshot?.(body.records, body.first);
         if (body.last) this.advance(seq, { kind: 'snapshot' });
       },
-      onLog: (body) => this.options.onLog?.(body),
       onClosed: (reason) => this.send({ type: 'stream.closed', reason, atMs: this.options.now() }),
       onSilent: () => this.send({ type: 'peer.silent' }),
       onViolation: (error) => this.send({ type: 'peer.violated', reason: `${error.code}: ${error.message}` }),

@@ -1,36 +1,29 @@
-import { assign, enqueueActions, setup } from 'xstate';
+import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { z } from 'zod';
 import { AttestationInput, attestationMachine } from './attestation.machine.ts';
 import { Cause } from './common.ts';
 import { computationMachine } from './computation.machine.ts';
 import { unprovided } from './effect.ts';
-import { ChildFailed, type RestartPolicy, superviseFailure } from './supervision.ts';
+import { ChildFailed } from './supervision.ts';
 import { TransferInput, transferMachine } from './transfer.machine.ts';
 
 /**
- * Children of the agent, by what their address begins with. None is restarted: what a computation that has thrown had
- * taken in cannot be trusted, so the enclave ends by name; a session or a transfer is begun anew by its participant.
+ * The agent does not restart children. What a computation that threw had received cannot be trusted, so the enclave
+ * ends; a participant whose session or transfer threw opens another one.
  */
-export const AGENT_CHILDREN: Readonly<Record<'computation' | 'other', RestartPolicy>> = {
-  computation: { ...never(), escalation: 'stops' },
-  other: { ...never(), escalation: 'dropped' },
-};
+const AgentChildFailed = ChildFailed.omit({ atMs: true, chance: true });
 
-function never() {
-  return { limit: 0, windowMs: 60_000, firstDelayMs: 0, delayLimitMs: 0, jitter: 0 } as const;
-}
-
-/** The agent's own life inside the guest: root of its actor system, parent of all its other machines. */
+/** The lifecycle of the agent inside the guest: root of its actor system, parent of all its other machines. */
 export const AgentEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('agent.measured') }),
   z.strictObject({ type: z.literal('agent.listening') }),
   z.strictObject({ type: z.literal('link.live') }),
   z.strictObject({ type: z.literal('link.lost') }),
-  z.strictObject({ type: z.literal('agent.broken'), cause: Cause }),
+  z.strictObject({ type: z.literal('agent.failed'), cause: Cause }),
   z.strictObject({ type: z.literal('attestation.requested'), address: z.string(), input: AttestationInput }),
   z.strictObject({ type: z.literal('transfer.requested'), address: z.string(), input: TransferInput }),
   z.strictObject({ type: z.literal('child.retire'), address: z.string() }),
-  ChildFailed,
+  AgentChildFailed,
   z.strictObject({ type: z.literal('agent.shutDown') }),
 ]);
 export type AgentEvent = z.infer<typeof AgentEvent>;
@@ -47,11 +40,11 @@ export const agentMachine = setup({
     computation: computationMachine,
     attestation: attestationMachine,
     transfer: transferMachine,
-    /** Makes the agent's keys and finds its platform. */
+    /** Detects the platform. */
     measure: unprovided<object>('measure'),
     /** Opens the participants' gRPC service. */
     listen: unprovided<object>('listen'),
-    /** Keeps the link to the manager. */
+    /** Holds the link to the manager open. */
     link: unprovided<object>('link'),
     /** Closes sessions, service and link, then ends the process. */
     shutDown: unprovided<object>('shutDown'),
@@ -61,35 +54,37 @@ export const agentMachine = setup({
       enqueue.spawnChild('computation', { id: COMPUTATION_ADDRESS, systemId: COMPUTATION_ADDRESS });
     }),
     spawnAttestation: enqueueActions(({ enqueue, event }) => {
-      if (event.type !== 'attestation.requested') return;
+      assertEvent(event, 'attestation.requested');
       enqueue.spawnChild('attestation', { id: event.address, systemId: event.address, input: event.input });
     }),
     spawnTransfer: enqueueActions(({ enqueue, event }) => {
-      if (event.type !== 'transfer.requested') return;
+      assertEvent(event, 'transfer.requested');
       enqueue.spawnChild('transfer', { id: event.address, systemId: event.address, input: event.input });
     }),
     retireChild: enqueueActions(({ enqueue, event }) => {
-      if (event.type === 'child.retire') enqueue.stopChild(event.address);
+      assertEvent(event, 'child.retire');
+      enqueue.stopChild(event.address);
     }),
     dropChild: enqueueActions(({ enqueue, event }) => {
-      if (event.type === 'child.failed') enqueue.stopChild(event.address);
+      assertEvent(event, 'child.failed');
+      enqueue.stopChild(event.address);
     }),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'agent.broken' ? { cause: event.cause } : context,
-    ),
-    takeFailure: assign(({ context, event }) =>
-      event.type === 'child.failed'
-        ? { cause: { code: 'INTERNAL' as const, message: `${event.address} has failed: ${event.reason}` } }
-        : context,
-    ),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'agent.failed');
+      return { cause: event.cause };
+    }),
+    assignFailure: assign(({ event }) => {
+      assertEvent(event, 'child.failed');
+      return {
+        cause: {
+          code: 'INTERNAL' as const,
+          message: `The machine of '${event.address}' failed: ${event.reason}`,
+        },
+      };
+    }),
   },
   guards: {
-    isFatal: ({ event }) => {
-      if (event.type !== 'child.failed') return false;
-      const policy =
-        event.address === COMPUTATION_ADDRESS ? AGENT_CHILDREN.computation : AGENT_CHILDREN.other;
-      return superviseFailure(policy, [], event).decision.kind === 'stops';
-    },
+    isComputation: ({ event }) => event.type === 'child.failed' && event.address === COMPUTATION_ADDRESS,
   },
 }).createMachine({
   id: 'agent',
@@ -98,13 +93,13 @@ export const agentMachine = setup({
   entry: 'spawnComputation',
   on: {
     'child.retire': { actions: 'retireChild' },
-    // A child that throws must not end its parent or its siblings.
+    // A child that throws must not end its parent or its siblings; `child.failed` decides what follows.
     'xstate.error.*': {},
     'child.failed': [
-      { guard: 'isFatal', target: '.shuttingDown', actions: 'takeFailure' },
+      { guard: 'isComputation', target: '.shuttingDown', actions: 'assignFailure' },
       { actions: 'dropChild' },
     ],
-    'agent.broken': { target: '.shuttingDown', actions: 'takeCause' },
+    'agent.failed': { target: '.shuttingDown', actions: 'assignCause' },
     'agent.shutDown': '.shuttingDown',
   },
   states: {

@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
@@ -68,22 +68,26 @@ export const attestationMachine = setup({
     clock: unprovided<ClockInput>('clock'),
   },
   actions: {
-    takeEvidence: assign(({ context, event }) =>
-      event.type === 'evidence.collected'
-        ? { evidenceDigest: event.evidenceDigest, deadlineMs: event.atMs + context.limits.evidenceMs }
-        : context,
-    ),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'evidence.failed' ? { cause: event.cause } : context,
-    ),
-    takeSession: assign(({ context, event }) =>
-      event.type === 'session.opened'
-        ? { participant: event.participant, role: event.role, deadlineMs: event.atMs + context.limits.idleMs }
-        : context,
-    ),
-    extendDeadline: assign(({ context, event }) =>
-      event.type === 'session.used' ? { deadlineMs: event.atMs + context.limits.idleMs } : context,
-    ),
+    assignEvidence: assign(({ context, event }) => {
+      assertEvent(event, 'evidence.collected');
+      return { evidenceDigest: event.evidenceDigest, deadlineMs: event.atMs + context.limits.evidenceMs };
+    }),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'evidence.failed');
+      return { cause: event.cause };
+    }),
+    assignSession: assign(({ context, event }) => {
+      assertEvent(event, 'session.opened');
+      return {
+        participant: event.participant,
+        role: event.role,
+        deadlineMs: event.atMs + context.limits.idleMs,
+      };
+    }),
+    extendDeadline: assign(({ context, event }) => {
+      assertEvent(event, 'session.used');
+      return { deadlineMs: event.atMs + context.limits.idleMs };
+    }),
   },
 }).createMachine({
   id: 'attestation',
@@ -111,15 +115,15 @@ export const attestationMachine = setup({
         clock,
       ],
       on: {
-        'evidence.collected': { target: 'evidenced', actions: 'takeEvidence' },
-        'evidence.failed': { target: 'failed', actions: 'takeCause' },
+        'evidence.collected': { target: 'evidenced', actions: 'assignEvidence' },
+        'evidence.failed': { target: 'failed', actions: 'assignCause' },
         'deadline.reached': 'expired',
       },
     },
     evidenced: {
       invoke: clock,
       on: {
-        'session.opened': { target: 'inSession', actions: 'takeSession' },
+        'session.opened': { target: 'inSession', actions: 'assignSession' },
         'deadline.reached': 'expired',
       },
     },

@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import type { Cause } from './common.ts';
 import type { ComputationEvent } from './computation.events.ts';
 import { type ClockInput, unprovided } from './effect.ts';
@@ -86,77 +86,76 @@ export const computationMachine = setup({
       (context.manifest?.consumers ?? []).some((consumer) => consumer.signing === event.consumer),
   },
   actions: {
-    takeManifest: assign(({ context, event }) =>
-      event.type === 'manifest.accepted'
-        ? { manifest: event.manifest, manifestDigest: event.digest, inputs: expectedInputs(event.manifest) }
-        : context,
-    ),
-    markReceiving: assign(({ context, event }) =>
-      event.type === 'input.receiving'
-        ? withInput(context, event.input, { status: 'receiving', size: 0 })
-        : context,
-    ),
-    markExpected: assign(({ context, event }) =>
-      event.type === 'input.released' ? withInput(context, event.input, expected) : context,
-    ),
-    markCommitted: assign(({ context, event }) =>
-      event.type === 'input.committed'
-        ? withInput(context, event.input, { status: 'committed', size: event.size })
-        : context,
-    ),
-    setRunDeadline: assign(({ context, event }) =>
-      'atMs' in event
-        ? { runDeadlineMs: event.atMs + (context.manifest?.limits.seconds ?? 0) * 1000 + RUN_GRACE_MS }
-        : context,
-    ),
-    takeRun: assign(({ context, event }) =>
-      event.type === 'run.exited'
-        ? {
-            run: {
-              exitCode: event.exitCode,
-              runtime: event.runtime,
-              startedMs: event.startedMs,
-              endedMs: event.endedMs,
-            },
-          }
-        : context,
-    ),
-    takeResult: assign(({ context, event }) =>
-      event.type === 'result.sealed' ? { result: { digest: event.digest, size: event.size } } : context,
-    ),
-    takeDelivery: assign(({ context, event }) =>
-      event.type === 'result.delivered' && !context.delivered.includes(event.consumer)
-        ? { delivered: [...context.delivered, event.consumer] }
-        : context,
-    ),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'run.failed' ? { cause: event.cause } : context,
-    ),
-    noteExit: assign(({ context, event }) =>
-      event.type === 'run.exited'
-        ? {
-            cause: {
-              code: 'ALGORITHM_FAILED' as const,
-              message: `The algorithm ended with exit code ${event.exitCode}.`,
-              details: { exitCode: event.exitCode },
-            },
-          }
-        : context,
-    ),
-    noteDeadline: assign({
+    assignManifest: assign(({ event }) => {
+      assertEvent(event, 'manifest.accepted');
+      return {
+        manifest: event.manifest,
+        manifestDigest: event.digest,
+        inputs: expectedInputs(event.manifest),
+      };
+    }),
+    markReceiving: assign(({ context, event }) => {
+      assertEvent(event, 'input.receiving');
+      return withInput(context, event.input, { status: 'receiving', size: 0 });
+    }),
+    markExpected: assign(({ context, event }) => {
+      assertEvent(event, 'input.released');
+      return withInput(context, event.input, expected);
+    }),
+    markCommitted: assign(({ context, event }) => {
+      assertEvent(event, 'input.committed');
+      return withInput(context, event.input, { status: 'committed', size: event.size });
+    }),
+    setRunDeadline: assign(({ context, event }) => {
+      assertEvent(event, ['input.committed', 'run.requested']);
+      return { runDeadlineMs: event.atMs + (context.manifest?.limits.seconds ?? 0) * 1000 + RUN_GRACE_MS };
+    }),
+    recordRun: assign(({ event }) => {
+      assertEvent(event, 'run.exited');
+      return {
+        run: {
+          exitCode: event.exitCode,
+          runtime: event.runtime,
+          startedMs: event.startedMs,
+          endedMs: event.endedMs,
+        },
+      };
+    }),
+    recordResult: assign(({ event }) => {
+      assertEvent(event, 'result.sealed');
+      return { result: { digest: event.digest, size: event.size } };
+    }),
+    recordDelivery: assign(({ context, event }) => {
+      assertEvent(event, 'result.delivered');
+      return { delivered: [...new Set([...context.delivered, event.consumer])] };
+    }),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'run.failed');
+      return { cause: event.cause };
+    }),
+    recordExit: assign(({ event }) => {
+      assertEvent(event, 'run.exited');
+      return {
+        cause: {
+          code: 'ALGORITHM_FAILED' as const,
+          message: `The algorithm ended with exit code ${event.exitCode}.`,
+          details: { exitCode: event.exitCode },
+        },
+      };
+    }),
+    recordDeadline: assign({
       cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The run did not end within its time limit.' },
     }),
-    noteStop: assign(({ context, event }) =>
-      event.type === 'computation.stop'
-        ? {
-            cause: {
-              code: 'CANCELLED' as const,
-              message: 'The computation was stopped.',
-              details: { by: event.by },
-            },
-          }
-        : context,
-    ),
+    recordStop: assign(({ event }) => {
+      assertEvent(event, 'computation.stop');
+      return {
+        cause: {
+          code: 'CANCELLED' as const,
+          message: 'The computation was stopped.',
+          details: { by: event.by },
+        },
+      };
+    }),
   },
 }).createMachine({
   id: 'computation',
@@ -173,7 +172,7 @@ export const computationMachine = setup({
   },
   states: {
     awaitingManifest: {
-      on: { 'manifest.accepted': { target: 'receiving', actions: 'takeManifest' } },
+      on: { 'manifest.accepted': { target: 'receiving', actions: 'assignManifest' } },
     },
     receiving: {
       on: {
@@ -183,14 +182,14 @@ export const computationMachine = setup({
           { guard: 'completesInputs', target: 'ready', actions: ['markCommitted', 'setRunDeadline'] },
           { guard: 'isReceiving', actions: 'markCommitted' },
         ],
-        'computation.stop': { target: 'stopped', actions: 'noteStop' },
+        'computation.stop': { target: 'stopped', actions: 'recordStop' },
       },
     },
     ready: {
       always: { guard: 'startsByItself', target: 'running' },
       on: {
         'run.requested': { guard: 'mayStart', target: 'running', actions: 'setRunDeadline' },
-        'computation.stop': { target: 'stopped', actions: 'noteStop' },
+        'computation.stop': { target: 'stopped', actions: 'recordStop' },
       },
     },
     running: {
@@ -208,12 +207,12 @@ export const computationMachine = setup({
       ],
       on: {
         'run.exited': [
-          { guard: 'succeeded', target: 'sealingResults', actions: 'takeRun' },
-          { target: 'failed', actions: ['takeRun', 'noteExit'] },
+          { guard: 'succeeded', target: 'sealingResults', actions: 'recordRun' },
+          { target: 'failed', actions: ['recordRun', 'recordExit'] },
         ],
-        'run.failed': { target: 'failed', actions: 'takeCause' },
-        'deadline.reached': { target: 'failed', actions: 'noteDeadline' },
-        'computation.stop': { target: 'stopped', actions: 'noteStop' },
+        'run.failed': { target: 'failed', actions: 'assignCause' },
+        'deadline.reached': { target: 'failed', actions: 'recordDeadline' },
+        'computation.stop': { target: 'stopped', actions: 'recordStop' },
       },
     },
     sealingResults: {
@@ -223,18 +222,18 @@ export const computationMachine = setup({
         input: ({ context }) => ({ manifest: context.manifest }),
       },
       on: {
-        'result.sealed': { target: 'resultsReady', actions: 'takeResult' },
-        'run.failed': { target: 'failed', actions: 'takeCause' },
-        'computation.stop': { target: 'stopped', actions: 'noteStop' },
+        'result.sealed': { target: 'resultsReady', actions: 'recordResult' },
+        'run.failed': { target: 'failed', actions: 'assignCause' },
+        'computation.stop': { target: 'stopped', actions: 'recordStop' },
       },
     },
     resultsReady: {
       on: {
         'result.delivered': [
-          { guard: 'completesDelivery', target: 'delivered', actions: 'takeDelivery' },
-          { guard: 'isConsumer', actions: 'takeDelivery' },
+          { guard: 'completesDelivery', target: 'delivered', actions: 'recordDelivery' },
+          { guard: 'isConsumer', actions: 'recordDelivery' },
         ],
-        'computation.stop': { target: 'stopped', actions: 'noteStop' },
+        'computation.stop': { target: 'stopped', actions: 'recordStop' },
       },
     },
     delivered: {},

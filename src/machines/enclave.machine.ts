@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import type { Cause } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 import {
@@ -60,84 +60,85 @@ export const enclaveMachine = setup({
     clock: unprovided<ClockInput>('clock'),
   },
   actions: {
-    armPrepare: assign(({ context, event }) =>
-      event.type === 'enclave.prepare' ? { deadlineMs: event.atMs + context.limits.prepareMs } : context,
-    ),
-    takePrepared: assign(({ context, event }) =>
-      event.type === 'enclave.prepared'
-        ? {
-            relayAddress: event.relayAddress,
-            logFile: event.logFile,
-            deadlineMs: event.atMs + context.limits.bootMs,
-          }
-        : context,
-    ),
-    takeStarted: assign(({ context, event }) =>
-      event.type === 'vm.started'
-        ? {
-            pid: event.pid,
-            accelerator: event.accelerator,
-            measurement: event.measurement,
-            deadlineMs: event.atMs + context.limits.bootMs,
-          }
-        : context,
-    ),
-    takeStep: assign(({ context, event }) =>
-      event.type === 'boot.progressed' ? { bootStep: event.step } : context,
-    ),
-    noteBootFailure: assign(({ context, event }) =>
-      event.type === 'boot.failed'
-        ? {
-            bootStep: event.step,
-            cause: {
-              code: 'VM_BOOT_FAILED' as const,
-              message: `The boot failed at the step ${event.step}: ${event.reason}`,
-              details: { step: event.step, reason: event.reason },
-            },
-          }
-        : context,
-    ),
-    takeBoot: assign(({ context, event }) =>
-      event.type === 'link.live' ? { bootId: event.bootId } : context,
-    ),
-    takeReady: assign(({ context, event }) =>
-      event.type === 'agent.ready' ? { agentVersion: event.version, deadlineMs: null } : context,
-    ),
-    armStop: assign(({ context, event }) =>
-      event.type === 'enclave.stop' ? { deadlineMs: event.atMs + context.limits.stopMs } : context,
-    ),
+    armPrepare: assign(({ context, event }) => {
+      assertEvent(event, 'enclave.prepare');
+      return { deadlineMs: event.atMs + context.limits.prepareMs };
+    }),
+    assignPrepared: assign(({ context, event }) => {
+      assertEvent(event, 'enclave.prepared');
+      return {
+        relayAddress: event.relayAddress,
+        logFile: event.logFile,
+        deadlineMs: event.atMs + context.limits.bootMs,
+      };
+    }),
+    assignStarted: assign(({ context, event }) => {
+      assertEvent(event, 'vm.started');
+      return {
+        pid: event.pid,
+        accelerator: event.accelerator,
+        measurement: event.measurement,
+        deadlineMs: event.atMs + context.limits.bootMs,
+      };
+    }),
+    assignStep: assign(({ event }) => {
+      assertEvent(event, 'boot.progressed');
+      return { bootStep: event.step };
+    }),
+    recordBootFailure: assign(({ event }) => {
+      assertEvent(event, 'boot.failed');
+      return {
+        bootStep: event.step,
+        cause: {
+          code: 'VM_BOOT_FAILED' as const,
+          message: `The boot failed at the step ${event.step}: ${event.reason}`,
+          details: { step: event.step, reason: event.reason },
+        },
+      };
+    }),
+    assignBoot: assign(({ event }) => {
+      assertEvent(event, 'link.live');
+      return { bootId: event.bootId };
+    }),
+    assignReady: assign(({ event }) => {
+      assertEvent(event, 'agent.ready');
+      return { agentVersion: event.version, deadlineMs: null };
+    }),
+    armStop: assign(({ context, event }) => {
+      assertEvent(event, 'enclave.stop');
+      return { deadlineMs: event.atMs + context.limits.stopMs };
+    }),
     forgetProcess: assign({ pid: null, deadlineMs: null }),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'enclave.broken' ? { cause: event.cause } : context,
-    ),
-    noteExit: assign(({ context, event }) =>
-      event.type === 'vm.exited'
-        ? {
-            cause: {
-              code: 'VM_EXITED' as const,
-              message:
-                event.signal === null && event.code === null
-                  ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended while nobody watched it.`
-                  : event.signal === null
-                    ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
-                    : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
-              details: { exitCode: event.code, signal: event.signal },
-            },
-          }
-        : context,
-    ),
-    notePanic: assign(({ context, event }) =>
-      event.type === 'vm.panicked'
-        ? {
-            cause: {
-              code: 'VM_PANIC' as const,
-              message: 'The guest kernel panicked.',
-              details: { line: event.line },
-            },
-          }
-        : context,
-    ),
-    noteDeadline: assign(({ context }) => ({
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'enclave.broken');
+      return { cause: event.cause };
+    }),
+    recordExit: assign(({ context, event }) => {
+      assertEvent(event, 'vm.exited');
+      return {
+        cause: {
+          code: 'VM_EXITED' as const,
+          message:
+            event.signal === null && event.code === null
+              ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended while nobody watched it.`
+              : event.signal === null
+                ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
+                : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
+          details: { exitCode: event.code, signal: event.signal },
+        },
+      };
+    }),
+    recordPanic: assign(({ event }) => {
+      assertEvent(event, 'vm.panicked');
+      return {
+        cause: {
+          code: 'VM_PANIC' as const,
+          message: 'The guest kernel panicked.',
+          details: { line: event.line },
+        },
+      };
+    }),
+    recordDeadline: assign(({ context }) => ({
       cause: {
         code: 'DEADLINE_EXCEEDED' as const,
         message:
@@ -146,7 +147,7 @@ export const enclaveMachine = setup({
             : 'The agent in the enclave was not ready in time.',
       },
     })),
-    noteReboot: assign({
+    recordReboot: assign({
       cause: {
         code: 'VM_EXITED' as const,
         message: 'The agent in the enclave started anew and lost its state.',
@@ -190,10 +191,10 @@ export const enclaveMachine = setup({
         clock,
       ],
       on: {
-        'enclave.prepared': { target: 'alive', actions: 'takePrepared' },
-        'enclave.broken': { target: 'failed', actions: 'takeCause' },
+        'enclave.prepared': { target: 'alive', actions: 'assignPrepared' },
+        'enclave.broken': { target: 'failed', actions: 'assignCause' },
         'enclave.stop': 'stopped',
-        'deadline.reached': { target: 'failed', actions: 'noteDeadline' },
+        'deadline.reached': { target: 'failed', actions: 'recordDeadline' },
       },
     },
     alive: {
@@ -211,27 +212,27 @@ export const enclaveMachine = setup({
         },
       ],
       on: {
-        'vm.panicked': { target: 'failed', actions: 'notePanic' },
-        'boot.failed': { target: 'failed', actions: 'noteBootFailure' },
-        'boot.progressed': { actions: 'takeStep' },
-        'enclave.broken': { target: 'failed', actions: 'takeCause' },
+        'vm.panicked': { target: 'failed', actions: 'recordPanic' },
+        'boot.failed': { target: 'failed', actions: 'recordBootFailure' },
+        'boot.progressed': { actions: 'assignStep' },
+        'enclave.broken': { target: 'failed', actions: 'assignCause' },
       },
       states: {
         launching: {
           invoke: clock,
           on: {
-            'vm.started': { target: 'booting', actions: 'takeStarted' },
+            'vm.started': { target: 'booting', actions: 'assignStarted' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
-            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'recordDeadline' },
           },
         },
         booting: {
           invoke: clock,
           on: {
-            'link.live': { target: 'connected', actions: 'takeBoot' },
-            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'link.live': { target: 'connected', actions: 'assignBoot' },
+            'vm.exited': { target: '#enclave.failed', actions: 'recordExit' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
-            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'recordDeadline' },
           },
         },
         connected: {
@@ -244,17 +245,17 @@ export const enclaveMachine = setup({
             clock,
           ],
           on: {
-            'agent.ready': { target: 'ready', actions: 'takeReady' },
+            'agent.ready': { target: 'ready', actions: 'assignReady' },
             'link.lost': 'booting',
-            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'vm.exited': { target: '#enclave.failed', actions: 'recordExit' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
-            'deadline.reached': { target: '#enclave.failed', actions: 'noteDeadline' },
+            'deadline.reached': { target: '#enclave.failed', actions: 'recordDeadline' },
           },
         },
         ready: {
           on: {
             'link.lost': 'unreachable',
-            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'vm.exited': { target: '#enclave.failed', actions: 'recordExit' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
           },
         },
@@ -262,9 +263,9 @@ export const enclaveMachine = setup({
           on: {
             'link.live': [
               { guard: 'isSameBoot', target: 'ready' },
-              { target: '#enclave.failed', actions: 'noteReboot' },
+              { target: '#enclave.failed', actions: 'recordReboot' },
             ],
-            'vm.exited': { target: '#enclave.failed', actions: 'noteExit' },
+            'vm.exited': { target: '#enclave.failed', actions: 'recordExit' },
             'enclave.stop': { target: 'stopping', actions: 'armStop' },
           },
         },

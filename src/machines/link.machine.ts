@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Milliseconds } from './common.ts';
 import { unprovided } from './effect.ts';
@@ -57,15 +57,15 @@ export const linkMachine = setup({
   actions: {
     countAttempt: assign(({ context }) => ({ attempts: context.attempts + 1 })),
     resetAttempts: assign({ attempts: 0, lostReason: null }),
-    takePeer: assign(({ context, event }) =>
-      event.type === 'hello.received' ? { peerBootId: event.bootId } : context,
-    ),
-    noteLoss: assign(({ context, event }) =>
-      event.type === 'stream.closed' || event.type === 'peer.violated'
-        ? { lostReason: event.reason }
-        : context,
-    ),
-    noteSilence: assign({ lostReason: 'the peer fell silent' }),
+    assignPeer: assign(({ event }) => {
+      assertEvent(event, 'hello.received');
+      return { peerBootId: event.bootId };
+    }),
+    recordLoss: assign(({ event }) => {
+      assertEvent(event, ['stream.closed', 'peer.violated']);
+      return { lostReason: event.reason };
+    }),
+    recordSilence: assign({ lostReason: 'the peer fell silent' }),
   },
 }).createMachine({
   id: 'link',
@@ -84,13 +84,13 @@ export const linkMachine = setup({
       initial: 'handshake',
       invoke: { src: 'serve', id: 'serve', input: ({ context }) => context },
       on: {
-        'stream.closed': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
-        'peer.silent': { target: 'lost', actions: ['noteSilence', 'countAttempt'] },
-        'peer.violated': { target: 'lost', actions: ['noteLoss', 'countAttempt'] },
+        'stream.closed': { target: 'lost', actions: ['recordLoss', 'countAttempt'] },
+        'peer.silent': { target: 'lost', actions: ['recordSilence', 'countAttempt'] },
+        'peer.violated': { target: 'lost', actions: ['recordLoss', 'countAttempt'] },
       },
       states: {
         handshake: {
-          on: { 'hello.received': { target: 'replaying', actions: 'takePeer' } },
+          on: { 'hello.received': { target: 'replaying', actions: 'assignPeer' } },
         },
         replaying: {
           invoke: { src: 'replay', id: 'replay', input: ({ context }) => context },

@@ -1,4 +1,4 @@
-import { assign, enqueueActions, setup } from 'xstate';
+import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause } from './common.ts';
 import { unprovided } from './effect.ts';
@@ -64,11 +64,11 @@ export const managerMachine = setup({
   },
   actions: {
     spawnEnclave: enqueueActions(({ enqueue, event }) => {
-      if (event.type !== 'enclave.requested') return;
+      assertEvent(event, 'enclave.requested');
       enqueue.spawnChild('enclave', { id: event.address, systemId: event.address, input: event.input });
     }),
     supervise: enqueueActions(({ enqueue, context, event }) => {
-      if (event.type !== 'child.failed') return;
+      assertEvent(event, 'child.failed');
       const { address } = event;
       const { decision, failures } = superviseFailure(
         policyOf(address),
@@ -80,20 +80,23 @@ export const managerMachine = setup({
       enqueue.spawnChild('recover', { id: `recover/${address}`, input: { address, decision } });
     }),
     recall: enqueueActions(({ enqueue, event }) => {
-      if (event.type !== 'child.restored') return;
+      assertEvent(event, 'child.restored');
       const { address, input } = event;
       enqueue.stopChild(`recover/${address}`);
       enqueue.spawnChild('enclave', { id: address, systemId: address, input });
     }),
     settle: enqueueActions(({ enqueue, event }) => {
-      if (event.type === 'child.settled') enqueue.stopChild(`recover/${event.address}`);
+      assertEvent(event, 'child.settled');
+      enqueue.stopChild(`recover/${event.address}`);
     }),
     removeEnclave: enqueueActions(({ enqueue, event }) => {
-      if (event.type === 'enclave.removed') enqueue.stopChild(event.address);
+      assertEvent(event, 'enclave.removed');
+      enqueue.stopChild(event.address);
     }),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'manager.broken' ? { cause: event.cause } : context,
-    ),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'manager.broken');
+      return { cause: event.cause };
+    }),
   },
 }).createMachine({
   id: 'manager',
@@ -112,7 +115,7 @@ export const managerMachine = setup({
       invoke: { src: 'open', id: 'open', input: {} },
       on: {
         'manager.opened': 'serving',
-        'manager.broken': { target: 'stopped', actions: 'takeCause' },
+        'manager.broken': { target: 'stopped', actions: 'assignCause' },
         'manager.stop': 'stopped',
       },
     },
@@ -126,7 +129,7 @@ export const managerMachine = setup({
       invoke: { src: 'empty', id: 'empty', input: {} },
       on: {
         'manager.emptied': 'stopped',
-        'manager.broken': { target: 'stopped', actions: 'takeCause' },
+        'manager.broken': { target: 'stopped', actions: 'assignCause' },
       },
     },
     stopped: {

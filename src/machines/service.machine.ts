@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, Milliseconds } from './common.ts';
 import { unprovided } from './effect.ts';
@@ -54,17 +54,18 @@ export const serviceMachine = setup({
     close: unprovided<object>('close'),
   },
   actions: {
-    takeService: assign(({ context, event }) =>
-      event.type === 'welcome.received' ? { serviceId: event.serviceId } : context,
-    ),
-    takeLoss: assign(({ context, event }) =>
-      event.type === 'stream.lost'
-        ? { cause: event.cause, lostAtMs: event.atMs, liveSinceMs: null, attempts: context.attempts + 1 }
-        : context,
-    ),
-    goLive: assign(({ context, event }) =>
-      event.type === 'replay.finished' ? { liveSinceMs: event.atMs, attempts: 0, cause: null } : context,
-    ),
+    assignService: assign(({ event }) => {
+      assertEvent(event, 'welcome.received');
+      return { serviceId: event.serviceId };
+    }),
+    assignLoss: assign(({ context, event }) => {
+      assertEvent(event, 'stream.lost');
+      return { cause: event.cause, lostAtMs: event.atMs, liveSinceMs: null, attempts: context.attempts + 1 };
+    }),
+    goLive: assign(({ event }) => {
+      assertEvent(event, 'replay.finished');
+      return { liveSinceMs: event.atMs, attempts: 0, cause: null };
+    }),
     rest: assign({ attempts: 0, liveSinceMs: null, cause: null }),
   },
 }).createMachine({
@@ -81,7 +82,7 @@ export const serviceMachine = setup({
       },
       on: {
         'stream.opened': 'attached',
-        'stream.lost': { target: 'backingOff', actions: 'takeLoss' },
+        'stream.lost': { target: 'backingOff', actions: 'assignLoss' },
         'service.stop': 'closing',
       },
     },
@@ -93,11 +94,11 @@ export const serviceMachine = setup({
         input: {},
       },
       on: {
-        'stream.lost': { target: 'backingOff', actions: 'takeLoss' },
+        'stream.lost': { target: 'backingOff', actions: 'assignLoss' },
         'service.stop': 'closing',
       },
       states: {
-        handshake: { on: { 'welcome.received': { target: 'replaying', actions: 'takeService' } } },
+        handshake: { on: { 'welcome.received': { target: 'replaying', actions: 'assignService' } } },
         replaying: {
           invoke: {
             src: 'replay',

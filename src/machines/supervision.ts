@@ -2,26 +2,23 @@ import { z } from 'zod';
 import { Milliseconds } from './common.ts';
 
 /**
- * How a parent deals with a child whose machine has thrown. Children are independent: one that fails moves no other.
- * The policies lie beside the machines that spawn the children; what is decided here is a function of them alone.
+ * How a parent treats a child whose machine threw. Children are independent: a failure affects no sibling. Each parent
+ * declares its policies beside the machine that spawns the children; the decision is a pure function of them.
  */
 export interface RestartPolicy {
-  /** Restarts within the window; the failure after the last of them is final. 0 for a child that is never restarted. */
+  /** Restarts within the window. The next failure escalates. */
   readonly limit: number;
   readonly windowMs: number;
   /** Delay before the first restart; it doubles with each further one up to the limit. */
   readonly firstDelayMs: number;
   readonly delayLimitMs: number;
-  /** Part of the delay that chance may take off, from 0 to 1, so that children do not come back all at once. */
+  /** Fraction of the delay, 0 to 1, that chance may subtract, so that children do not restart all at once. */
   readonly jitter: number;
-  /**
-   * What follows when the limit is reached: the child is `dropped` and forgotten, it is brought back once more to be
-   * `failed` in order, or its parent `stops`.
-   */
-  readonly escalation: 'dropped' | 'failed' | 'stops';
+  /** Beyond the limit, the child is `dropped`, or restored once more in order to enter its state `failed`. */
+  readonly escalation: 'dropped' | 'failed';
 }
 
-/** A child has thrown. Chance comes with the event, so that the machine itself has none. */
+/** A child threw. The event carries the random number, so that the machine stays deterministic. */
 export const ChildFailed = z.strictObject({
   type: z.literal('child.failed'),
   address: z.string(),
@@ -36,8 +33,8 @@ export type Decision =
   | { readonly kind: RestartPolicy['escalation'] };
 
 /**
- * @param failures times in milliseconds of the child's earlier failures, oldest first.
- * @returns what to do about the one at `atMs`, and the failures that still count.
+ * @param failures times of the child's earlier failures in milliseconds, oldest first
+ * @returns the decision about the failure at `atMs`, and the failures that still count
  */
 export function superviseFailure(
   policy: RestartPolicy,
@@ -52,7 +49,7 @@ export function superviseFailure(
       failures: recent,
     };
   }
-  // What fails again while it is brought to its end cannot be helped any more.
+  // A child that throws again on its way to `failed` is dropped.
   const isLast = policy.escalation !== 'failed' || recent.length === policy.limit + 1;
   return { decision: { kind: isLast ? policy.escalation : 'dropped' }, failures: recent };
 }

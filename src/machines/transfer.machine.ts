@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
@@ -58,21 +58,25 @@ export const transferMachine = setup({
     clock: unprovided<ClockInput>('clock'),
   },
   actions: {
-    takeProgress: assign(({ context, event }) =>
-      event.type === 'transfer.progress' ? { segments: event.segments, received: event.received } : context,
-    ),
-    takeReceived: assign(({ context, event }) =>
-      event.type === 'transfer.received' ? { received: event.received } : context,
-    ),
-    armDeadline: assign(({ context, event }) =>
-      event.type === 'transfer.broken' ? { deadlineMs: event.atMs + context.waitMs } : context,
-    ),
+    assignProgress: assign(({ event }) => {
+      assertEvent(event, 'transfer.progress');
+      return { segments: event.segments, received: event.received };
+    }),
+    assignReceived: assign(({ event }) => {
+      assertEvent(event, 'transfer.received');
+      return { received: event.received };
+    }),
+    armDeadline: assign(({ context, event }) => {
+      assertEvent(event, 'transfer.broken');
+      return { deadlineMs: event.atMs + context.waitMs };
+    }),
     disarmDeadline: assign({ deadlineMs: null }),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'transfer.refused' ? { cause: event.cause } : context,
-    ),
-    noteAbort: assign({ cause: { code: 'CANCELLED' as const, message: 'The transfer was given up.' } }),
-    noteDeadline: assign({
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'transfer.refused');
+      return { cause: event.cause };
+    }),
+    recordAbort: assign({ cause: { code: 'CANCELLED' as const, message: 'The transfer was given up.' } }),
+    recordDeadline: assign({
       cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The sender did not come back in time.' },
     }),
   },
@@ -94,17 +98,17 @@ export const transferMachine = setup({
       on: {
         'transfer.attached': 'receiving',
         'transfer.broken': { target: 'suspended', actions: 'armDeadline' },
-        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
-        'deadline.reached': { target: 'aborted', actions: 'noteDeadline' },
+        'transfer.abort': { target: 'aborted', actions: 'recordAbort' },
+        'deadline.reached': { target: 'aborted', actions: 'recordDeadline' },
       },
     },
     receiving: {
       on: {
-        'transfer.progress': { actions: 'takeProgress' },
+        'transfer.progress': { actions: 'assignProgress' },
         'transfer.broken': { target: 'suspended', actions: 'armDeadline' },
-        'transfer.received': { target: 'checking', actions: 'takeReceived' },
-        'transfer.refused': { target: 'aborted', actions: 'takeCause' },
-        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
+        'transfer.received': { target: 'checking', actions: 'assignReceived' },
+        'transfer.refused': { target: 'aborted', actions: 'assignCause' },
+        'transfer.abort': { target: 'aborted', actions: 'recordAbort' },
       },
     },
     suspended: {
@@ -112,8 +116,8 @@ export const transferMachine = setup({
       exit: 'disarmDeadline',
       on: {
         'transfer.attached': 'receiving',
-        'transfer.abort': { target: 'aborted', actions: 'noteAbort' },
-        'deadline.reached': { target: 'aborted', actions: 'noteDeadline' },
+        'transfer.abort': { target: 'aborted', actions: 'recordAbort' },
+        'deadline.reached': { target: 'aborted', actions: 'recordDeadline' },
       },
     },
     checking: {
@@ -124,7 +128,7 @@ export const transferMachine = setup({
       },
       on: {
         'transfer.checked': 'committed',
-        'transfer.refused': { target: 'aborted', actions: 'takeCause' },
+        'transfer.refused': { target: 'aborted', actions: 'assignCause' },
       },
     },
     committed: {},

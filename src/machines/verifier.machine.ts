@@ -1,4 +1,4 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
@@ -48,17 +48,18 @@ export const verifierMachine = setup({
   actions: {
     /** A new challenge owes nothing to what came of an earlier one. */
     forget: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
-    takeEvidence: assign(({ context, event }) =>
-      event.type === 'evidence.received' ? { evidenceDigest: event.evidenceDigest } : context,
-    ),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'evidence.missing' ? { cause: event.cause } : context,
-    ),
-    takeVerdict: assign(({ context, event }) =>
-      event.type === 'verdict.reached'
-        ? { failures: event.failures, deadlineMs: event.atMs + context.lifetimeMs }
-        : context,
-    ),
+    assignEvidence: assign(({ event }) => {
+      assertEvent(event, 'evidence.received');
+      return { evidenceDigest: event.evidenceDigest };
+    }),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'evidence.missing');
+      return { cause: event.cause };
+    }),
+    assignVerdict: assign(({ context, event }) => {
+      assertEvent(event, 'verdict.reached');
+      return { failures: event.failures, deadlineMs: event.atMs + context.lifetimeMs };
+    }),
   },
 }).createMachine({
   id: 'verifier',
@@ -73,8 +74,8 @@ export const verifierMachine = setup({
         input: ({ context }) => context,
       },
       on: {
-        'evidence.received': { target: 'appraising', actions: 'takeEvidence' },
-        'evidence.missing': { target: 'unanswered', actions: 'takeCause' },
+        'evidence.received': { target: 'appraising', actions: 'assignEvidence' },
+        'evidence.missing': { target: 'unanswered', actions: 'assignCause' },
       },
     },
     appraising: {
@@ -85,8 +86,8 @@ export const verifierMachine = setup({
       },
       on: {
         'verdict.reached': [
-          { guard: 'isAccepted', target: 'trusted', actions: 'takeVerdict' },
-          { target: 'rejected', actions: 'takeVerdict' },
+          { guard: 'isAccepted', target: 'trusted', actions: 'assignVerdict' },
+          { target: 'rejected', actions: 'assignVerdict' },
         ],
       },
     },

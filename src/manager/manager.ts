@@ -146,7 +146,7 @@ export class Manager implements ControlBackend {
       await this.store.setAside(key);
     }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
-    if (context.cause !== null) throw new CocosError(context.cause.code, context.cause.message);
+    if (context.cause !== null) throw CocosError.fromJson(context.cause);
     if (this.config.mode === 'vm' && this.config.vtpm === 'swtpm') this.vtpms.prepare();
   }
 
@@ -173,7 +173,7 @@ export class Manager implements ControlBackend {
     await this.store.close();
     await this.unlock();
     const { cause } = this.root.getSnapshot().context;
-    if (cause !== null) throw new CocosError(cause.code, cause.message);
+    if (cause !== null) throw CocosError.fromJson(cause);
   }
 
   async describeHost() {

@@ -88,8 +88,7 @@ export function decodeAnswer(json: Uint8Array): number {
   const parsed = BulkAnswer.safeParse(value);
   if (!parsed.success) throw new CocosError('FRAME_INVALID', 'The answer on the bulk stream is malformed.');
   if (parsed.data.ok) return parsed.data.segments;
-  const { code, message, details } = parsed.data.error;
-  throw new CocosError(code, message, details === undefined ? {} : { details });
+  throw CocosError.fromJson(parsed.data.error);
 }
 
 /** Length of the answer whose four length bytes these are. @throws CocosError FRAME_INVALID */

@@ -118,10 +118,7 @@ export function decodeBody<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
 /** The value of an answer. @throws CocosError the error that the agent sealed. */
 export function decodeAnswer<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
   const answer = decodeBody(SealedAnswer, bytes);
-  if (!answer.ok) {
-    const { code, message, details } = answer.error;
-    throw new CocosError(code, message, details === undefined ? {} : { details });
-  }
+  if (!answer.ok) throw CocosError.fromJson(answer.error);
   const parsed = schema.safeParse(answer.value);
   if (parsed.success) return parsed.data;
   throw new CocosError('INPUT_INVALID', 'The agent answered in an unknown form.');

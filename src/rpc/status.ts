@@ -21,13 +21,7 @@ export function fromStatus(error: ServiceError, unavailable: ErrorCode): CocosEr
   const [carried] = error.metadata?.get(ERROR_KEY) ?? [];
   if (Buffer.isBuffer(carried)) {
     const cause = parseCause(carried);
-    if (cause !== null) {
-      return new CocosError(
-        cause.code,
-        cause.message,
-        cause.details === undefined ? {} : { details: cause.details },
-      );
-    }
+    if (cause !== null) return CocosError.fromJson(cause);
   }
   switch (error.code) {
     case status.UNAVAILABLE:

@@ -2,7 +2,7 @@ import { qualifyingData, reportData } from '../../attestation/evidence/claims.ts
 import { encodeEvidence, evidenceDigest } from '../../attestation/evidence/evidence.ts';
 import { LaunchLog } from '../../attestation/evidence/launch-log.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
-import type { Agent } from '../agent.ts';
+import type { PlatformPort } from '../ports.ts';
 
 export interface CollectedEvidence {
   readonly evidence: Uint8Array;
@@ -10,30 +10,30 @@ export interface CollectedEvidence {
 }
 
 /**
- * Claims, a report over nonce and claims, the host's launch log and, in a virtual machine, the vTPM's quote and the
- * chain of layers, in one bundle (design: evidence).
+ * Bundles claims, a report over nonce and claims, the host's launch log and, in a virtual machine, the vTPM quote and
+ * the DICE chain (design: evidence).
  */
 export async function collectEvidence(
-  agent: Agent,
+  platform: PlatformPort,
   manifestDigest: string | null,
   nonce: Uint8Array,
 ): Promise<CollectedEvidence> {
-  await agent.openChain();
-  // The chain is taken with the claims, which hold the digest of its leaf.
-  const claims = agent.claims(manifestDigest);
+  await platform.openChain();
+  // Chain and claims are read together, since the claims hold the digest of the chain's leaf.
+  const claims = platform.claims(manifestDigest);
   const dice =
-    agent.dice === null
+    platform.dice === null
       ? {}
       : {
           dice: {
             format: 'cbor' as const,
-            rootKey: agent.dice.rootKey,
-            chain: [...agent.dice.certificates],
+            rootKey: platform.dice.rootKey,
+            chain: [...platform.dice.certificates],
           },
         };
   const [{ report, launchLog }, quote] = await Promise.all([
-    agent.reportProvider.report(reportData(nonce, claims, attestationCrypto)),
-    agent.vtpm?.quote(qualifyingData(nonce, claims, attestationCrypto)),
+    platform.reportProvider.report(reportData(nonce, claims, attestationCrypto)),
+    platform.vtpm?.quote(qualifyingData(nonce, claims, attestationCrypto)),
   ]);
   const log = LaunchLog.safeParse(launchLog);
   const evidence = encodeEvidence({

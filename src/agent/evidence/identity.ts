@@ -6,20 +6,20 @@ import type { KemKeyPair } from '../../crypto/kem.ts';
 import { generateSigningKeyPair, type SigningKeyPair } from '../../crypto/signing.ts';
 import { VERSION } from '../../version.ts';
 
-/** Keys that exist only in this agent's memory, from its start to its end. */
+/** Keys that exist only in the memory of this agent process. */
 export interface AgentIdentity {
   readonly bootId: Uint8Array;
   readonly signing: SigningKeyPair;
-  /** Made at first use, which must come after the random generators are ready: that is, never before `openGuestTpm`. */
+  /** Generated at first use, which must follow `openGuestTpm`: only then are the random generators seeded. */
   readonly kems: { readonly 'x-wing': KemKeyPair; readonly x25519: KemKeyPair };
-  /** Overwrites the secret keys, at the agent's end. */
+  /** Overwrites the secret keys. */
   erase(): void;
 }
 
 const BOOT_ID_BYTES = 16;
 
 export function createIdentity(): AgentIdentity {
-  // Making them takes an emulated guest half a second, and the first challenge is what needs them.
+  // Generating them takes half a second in an emulated guest; the first challenge needs them.
   let kems: AgentIdentity['kems'] | null = null;
   const signing = generateSigningKeyPair();
   return {
@@ -36,9 +36,9 @@ export function createIdentity(): AgentIdentity {
 }
 
 /**
- * What the evidence binds. The manifest digest is null until a manifest was accepted.
+ * The claims that the evidence binds. The manifest digest is null until a manifest is accepted.
  *
- * @param others what further proofs state, where the guest has them
+ * @param others claims about vTPM and DICE chain, if the guest has them
  */
 export function claimsOf(
   identity: AgentIdentity,

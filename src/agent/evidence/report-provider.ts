@@ -9,26 +9,26 @@ import { requestDerivedKey, requestReport } from '../../link/wire/report-protoco
 import { readTsm, type TsmPlatform, tsmPlatform } from './tsm.ts';
 
 export interface Report {
-  /** As it goes into the bundle. */
+  /** In the format of the evidence bundle. */
   readonly report: EvidenceBundle['report'];
-  /** The host's account of the launch, unchecked. */
+  /** The host's log of the launch, not verified. */
   readonly launchLog: unknown;
 }
 
-/** Where reports come from: the hardware through the kernel, or the host's emulated security processor. */
+/** The source of reports: the hardware through the kernel, or the host's emulated security processor. */
 export interface ReportProvider {
   readonly platform: Claims['platform'];
   /** @throws CocosError EVIDENCE_UNAVAILABLE */
   report(reportData: Uint8Array): Promise<Report>;
-  /** 32 bytes for the first DICE layer; the caller clears them. @throws CocosError EVIDENCE_UNAVAILABLE */
+  /** 32 bytes for the first DICE layer. The caller must clear them. @throws CocosError EVIDENCE_UNAVAILABLE */
   secret(): Promise<Uint8Array>;
 }
 
 const SECRET_BYTES = 32;
-/** Event log of a TDX guest, where the firmware left one (ACPI CCEL). */
+/** Event log of a TDX guest, if the firmware provides one (ACPI CCEL). */
 const EVENT_LOG = '/sys/firmware/acpi/tables/data/CCEL';
 
-/** The hardware's provider where the kernel offers one, else the emulated one. */
+/** The hardware's provider if the kernel offers one, otherwise the emulated one. */
 export async function findReportProvider(transport: Transport): Promise<ReportProvider> {
   const platform = await tsmPlatform();
   return platform === null ? emulatedProvider(transport) : tsmProvider(platform, transport);
@@ -40,7 +40,8 @@ function emulatedProvider(transport: Transport): ReportProvider {
     secret: async () => requestDerivedKey(await transport.connect(PORTS.report)),
     report: async (reportData) => {
       const answer = await requestReport(await transport.connect(PORTS.report), reportData);
-      if (answer.report === null) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host gave no report.');
+      if (answer.report === null)
+        throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host did not send a report; try again.');
       const { report, certificates, launchLog } = answer;
       return { report: { kind: 'snp', report, certificates: [...certificates] }, launchLog };
     },
@@ -51,8 +52,8 @@ function emulatedProvider(transport: Transport): ReportProvider {
 function tsmProvider(platform: TsmPlatform, transport: Transport): ReportProvider {
   return {
     platform,
-    // The kernel offers derived keys by an ioctl alone, which this runtime cannot make. A random secret is as
-    // good for the chain of one boot: the report binds the leaf.
+    // The kernel offers derived keys through an ioctl only, which Node.js cannot call. A random secret is as good
+    // for the chain of one boot, since the report binds the leaf.
     secret: async () => new Uint8Array(randomBytes(SECRET_BYTES)),
     report: async (reportData) => {
       const { report, auxiliary } = await readTsm(reportData);

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../errors.ts';
 
-/** Hardware reports through the kernel's one interface (Linux Documentation/ABI/testing/configfs-tsm-report). */
+/** Hardware reports through the kernel's common interface (Linux Documentation/ABI/testing/configfs-tsm-report). */
 
-/** The folder of report entries: attributes of an entry appear when it is made. */
+/** The folder of report entries. Creating an entry makes its attributes appear. */
 export interface TsmFiles {
   make(entry: string): Promise<void>;
   remove(entry: string): Promise<void>;
@@ -25,15 +25,15 @@ export const configfs: TsmFiles = {
   write: (entry, attribute, value) => writeFile(path.join(FOLDER, entry, attribute), value),
 };
 
-/** Providers whose reports are understood. */
+/** Providers whose reports the agent supports. */
 const PROVIDERS = { sev_guest: 'snp', tdx_guest: 'tdx' } as const;
 export type TsmPlatform = (typeof PROVIDERS)[keyof typeof PROVIDERS];
 
-/** What is asked for beside the caller's bytes. */
+/** Options of a report request. */
 export interface TsmOptions {
-  /** Privilege level (VMPL, SNP alone) at which the report is asked for; the kernel's choice when left out. */
+  /** Privilege level of the request (VMPL, SNP only); the kernel chooses by default. */
   readonly privilege?: number | undefined;
-  /** A service of the module below the guest (SVSM) that must attest, such as its vTPM. */
+  /** A service of the SVSM that attests instead of the guest, such as its vTPM. */
   readonly service?:
     | { readonly provider: string; readonly guid?: string; readonly manifestVersion?: number }
     | undefined;
@@ -42,15 +42,15 @@ export interface TsmOptions {
 export interface TsmReport {
   /** SNP report or TDX quote. */
   readonly report: Uint8Array;
-  /** Certificate table of SNP; empty where there is none. */
+  /** Certificate table of SNP; empty if there is none. */
   readonly auxiliary: Uint8Array;
-  /** Manifest of the service that attested; empty where none was asked. */
+  /** Manifest of the attesting service; empty without one. */
   readonly manifest: Uint8Array;
 }
 
 const ATTEMPTS = 4;
 const PAUSE_MS = 200;
-/** The host holds back its answers, or the call was interrupted: the kernel says to ask again. */
+/** The host throttles its answers, or the call was interrupted: the request must be repeated. */
 const TRANSIENT: readonly string[] = ['EBUSY', 'EINTR', 'EIO', 'EAGAIN'];
 
 const codeOf = (thrown: unknown): unknown =>
@@ -58,7 +58,7 @@ const codeOf = (thrown: unknown): unknown =>
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).trim();
 
-/** The platform whose driver is loaded; null where making an entry fails (ENXIO, no configfs) or it is another. */
+/** The platform whose driver is loaded; null if an entry cannot be created (ENXIO, no configfs) or the driver is unknown. */
 export async function tsmPlatform(files: TsmFiles = configfs): Promise<TsmPlatform | null> {
   const entry = `probe-${randomUUID()}`;
   try {
@@ -74,7 +74,7 @@ export async function tsmPlatform(files: TsmFiles = configfs): Promise<TsmPlatfo
   }
 }
 
-/** An attribute that a provider or an older kernel may lack. */
+/** Reads an attribute that a provider or an older kernel may lack. */
 async function optional(files: TsmFiles, entry: string, attribute: string): Promise<Uint8Array> {
   try {
     return await files.read(entry, attribute);
@@ -115,7 +115,7 @@ async function readOnce(files: TsmFiles, reportData: Uint8Array, options: TsmOpt
     const auxiliary = await optional(files, entry, 'auxblob');
     const manifest =
       options.service === undefined ? new Uint8Array() : await files.read(entry, 'manifestblob');
-    // Each write of ours counts one: another number means that somebody else changed the input of this report.
+    // Each of our writes adds one to the generation: another number means that somebody else changed the request.
     if ((await generation()) !== before + writes.length)
       throw new Error('another writer changed the report request');
     return { report, auxiliary, manifest };
@@ -125,7 +125,7 @@ async function readOnce(files: TsmFiles, reportData: Uint8Array, options: TsmOpt
 }
 
 /**
- * Asks for one report.
+ * Requests one report.
  *
  * @param reportData 64 bytes that the report binds.
  * @throws CocosError EVIDENCE_UNAVAILABLE
@@ -140,7 +140,9 @@ export async function readTsm(
       return await readOnce(files, reportData, options);
     } catch (cause) {
       if (attempt === ATTEMPTS || !TRANSIENT.some((code) => code === codeOf(cause)))
-        throw new CocosError('EVIDENCE_UNAVAILABLE', 'The platform gave no report.', { cause });
+        throw new CocosError('EVIDENCE_UNAVAILABLE', 'The platform did not produce a report; try again.', {
+          cause,
+        });
       await sleep(PAUSE_MS * attempt);
     }
   }

@@ -1,11 +1,11 @@
 import { lstat, readlink } from 'node:fs/promises';
 
-/** The command line of bubblewrap: everything the algorithm can see, and nothing else. */
+/** The command line of bubblewrap. It determines everything that the algorithm can see. */
 
 /** User and group of the algorithm, "nobody": in the sandbox, and on the machine when the agent is root. */
 export const SANDBOX_UID = 65534;
 
-/** Descriptors handed to bubblewrap. */
+/** Descriptors passed to bubblewrap. */
 export const FD = { status: 3, block: 4, seccomp: 5 } as const;
 
 export interface SandboxLayout {
@@ -14,11 +14,11 @@ export interface SandboxLayout {
   /** Name in /cocos/datasets to file of the host. */
   readonly datasets: ReadonlyMap<string, string>;
   readonly resultsDir: string;
-  /** Bytes of /tmp and of /dev/shm, which are memory. */
+  /** Size in bytes of /tmp and of /dev/shm, which are in memory. */
   readonly scratchBytes: number;
 }
 
-/** System folders by their place on the machine; a link, as on a merged /usr, stays a link. */
+/** System folders at their usual paths; a symbolic link, as on a merged /usr, stays a link. */
 const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib64'];
 
 const ENVIRONMENT: Readonly<Record<string, string>> = {
@@ -29,7 +29,7 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   COCOS_RESULTS: '/cocos/results',
 };
 
-/** Arguments up to and with the `--` in front of the program. */
+/** Arguments up to and including the `--` before the program. */
 export async function bwrapArguments(layout: SandboxLayout): Promise<string[]> {
   const scratch = ['--size', String(layout.scratchBytes), '--perms', '1777', '--tmpfs'];
   return [
@@ -56,7 +56,7 @@ export async function bwrapArguments(layout: SandboxLayout): Promise<string[]> {
     ...['--dir', '/cocos/datasets'],
     ...[...layout.datasets].flatMap(([name, path]) => ['--ro-bind', path, `/cocos/datasets/${name}`]),
     ...['--bind', layout.resultsDir, '/cocos/results'],
-    // The root itself is memory without a bound, so nothing may be written there.
+    // The root is an unlimited tmpfs, so it must be read-only.
     ...['--remount-ro', '/', '--chdir', '/cocos', '--clearenv'],
     ...Object.entries(ENVIRONMENT).flatMap(([name, value]) => ['--setenv', name, value]),
     ...[

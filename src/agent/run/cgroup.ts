@@ -3,10 +3,10 @@ import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Limits on memory and processes of a whole run, by a control group (cgroup v2) of its own. */
+/** Limits on memory and processes of a whole run, enforced by a dedicated control group (cgroup v2). */
 
 export const CGROUP_ROOT = '/sys/fs/cgroup';
-/** Group under the root that holds the runs; the root's other children keep the agent itself. */
+/** Parent group of the runs. The agent itself lives in another child of the root. */
 const PARENT = 'cocos';
 const REMOVE_ATTEMPTS = 40;
 const REMOVE_PAUSE_MS = 50;
@@ -18,17 +18,17 @@ export interface GroupLimits {
 
 /** The control group of one run. */
 export interface RunGroup {
-  /** Puts a process, and with it all that it will start, under the limits. */
+  /** Applies the limits to a process and all its future children. */
   add(pid: number): Promise<void>;
-  /** The limit that the run has hit, if any. */
+  /** The limit that the run exceeded, if any. */
   hit(): Promise<'memory' | 'processes' | undefined>;
-  /** Ends what is left in the group and removes it. */
+  /** Kills the remaining processes of the group and removes it. */
   remove(): Promise<void>;
 }
 
 /**
- * Makes a group with these limits, or says why there is none: no cgroup v2, a controller that is missing, or no
- * right to write.
+ * Creates a group with these limits, or returns why it could not: no cgroup v2, a missing controller, or no write
+ * access.
  */
 export async function createRunGroup(
   limits: GroupLimits,
@@ -53,13 +53,13 @@ export async function createRunGroup(
   try {
     await writeFile(join(path, 'memory.max'), String(limits.memoryBytes));
     await writeFile(join(path, 'pids.max'), String(limits.processes));
-    // Without swap accounting there is no such file, and then no swap to hold back either.
+    // Without swap accounting this file does not exist, and there is no swap to limit.
     await writeFile(join(path, 'memory.swap.max'), '0').catch(() => undefined);
-    // A run that is out of memory ends as a whole, not by one process that others wait for.
+    // Out of memory kills the whole run, not one process that the others wait for.
     await writeFile(join(path, 'memory.oom.group'), '1');
   } catch (error) {
     await removeGroup(path);
-    return { reason: `cgroup v2 takes no limits: ${reasonOf(error)}` };
+    return { reason: `cgroup v2 refuses the limits: ${reasonOf(error)}` };
   }
   return {
     group: {
@@ -80,7 +80,7 @@ async function eventCount(path: string, file: string, event: string): Promise<nu
   return Number(match?.[1] ?? 0);
 }
 
-/** A group can be removed once the kernel has reaped its processes, which takes a moment after the kill. */
+/** The kernel needs a moment after the kill to reap the processes; only then can the group be removed. */
 async function removeGroup(path: string): Promise<void> {
   await writeFile(join(path, 'cgroup.kill'), '1').catch(() => undefined);
   for (let attempt = 0; attempt < REMOVE_ATTEMPTS; attempt += 1) {

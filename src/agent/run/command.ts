@@ -7,11 +7,11 @@ import { unpackArchive } from '../../archive/unpack.ts';
 import { CocosError } from '../../errors.ts';
 import { PYTHON_RUNNER, WASM_RUNNER } from './kinds.ts';
 
-/** How an algorithm of each kind is started in the sandbox, and the checks before it. */
+/** The command that starts an algorithm of each kind in the sandbox, and the checks before it. */
 
 export type RunKind = 'binary' | 'python' | 'wasm';
 
-/** Where the host's or guest's programs are; the usual places when left out. */
+/** Paths of the programs; the usual ones by default. */
 export interface RuntimePaths {
   readonly bwrap?: string;
   readonly prlimit?: string;
@@ -28,9 +28,9 @@ export interface RunCommand {
   readonly runtimeFile?: string;
   /** Name and version for the receipt. */
   readonly runtime: string;
-  /** What the interpreter itself needs beyond the algorithm's limits. */
+  /** What the interpreter needs in addition to the algorithm's limits. */
   readonly overhead: { readonly memoryMiB: number; readonly processes: number };
-  /** Removes what was unpacked. */
+  /** Removes unpacked files. */
   cleanUp(): Promise<void>;
 }
 
@@ -39,18 +39,18 @@ const RUNTIME = '/cocos/runtime';
 const PYTHON_PATHS = ['/usr/bin/python3', '/usr/bin/python3.11', '/usr/bin/python3.13'];
 const VERSION_TIMEOUT_MS = 10_000;
 const NO_OVERHEAD = { memoryMiB: 0, processes: 0 };
-/** Node.js before the module runs, with headroom; measured at 48 MiB of private memory and 7 threads on 2 CPUs. */
+/** Node.js before the module runs, with headroom: 48 MiB of private memory and 7 threads were measured on 2 CPUs. */
 const NODE_OVERHEAD = { memoryMiB: 128, processes: 16 };
 const WASM_PAGES_PER_MIB = 16;
 const WASM_MAX_PAGES = 65_536;
-/** Head of a file that tells its kind: the tar magic lies at 257. */
+/** Bytes of a file that determine its kind: the tar magic is at offset 257. */
 const HEAD_BYTES = 512;
 
 /**
- * Prepares an algorithm: checks that it is what its kind says, unpacks a Python archive beside it, finds the
- * interpreter.
- * @throws CocosError ALGORITHM_INVALID when the file is not of its kind, ARCHIVE_UNSAFE for a bad archive,
- * SANDBOX_UNAVAILABLE when the interpreter is missing
+ * Prepares an algorithm: checks that the file is of its declared kind, unpacks a Python archive beside it, and finds
+ * the interpreter.
+ * @throws CocosError ALGORITHM_INVALID if the file is not of its kind, ARCHIVE_UNSAFE for a bad archive,
+ * SANDBOX_UNAVAILABLE if the interpreter is missing
  */
 export async function prepareCommand(
   kind: RunKind,
@@ -69,7 +69,7 @@ function binaryCommand(path: string, head: Buffer, args: readonly string[]): Run
   const isElf = head.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'));
   if (isElf) requireOwnMachine(head);
   else if (head.subarray(0, 2).toString('latin1') !== '#!') {
-    throw invalid('is neither an ELF program nor a script with a #! line');
+    throw invalid('was declared as binary but is neither an ELF program nor a script with a #! line');
   }
   return {
     argv: [ALGORITHM, ...args],
@@ -80,11 +80,11 @@ function binaryCommand(path: string, head: Buffer, args: readonly string[]): Run
   };
 }
 
-/** ELF header: class at 4, byte order at 5, type at 16 (2 and 3 are programs), machine at 18 (62 is x86-64). */
+/** ELF header: class at 4, byte order at 5, type at 16 (2 and 3 are executables), machine at 18 (62 is x86-64). */
 function requireOwnMachine(head: Buffer): void {
   const fits = head.length >= 64 && head[4] === 2 && head[5] === 1;
   if (!fits || ![2, 3].includes(head.readUInt16LE(16)) || head.readUInt16LE(18) !== 62) {
-    throw invalid('is no ELF program for x86-64');
+    throw invalid('is an ELF file but not a program for x86-64');
   }
 }
 
@@ -98,7 +98,7 @@ async function pythonCommand(
   const python = await findProgram('Python', paths.python === undefined ? PYTHON_PATHS : [paths.python]);
   const isArchive = head.subarray(257, 262).toString('latin1') === 'ustar';
   if (!isArchive && head.includes(0))
-    throw invalid('is neither a Python source nor a tar archive with main.py');
+    throw invalid('was declared as python but is neither a Python source nor a tar archive');
   const unpacked = isArchive ? `${path}.unpacked` : undefined;
   const cleanUp = async () => {
     if (unpacked !== undefined) await rm(unpacked, { recursive: true, force: true });
@@ -108,7 +108,11 @@ async function pythonCommand(
     await unpackArchive(createReadStream(path), unpacked, limits);
     await access(join(unpacked, 'main.py')).catch(async (cause: unknown) => {
       await cleanUp();
-      throw new CocosError('ALGORITHM_INVALID', 'the Python archive has no main.py', { cause });
+      throw new CocosError(
+        'ALGORITHM_INVALID',
+        "The algorithm's archive has no 'main.py' at its top level; add one.",
+        { cause },
+      );
     });
   }
   const [folder, main] = isArchive ? [ALGORITHM, `${ALGORITHM}/main.py`] : ['/cocos', ALGORITHM];
@@ -130,7 +134,8 @@ async function wasmCommand(
   memoryMiB: number,
   paths: RuntimePaths,
 ): Promise<RunCommand> {
-  if (!head.subarray(0, 4).equals(Buffer.from('\0asm', 'latin1'))) throw invalid('is no WebAssembly module');
+  if (!head.subarray(0, 4).equals(Buffer.from('\0asm', 'latin1')))
+    throw invalid('was declared as wasm but is not a WebAssembly module');
   const node = await findProgram('Node.js', [paths.node ?? process.execPath]);
   const { inside, runtimeFile } = placeProgram(node);
   const pages = Math.min(WASM_MAX_PAGES, memoryMiB * WASM_PAGES_PER_MIB);
@@ -151,7 +156,7 @@ async function wasmCommand(
   };
 }
 
-/** Programs under /usr are in the sandbox as they are; another is mounted by itself. */
+/** The sandbox contains /usr. A program outside it is mounted separately. */
 function placeProgram(path: string): { inside: string; runtimeFile: { runtimeFile?: string } } {
   if (path.startsWith('/usr/')) return { inside: path, runtimeFile: {} };
   return { inside: RUNTIME, runtimeFile: { runtimeFile: path } };
@@ -162,7 +167,10 @@ async function findProgram(name: string, candidates: readonly string[]): Promise
     const found = await realpath(candidate).catch(() => undefined);
     if (found !== undefined) return found;
   }
-  throw new CocosError('SANDBOX_UNAVAILABLE', `${name} was not found at ${candidates.join(', ')}`);
+  throw new CocosError(
+    'SANDBOX_UNAVAILABLE',
+    `${name} was not found at ${candidates.join(', ')}; install it or select another runtime.`,
+  );
 }
 
 async function versionOf(program: string, args: readonly string[]): Promise<string> {
@@ -173,7 +181,7 @@ async function versionOf(program: string, args: readonly string[]): Promise<stri
     });
     return stdout.trim();
   } catch (cause) {
-    throw new CocosError('SANDBOX_UNAVAILABLE', `${program} does not run`, { cause });
+    throw new CocosError('SANDBOX_UNAVAILABLE', `The interpreter '${program}' does not run.`, { cause });
   }
 }
 
@@ -188,5 +196,5 @@ async function readHead(path: string): Promise<Buffer> {
 }
 
 function invalid(why: string): CocosError {
-  return new CocosError('ALGORITHM_INVALID', `the algorithm ${why}`);
+  return new CocosError('ALGORITHM_INVALID', `The algorithm ${why}.`);
 }

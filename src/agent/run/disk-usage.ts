@@ -1,13 +1,13 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Files and folders that results may have; more would cost the packing more than the bytes do. */
+/** Maximum number of files and folders in the results; beyond it, packing costs more than the bytes do. */
 export const MAX_RESULT_ENTRIES = 100_000;
 
 /**
- * Whether a folder holds more than `maxBytes` bytes or 100,000 entries. A file counts with its length or its
- * blocks, whichever is more: a sparse file is packed at its full length. It stops as soon as the answer is yes, and
- * passes over what vanishes while it looks.
+ * Whether a folder holds more than `maxBytes` bytes or 100,000 entries. A file counts with the larger of its length
+ * and its blocks, since a sparse file is packed at its full length. The scan stops at the limit and ignores files that
+ * disappear meanwhile.
  */
 export async function exceedsDisk(folder: string, maxBytes: number): Promise<boolean> {
   let bytes = 0;
@@ -33,7 +33,7 @@ async function namesOf(folder: string): Promise<string[]> {
       if (names.length > MAX_RESULT_ENTRIES) break;
     }
   } catch {
-    // The algorithm is still at work here: a folder may be gone or closed to us, and the next look counts again.
+    // The algorithm is still running: a folder may be gone or unreadable. The next scan counts again.
   }
   return names;
 }

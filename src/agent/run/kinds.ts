@@ -1,12 +1,12 @@
 /**
- * Programs given on the command line of an interpreter in the sandbox. They are texts of the agent itself, so that
- * they are measured with it and no file of the host has to be mounted for them.
+ * Programs passed on the command line of an interpreter in the sandbox. They are part of the agent's program, so they
+ * are measured with it and need no mounted file.
  */
 
 /**
- * Python: arguments are the folder of modules, the main file and the algorithm's own. Isolated mode (-I) leaves the
- * program's folder out of the path, so it is put in; packages of the image are taken out, so that a run depends
- * on the standard library and on what the archive holds, nothing else.
+ * Python. The arguments are the folder of modules, the main file and the algorithm's arguments. Isolated mode (-I)
+ * excludes the program's folder from the path, so the runner adds it. It removes the image's packages, so that a run
+ * depends only on the standard library and the archive.
  */
 export const PYTHON_RUNNER = `
 import runpy, sys
@@ -17,8 +17,8 @@ runpy.run_path(main, run_name='__main__')
 `;
 
 /**
- * WebAssembly with WASI preview 1: arguments are the module and the algorithm's own. The module sees /cocos and
- * /tmp of the sandbox.
+ * WebAssembly with WASI preview 1. The arguments are the module and the algorithm's arguments. The module sees /cocos
+ * and /tmp of the sandbox.
  */
 export const WASM_RUNNER = `
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import type { RuntimePaths } from './command.ts';
 
-/** Which mechanism holds each limit of a run, and the words for those that nothing holds. */
+/** Chooses the mechanism that enforces each limit of a run, and reports the limits that nothing enforces. */
 
 export interface RunLimits {
   /** Wall clock. */
@@ -12,24 +12,24 @@ export interface RunLimits {
   readonly processes: number;
 }
 
-/** Processes of the sandbox itself that count with the algorithm's: bubblewrap's two, and the launcher. */
+/** Processes of the sandbox that count as the algorithm's: two of bubblewrap, and the launcher. */
 export const SANDBOX_PROCESSES = 4;
 
 const MIB = 1024 * 1024;
 const PRLIMIT = '/usr/bin/prlimit';
 
 export interface LimitPlan {
-  /** Words in front of the program that set resource limits (setrlimit), or none. */
+  /** Command prefix that sets resource limits (setrlimit), or empty. */
   readonly launcher: readonly string[];
   readonly enforced: readonly string[];
   readonly notEnforced: readonly string[];
 }
 
 /**
- * Plans the limits. With a control group, memory and processes are held for the run as a whole; without one,
- * resource limits hold memory for each process alone and processes for the sandbox's user; without `prlimit` either,
- * they are not held and this says so.
- * @param groupReason why there is no control group, or undefined when there is one
+ * Plans the limits. A control group limits memory and processes of the whole run. Without one, resource limits apply
+ * to the memory of each process and to the processes of the sandbox's user. Without `prlimit`, nothing enforces them,
+ * and the plan says so.
+ * @param groupReason why there is no control group, or undefined if there is one
  */
 export async function planLimits(
   limits: RunLimits,
@@ -44,7 +44,7 @@ export async function planLimits(
     () => true,
     () => false,
   );
-  // A single file is stopped at the limit at once; the sum of all is looked at from time to time.
+  // The kernel stops a single file at the limit; the sum of all files is checked periodically.
   const resources = [`--fsize=${limits.diskMiB * MIB}`, '--core=0'];
   if (groupReason === undefined) {
     enforced.push('memory', 'processes');
@@ -54,7 +54,7 @@ export async function planLimits(
     enforced.push('memory of each process', 'processes');
     notEnforced.push(`memory of all processes together: ${groupReason}`);
   } else {
-    notEnforced.push(`memory and processes: ${groupReason}, and there is no ${prlimit}`);
+    notEnforced.push(`memory and processes: ${groupReason}, and '${prlimit}' is missing`);
   }
   return { launcher: hasPrlimit ? [prlimit, ...resources, '--'] : [], enforced, notEnforced };
 }

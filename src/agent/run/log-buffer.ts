@@ -2,10 +2,10 @@ import type { FollowItem } from '../../rpc/sealed.ts';
 
 type LogItem = Extract<FollowItem, { kind: 'log' }>;
 
-/** Lines kept for consumers that begin to follow late. */
+/** Lines kept for consumers that start to follow late. */
 const LINE_LIMIT = 2_000;
 
-/** What the algorithm printed. It leaves the enclave only sealed, to consumers. */
+/** The algorithm's log. It leaves the enclave only sealed to consumers. */
 export class LogBuffer {
   private kept: LogItem[] = [];
   private readonly listeners = new Set<(item: LogItem) => void>();

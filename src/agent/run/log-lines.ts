@@ -10,7 +10,7 @@ const NEWLINE = 10;
 interface Pending {
   readonly bytes: Uint8Array;
   filled: number;
-  /** Bytes of this line that were let go. */
+  /** Bytes that were cut from this line. */
   cut: number;
 }
 
@@ -23,7 +23,7 @@ export class LogLines {
     this.#onLine = onLine;
   }
 
-  /** Lines that were not passed on since the limit was reached. */
+  /** Lines dropped after the limit was reached. */
   get dropped(): number {
     return Math.max(0, this.#lines - MAX_LINES);
   }
@@ -39,7 +39,7 @@ export class LogLines {
     }
   }
 
-  /** Passes on what is left without a newline and, when lines were dropped, says how many. */
+  /** Emits the last line without a newline and, if lines were dropped, their number. */
   end(): void {
     for (const stream of ['stdout', 'stderr'] as const) {
       const { filled, cut } = this.#pending[stream];
@@ -60,7 +60,7 @@ export class LogLines {
     this.#lines += 1;
     if (this.#lines <= MAX_LINES) {
       const text = new TextDecoder().decode(pending.bytes.subarray(0, pending.filled)).replace(/\r$/, '');
-      // Lines end up on terminals, where an escape sequence would act.
+      // Lines are shown on terminals, which would execute escape sequences.
       const plain = text.replace(/(?!\t)\p{Cc}/gu, '\uFFFD');
       this.#onLine(stream, pending.cut > 0 ? `${plain} [${pending.cut} more bytes were cut]` : plain);
     }

@@ -7,10 +7,12 @@ import { packDirectory } from '../../archive/pack.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { createDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
+import type { SignedReceipt } from '../../protocol/receipt.ts';
 import { generateContentKey, resultSegments } from '../../protocol/result.ts';
 import { sealStream } from '../../protocol/segment-stream.ts';
 import { DEFAULT_SEGMENT_SIZE, type SealedSegment, segmentCount } from '../../protocol/segments.ts';
 
+/** The present result: its key and measures; the sealed segments are in a file. */
 export interface SealedResult {
   readonly contentKey: Uint8Array;
   /** Of the packed plaintext. */
@@ -20,11 +22,11 @@ export interface SealedResult {
   readonly segmentSize: number;
 }
 
-/** One reader's place in the sealed result. */
+/** A reader's position in the sealed result. */
 export interface ResultReader {
   /** Bytes of the longest sealed segment. */
   readonly segmentBytes: number;
-  /** Puts the next segment at the start of `into`; null behind the last. */
+  /** Writes the next segment to the start of `into`; null after the last. */
   next(
     into: Uint8Array,
   ): Promise<{ readonly index: number; readonly last: boolean; readonly length: number } | null>;
@@ -33,9 +35,10 @@ export interface ResultReader {
 
 const RESULT_AEAD = 'chacha20-poly1305';
 
-/** The result, packed and sealed once; only its segments are kept. */
+/** The result, packed and sealed once, with its receipt. The plaintext is not kept. */
 export class ResultStore {
   readonly aead = RESULT_AEAD;
+  receipt: SignedReceipt | null = null;
   private readonly directory: string;
   private sealed: SealedResult | null = null;
 
@@ -44,7 +47,12 @@ export class ResultStore {
   }
 
   get(): SealedResult {
-    if (this.sealed === null) throw new CocosError('RESULT_NOT_READY', 'The computation has no result yet.');
+    if (this.sealed === null) {
+      throw new CocosError(
+        'RESULT_NOT_READY',
+        'The computation has no result yet; follow it until it is ready.',
+      );
+    }
     return this.sealed;
   }
 
@@ -98,13 +106,13 @@ export class ResultStore {
     }
   }
 
-  /** Reads sealed segments from `first` on into memory of the caller. @throws CocosError as `segments` */
+  /** Reads sealed segments from `first` on into the caller's memory. @throws CocosError as `segments` */
   async read(first: number): Promise<ResultReader> {
     const { segments, segmentSize, size } = this.get();
     if (!Number.isInteger(first) || first < 0 || first >= segments) {
       throw new CocosError(
         'INPUT_INVALID',
-        `The result has ${segments} segments; none has the index ${first}.`,
+        `The result has segments 0 to ${segments - 1}; segment ${first} was requested.`,
       );
     }
     const segmentBytes = segmentSize + AEAD_TAG_BYTES;
@@ -118,7 +126,7 @@ export class ResultStore {
         const length = last ? size - index * segmentSize + AEAD_TAG_BYTES : segmentBytes;
         const { bytesRead } = await file.read(into, 0, length, index * segmentBytes);
         if (bytesRead !== length)
-          throw new CocosError('INTERNAL', 'The sealed result is shorter than it was.');
+          throw new CocosError('INTERNAL', `The sealed result ends in the middle of segment ${index}.`);
         index += 1;
         return { index: index - 1, last, length };
       },
@@ -129,6 +137,7 @@ export class ResultStore {
   async clear(): Promise<void> {
     this.sealed?.contentKey.fill(0);
     this.sealed = null;
+    this.receipt = null;
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -12,28 +12,28 @@ import { planLimits, type RunLimits, SANDBOX_PROCESSES } from './limits.ts';
 import { LogLines, type LogStream } from './log-lines.ts';
 import { seccompFilter } from './seccomp.ts';
 
-/** Runs an algorithm in a sandbox of its own (design section 9): bubblewrap, seccomp, limits, bounded logs. */
+/** Runs an algorithm in a sandbox (design section 9): bubblewrap, seccomp, limits, bounded logs. */
 
 const BWRAP = '/usr/bin/bwrap';
 const DISK_POLL_MS = 250;
 const MIB = 1024 * 1024;
-/** Longest status and error text kept from bubblewrap, in characters. */
+/** Maximum length of the status and error texts kept from bubblewrap, in characters. */
 const MAX_STATUS = 16 * 1024;
 const MAX_SETUP_ERROR = 2048;
 const DATASET_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 export interface RunRequest {
   readonly kind: RunKind;
-  /** File of this run alone; it is made readable and, for a binary, executable. */
+  /** A file used by this run only; it is made readable and, for a binary, executable. */
   readonly algorithmPath: string;
-  /** Name to file; the files belong to this run alone and are made readable. */
+  /** Files by dataset name; used by this run only, and made readable. */
   readonly datasets: ReadonlyMap<string, string>;
-  /** Empty folder that becomes /cocos/results; it is given to the sandbox's user when the agent is root. */
+  /** Empty folder that becomes /cocos/results; the sandbox's user owns it if the agent is root. */
   readonly resultsDir: string;
   readonly arguments: readonly string[];
   readonly limits: RunLimits;
   readonly onLog: (stream: LogStream, line: string) => void;
-  /** Ends the run. */
+  /** Aborts the run. */
   readonly signal: AbortSignal;
   readonly runtimePaths?: RuntimePaths;
 }
@@ -41,32 +41,36 @@ export interface RunRequest {
 export type RunLimit = 'time' | 'memory' | 'processes' | 'disk';
 
 export interface RunOutcome {
-  /** Null when the sandbox was ended from outside: by a limit. */
+  /** Null if a limit ended the sandbox. */
   readonly exitCode: number | null;
-  /** The signal that ended the run, or that an exit code above 128 stands for. */
+  /** The signal that ended the run, also if reported as an exit code above 128. */
   readonly signal: string | null;
-  /** The limit that the run has hit. */
+  /** The limit that the run exceeded. */
   readonly limit?: RunLimit;
-  /** Name and version of what ran it, for the receipt. */
+  /** Name and version of the runtime, for the receipt. */
   readonly runtime: string;
   readonly enforced: readonly string[];
-  /** What could not be held on this machine, and why. */
+  /** The limits that this machine cannot enforce, and why. */
   readonly notEnforced: readonly string[];
 }
 
 /**
- * Runs an algorithm to its end. A failing algorithm is an outcome, not an error. When the agent is root the sandbox
+ * Runs an algorithm until it ends. A failing algorithm is an outcome, not an error. If the agent is root, the sandbox
  * runs as user 65534 of the machine, so every folder above the given paths must be searchable by others (mode 0711).
- * @throws CocosError SANDBOX_UNAVAILABLE when bubblewrap or an interpreter is missing or the sandbox cannot be set
- * up; ALGORITHM_INVALID when the file cannot be started in its kind; ARCHIVE_UNSAFE for a bad Python archive;
- * INPUT_INVALID for a dataset name that is a path; CANCELLED when the signal ended it
+ * @throws CocosError SANDBOX_UNAVAILABLE if bubblewrap or an interpreter is missing or the sandbox cannot be set up;
+ * ALGORITHM_INVALID if the file cannot be started in its kind; ARCHIVE_UNSAFE for a bad Python archive; INPUT_INVALID
+ * for a dataset name that is a path; CANCELLED if the signal aborted the run
  */
 export async function runAlgorithm(request: RunRequest): Promise<RunOutcome> {
   const { limits, runtimePaths = {} } = request;
   if (request.signal.aborted) throw cancelled();
   const bwrap = runtimePaths.bwrap ?? BWRAP;
   await access(bwrap, constants.X_OK).catch((cause: unknown) => {
-    throw new CocosError('SANDBOX_UNAVAILABLE', `bubblewrap was not found at ${bwrap}`, { cause });
+    throw new CocosError(
+      'SANDBOX_UNAVAILABLE',
+      `bubblewrap was not found at '${bwrap}'; install the package 'bubblewrap'.`,
+      { cause },
+    );
   });
   const filter = seccompFilter();
   const { kind, algorithmPath } = request;
@@ -93,11 +97,12 @@ export async function runAlgorithm(request: RunRequest): Promise<RunOutcome> {
   }
 }
 
-/** Gives the sandbox's user the rights it needs on the files of this run, and no others. */
+/** Grants the sandbox's user access to the files of this run. */
 async function openToSandbox(request: RunRequest, command: RunCommand): Promise<void> {
   const { algorithmPath, datasets, resultsDir } = request;
   for (const name of datasets.keys()) {
-    if (!DATASET_NAME.test(name)) throw new CocosError('INPUT_INVALID', 'a dataset name must not be a path');
+    if (!DATASET_NAME.test(name))
+      throw new CocosError('INPUT_INVALID', `The dataset name '${name}' must not be a path.`);
   }
   await chmod(algorithmPath, request.kind === 'binary' ? 0o555 : 0o444);
   for (const path of datasets.values()) await chmod(path, 0o444);
@@ -108,7 +113,10 @@ async function openToSandbox(request: RunRequest, command: RunCommand): Promise<
   for (const path of [algorithmPath, resultsDir, ...datasets.values(), ...runtimeFiles]) {
     for (let folder = dirname(resolve(path)); folder !== '/'; folder = dirname(folder)) {
       if (((await stat(folder)).mode & 0o001) === 0) {
-        throw new CocosError('SANDBOX_UNAVAILABLE', `${folder} must be searchable by others (mode 0711)`);
+        throw new CocosError(
+          'SANDBOX_UNAVAILABLE',
+          `The sandbox's user cannot enter '${folder}'; set its mode to 0711.`,
+        );
       }
     }
   }
@@ -137,16 +145,18 @@ async function spawnSandbox(
 }
 
 interface RunEnd {
-  /** Why the agent ended it, if it did. */
+  /** Why the agent ended the run, if it did. */
   readonly stopped?: 'time' | 'disk' | 'cancelled' | 'failed';
   readonly cause?: unknown;
-  /** As bubblewrap reports it once the program was started. */
+  /** From bubblewrap's status output, once the program has started. */
   readonly exitCode?: number;
-  /** First characters on standard error, where bubblewrap complains. */
+  /** Whether the program was released to run. */
+  readonly started: boolean;
+  /** First characters of standard error, where bubblewrap reports errors. */
   readonly stderr: string;
 }
 
-/** Watches over a sandbox until all its processes are gone. */
+/** Supervises a sandbox until all its processes have ended. */
 function supervise(
   child: ChildProcess,
   request: RunRequest,
@@ -159,7 +169,7 @@ function supervise(
     let status = '';
     let stderr = '';
     let released = false;
-    // Its process 1 dies with bubblewrap, and the kernel ends the whole pid namespace with that.
+    // Process 1 of the sandbox dies with bubblewrap, and the kernel then kills its whole pid namespace.
     const stop = (why: NonNullable<RunEnd['stopped']>, cause?: unknown) => {
       if (stopped.stopped === undefined) stopped = { stopped: why, cause };
       child.kill('SIGKILL');
@@ -194,12 +204,17 @@ function supervise(
       request.signal.removeEventListener('abort', onAbort);
       logs.end();
       const code = /"exit-code": (\d+)/.exec(status)?.[1];
-      resolveEnd({ ...stopped, stderr, ...(code === undefined ? {} : { exitCode: Number(code) }) });
+      resolveEnd({
+        ...stopped,
+        started: released,
+        stderr,
+        ...(code === undefined ? {} : { exitCode: Number(code) }),
+      });
     });
   });
 }
 
-/** Looks at the size of the results from time to time; gives the function that ends this. */
+/** Checks the size of the results periodically; returns a function that stops the checks. */
 function watchDisk(request: RunRequest, onExceeded: () => void): () => void {
   let looking = false;
   const timer = setInterval(() => {
@@ -220,19 +235,24 @@ async function outcomeOf(
 ): Promise<Pick<RunOutcome, 'exitCode' | 'signal' | 'limit'>> {
   if (end.stopped === 'cancelled') throw cancelled();
   if (end.stopped === 'failed') {
-    throw new CocosError('SANDBOX_UNAVAILABLE', 'the sandbox could not be started', { cause: end.cause });
+    throw new CocosError('SANDBOX_UNAVAILABLE', 'bubblewrap could not be started.', { cause: end.cause });
   }
   if (end.stopped !== undefined) return { exitCode: null, signal: 'SIGKILL', limit: end.stopped };
   const hit = await group?.hit();
   if (hit === 'memory') return { exitCode: end.exitCode ?? null, signal: 'SIGKILL', limit: hit };
   if (end.exitCode === undefined) {
-    throw new CocosError('SANDBOX_UNAVAILABLE', `the sandbox could not be set up: ${end.stderr.trim()}`);
+    // Once the algorithm has started, standard error is its own and must not reach an error message.
+    const reason = end.started ? 'it ended without an exit status' : end.stderr.trim();
+    throw new CocosError('SANDBOX_UNAVAILABLE', `bubblewrap could not set up the sandbox: ${reason}`);
   }
   if (
     [1, 126, 127].includes(end.exitCode) &&
     /^(bwrap: execvp|prlimit: failed to execute) /.test(end.stderr)
   ) {
-    throw new CocosError('ALGORITHM_INVALID', `the algorithm cannot be started: ${end.stderr.trim()}`);
+    throw new CocosError(
+      'ALGORITHM_INVALID',
+      'The algorithm cannot be executed; check its interpreter line and that its libraries are in the guest.',
+    );
   }
   const base = { exitCode: end.exitCode, signal: signalName(end.exitCode) };
   if (await exceedsDisk(request.resultsDir, request.limits.diskMiB * MIB)) return { ...base, limit: 'disk' };
@@ -240,14 +260,14 @@ async function outcomeOf(
   return end.exitCode !== 0 && hit !== undefined ? { ...base, limit: hit } : base;
 }
 
-/** Name of the signal that an exit code above 128 stands for. */
+/** Name of the signal encoded in an exit code above 128. */
 function signalName(exitCode: number): string | null {
   const names = Object.entries(osConstants.signals);
   return names.find(([, number]) => number === exitCode - 128)?.[0] ?? null;
 }
 
 function cancelled(): CocosError {
-  return new CocosError('CANCELLED', 'the run was ended by request');
+  return new CocosError('CANCELLED', 'The run was aborted on request.');
 }
 
 function writableOf(child: ChildProcess, fd: number): Writable {
@@ -263,5 +283,5 @@ function readableOf(child: ChildProcess, fd: number): Readable {
 }
 
 function noPipe(fd: number): CocosError {
-  return new CocosError('INTERNAL', `descriptor ${fd} of the sandbox is no pipe`);
+  return new CocosError('INTERNAL', `Descriptor ${fd} of the sandbox is not a pipe.`);
 }

@@ -1,9 +1,9 @@
 import { CocosError } from '../../errors.ts';
 
 /**
- * The system call filter of the sandbox, as classic BPF for x86-64. A list of what is denied: an algorithm is any
- * program, so a list of what is allowed would break most of them; the namespaces and the missing capabilities
- * carry the isolation, the filter takes away kernel interfaces that a computation has no use for.
+ * The system call filter of the sandbox, as classic BPF for x86-64. It is a deny list: an algorithm can be any
+ * program, and an allow list would break most of them. Namespaces and dropped capabilities provide the isolation; the
+ * filter removes kernel interfaces that a computation does not need.
  */
 
 // Instruction codes (linux/bpf_common.h) and return values (linux/seccomp.h).
@@ -26,7 +26,7 @@ const ARCHITECTURE = 4;
 const argumentLow = (index: number) => 16 + 8 * index;
 
 const AUDIT_ARCH_X86_64 = 0xc000_003e;
-/** Numbers from here on are the x32 interface, a second way to every call. */
+/** Call numbers from here on belong to the x32 ABI, a second entry to every call. */
 const X32_BIT = 0x4000_0000;
 
 const CLONE = 56;
@@ -40,7 +40,7 @@ const INJECTING_IOCTLS = [0x5412, 0x541c];
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NAMESPACE_FLAGS = 0x7e02_0000;
 
-/** Calls that end with EPERM, by number on x86-64. */
+/** Calls that return EPERM, by number on x86-64. */
 const DENIED: Readonly<Record<string, number>> = {
   // Namespaces and mounts
   mount: 165,
@@ -107,24 +107,27 @@ type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, valu
 const fail = (errno: number): Instruction => [RETURN, 0, 0, ERRNO | errno];
 const allow: Instruction = [RETURN, 0, 0, ALLOW];
 
-/** Instructions that run only for one call; they end it or fall through with the number loaded again. */
+/** Instructions for one call; they return, or fall through with the call number reloaded. */
 function whenCall(number: number, body: readonly Instruction[]): Instruction[] {
   return [[JUMP_EQUAL, 0, body.length, number], ...body];
 }
 
 /**
- * The filter program, 8 bytes an instruction (struct sock_filter), as `bwrap --seccomp` reads it.
+ * The filter program for `bwrap --seccomp`, 8 bytes per instruction (struct sock_filter).
  * @throws CocosError SANDBOX_UNAVAILABLE on an architecture other than x86-64
  */
 export function seccompFilter(architecture: string = process.arch): Uint8Array {
   if (architecture !== 'x64') {
-    throw new CocosError('SANDBOX_UNAVAILABLE', `there is no system call filter for ${architecture}`);
+    throw new CocosError(
+      'SANDBOX_UNAVAILABLE',
+      `There is no system call filter for the architecture '${architecture}'; the sandbox needs x86-64.`,
+    );
   }
   const socketFamily: Instruction[] = [
     [LOAD_WORD, 0, 0, argumentLow(0)],
     [JUMP_EQUAL, 0, 1, AF_UNIX],
     allow,
-    // Every family but AF_UNIX: AF_VSOCK above all, since no network namespace holds a vsock back.
+    // Every family but AF_UNIX. AF_VSOCK matters most, since a network namespace does not isolate it.
     fail(EAFNOSUPPORT),
   ];
   return assemble([
@@ -142,7 +145,7 @@ export function seccompFilter(architecture: string = process.arch): Uint8Array {
       fail(EPERM),
       allow,
     ]),
-    // Its flags lie in memory that a filter cannot read; without it the C library falls back to clone.
+    // clone3 passes its flags in memory, which a filter cannot read. Without it the C library falls back to clone.
     ...whenCall(CLONE3, [fail(ENOSYS)]),
     ...whenCall(IOCTL, [
       [LOAD_WORD, 0, 0, argumentLow(1)],

@@ -13,10 +13,10 @@ import { BulkWriter } from '../../rpc/bulk-writer.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 const PREFACE_LIMIT_MS = 10_000;
-/** How long the peer may take to close a stream that has said everything. */
+/** How long the peer may take to close a stream that is complete. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** Serves one bulk stream from its preface on; never throws. What is legal is for the service and the machines to say. */
+/** Serves one bulk stream, beginning with its preface; never throws. Service and machines decide what is legal. */
 export async function serveBulk(service: ParticipantService, stream: Duplex): Promise<void> {
   try {
     const reader = new BulkReader(stream, PREFACE_LIMIT_MS);
@@ -46,7 +46,7 @@ async function takeUpload(
     }
     say(stream, { ok: true, segments: receiver.end() });
   } catch (thrown) {
-    receiver.broken(CocosError.from(thrown));
+    receiver.interrupt(CocosError.from(thrown));
     throw thrown;
   }
 }
@@ -71,7 +71,7 @@ function say(stream: Duplex, answer: BulkAnswer): void {
   if (!stream.destroyed) stream.write(encodeAnswer(answer));
 }
 
-/** A stream is not closed over what was written last; what the peer still sends is read and thrown away. */
+/** Waits until the peer closes, so that it receives the last bytes. Whatever it still sends is discarded. */
 async function closedByPeer(stream: Duplex): Promise<void> {
   if (stream.destroyed) return;
   stream.removeAllListeners('data').on('data', () => undefined);

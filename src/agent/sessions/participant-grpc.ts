@@ -14,12 +14,13 @@ import type {
 } from '../../rpc/gen/cocosai/agent/v1/agent.ts';
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
+import type { UploadStream } from '../ports.ts';
 import type { ParticipantService } from './participant-service.ts';
 
-/** A stalled sender or reader is let go after this long. */
+/** A stalled sender or reader is disconnected after this long. */
 const STALL_LIMIT_MS = 60_000;
 
-/** The gRPC face of the agent: parses what untrusted peers send and leaves everything else to the service. */
+/** The gRPC interface of the agent: it parses messages of untrusted peers and delegates to the service. */
 export function participantService(
   service: ParticipantService,
 ): AgentServiceServer & Record<string, UntypedHandleCall> {
@@ -52,11 +53,17 @@ async function upload(
   const arm = () => {
     clearTimeout(stalled);
     stalled = setTimeout(
-      () => call.destroy(new CocosError('DEADLINE_EXCEEDED', 'The sender stalled.')),
+      () =>
+        call.destroy(
+          new CocosError(
+            'DEADLINE_EXCEEDED',
+            `The sender sent nothing for ${STALL_LIMIT_MS / 1_000} s; reconnect to continue.`,
+          ),
+        ),
       STALL_LIMIT_MS,
     );
   };
-  let receiver: ReturnType<ParticipantService['attachUpload']> | null = null;
+  let receiver: UploadStream | null = null;
   try {
     arm();
     for await (const message of call as AsyncIterable<UploadRequest>) {
@@ -66,7 +73,7 @@ async function upload(
     }
     return { segments: receiver?.end() ?? 0 };
   } catch (thrown) {
-    receiver?.broken(CocosError.from(thrown));
+    receiver?.interrupt(CocosError.from(thrown));
     throw thrown;
   } finally {
     clearTimeout(stalled);
@@ -96,7 +103,7 @@ async function* follow(
   }
 }
 
-/** Writes with back-pressure until the source ends or the peer is gone. */
+/** Writes with back-pressure until the source ends or the peer disconnects. */
 function stream<TRequest, TResponse>(
   call: ServerWritableStream<TRequest, TResponse>,
   source: AsyncGenerator<TResponse>,
@@ -119,9 +126,17 @@ function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
       end();
     };
     const onDrain = () => settle(resolve);
-    const onGone = () => settle(() => reject(new CocosError('CANCELLED', 'The reader is gone.')));
+    const onGone = () => settle(() => reject(new CocosError('CANCELLED', 'The reader disconnected.')));
     const timer = setTimeout(
-      () => settle(() => reject(new CocosError('DEADLINE_EXCEEDED', 'The reader stalled.'))),
+      () =>
+        settle(() =>
+          reject(
+            new CocosError(
+              'DEADLINE_EXCEEDED',
+              `The reader took nothing for ${STALL_LIMIT_MS / 1_000} s; reconnect to continue.`,
+            ),
+          ),
+        ),
       STALL_LIMIT_MS,
     );
     call.once('drain', onDrain).once('cancelled', onGone);

@@ -4,24 +4,24 @@ import type { Listener, Transport } from '../../link/transport/transport.ts';
 import { BULK_MAGIC, isBulk } from '../../rpc/bulk.ts';
 import type { ParticipantService } from './participant-service.ts';
 
-/** Whoever connects and says nothing is let go after this long. */
+/** A connection without a first message is closed after this long. */
 const FIRST_BYTES_MS = 10_000;
-/** Connections at once, as many as a relay carries. */
+/** Simultaneous connections; a relay carries as many. */
 const CONNECTION_LIMIT = 64;
 
-/** Takes connections of participants. */
+/** A gRPC server that accepts existing connections. */
 interface Injector {
   inject(stream: Duplex): void;
   close(): void;
 }
 
-/** Room for one segment and its framing; senders of larger segments need the bulk stream. */
+/** One segment and its framing. Larger segments need the bulk stream. */
 const MAX_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024;
 
 /**
- * Serves participants on a port of the transport; what is secret is sealed, so the channel itself is plain. The first
- * bytes of a connection tell HTTP/2 from a bulk stream. The servers are loaded with the first connection: an agent is
- * ready before anybody needs it.
+ * Serves participants on a port of the transport. The channel is plain, since everything secret is sealed. The first
+ * bytes of a connection distinguish HTTP/2 from a bulk stream. The first connection loads the servers, so that the
+ * agent is ready earlier.
  */
 export async function openParticipantServer(
   service: ParticipantService,
@@ -55,7 +55,7 @@ export async function openParticipantServer(
   };
 }
 
-/** Looks at the first bytes and puts them back. */
+/** Whether a connection is a bulk stream; its first bytes are put back. */
 async function beginsBulk(stream: Duplex): Promise<boolean> {
   const timer = setTimeout(() => stream.destroy(), FIRST_BYTES_MS);
   let start = Buffer.alloc(0);
@@ -73,13 +73,13 @@ async function beginsBulk(stream: Duplex): Promise<boolean> {
   return isBulk(start);
 }
 
-/** Resolves when more can be read. @throws CocosError STREAM_TRUNCATED when nothing more comes */
+/** Resolves when more can be read. @throws CocosError STREAM_TRUNCATED at the end of the stream */
 function readable(stream: Duplex): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (isMore: boolean) => {
       stream.off('readable', onReadable).off('end', onEnd).off('close', onEnd);
       if (isMore) resolve();
-      else reject(new CocosError('STREAM_TRUNCATED', 'The connection ended before it said what it is.'));
+      else reject(new CocosError('STREAM_TRUNCATED', 'The connection ended before its first message.'));
     };
     const onReadable = () => settle(true);
     const onEnd = () => settle(false);

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { encodeSigningKey } from '../../crypto/keys.ts';
 import { CocosError } from '../../errors.ts';
+import type { AttestationLimits } from '../../machines/attestation.machine.ts';
 import type { SealedMessage } from '../../protocol/channel.ts';
 import type { SessionOpening } from '../../protocol/session.ts';
 import {
@@ -12,76 +12,74 @@ import {
   SealedRequest,
 } from '../../rpc/sealed.ts';
 import { systemClock } from '../../runtime/clock.ts';
-
 import { VERSION } from '../../version.ts';
-import type { Agent } from '../agent.ts';
-import type { ResultStore } from '../run/result-store.ts';
-import { UploadReceiver } from '../transfers/upload-receiver.ts';
+import type { AgentIdentity } from '../evidence/identity.ts';
+import type {
+  ComputationPort,
+  EvidencePort,
+  FollowPort,
+  ResultPort,
+  TransferPort,
+  UploadStream,
+} from '../ports.ts';
+import { Tickets } from '../transfers/tickets.ts';
 import { answerRequest } from './requests.ts';
 import { acceptParticipant, type Session } from './sessions.ts';
-import { Tickets } from './tickets.ts';
 
 const NONCE_BYTES = 32;
-/** Attestations kept at once, in whatever state. */
-const ATTESTATION_LIMIT = 256;
-const OVER: ReadonlySet<string> = new Set(['closed', 'expired', 'failed']);
-/** Sessions of one participant; the one that was used longest ago gives way, as those of killed commands do. */
+/** Sessions of one participant. A further one replaces the least recently used, which a killed command may have left. */
 const PARTICIPANT_SESSIONS = 16;
-/** Use is noted at most so often in the time that a session may be idle, since each note is an event. */
-const USE_NOTES = 60;
+/** Upper bound of `session.used` events within one idle period; each is journaled. */
+const USE_EVENTS = 60;
 
-/** Where participants are served: it knows sessions and tickets; the machines decide what is allowed. */
+/** The parts of the agent that participants use. */
+export interface ServiceParts {
+  readonly identity: AgentIdentity;
+  readonly limits: Pick<AttestationLimits, 'idleMs'>;
+  readonly evidence: EvidencePort;
+  readonly computation: ComputationPort & FollowPort;
+  readonly transfers: TransferPort;
+  readonly results: ResultPort;
+}
+
+/** Serves participants: it holds their sessions and keys; the machines decide what is allowed. */
 export class ParticipantService {
-  private readonly agent: Agent;
-  /** Addresses of all attestations, also of those whose evidence is still being collected. */
-  private readonly attestations = new Set<string>();
-  /** Address of the attestation by the digest of its evidence. */
-  private readonly evidenceOf = new Map<string, string>();
+  private readonly parts: ServiceParts;
   private readonly sessions = new Map<string, Session & { usedMs: number }>();
-  readonly tickets = new Tickets();
+  private readonly downloads = new Tickets<null>();
 
-  constructor(agent: Agent) {
-    this.agent = agent;
+  constructor(parts: ServiceParts) {
+    this.parts = parts;
   }
 
   /** Fresh evidence over a verifier's nonce. @throws CocosError INPUT_INVALID, LIMIT_EXCEEDED, EVIDENCE_UNAVAILABLE */
   async evidence(nonce: Uint8Array): Promise<Uint8Array> {
-    if (nonce.length !== NONCE_BYTES)
-      throw new CocosError('INPUT_INVALID', `A nonce has ${NONCE_BYTES} bytes.`);
-    this.retireEnded();
-    const sessionId = randomBytes(16).toString('hex');
-    const address = `attestation/${sessionId}`;
-    this.agent.request({
-      type: 'attestation.requested',
-      address,
-      input: {
-        ...{ sessionId, nonce: Buffer.from(nonce).toString('hex') },
-        ...{ limits: this.agent.limits, atMs: systemClock.monotonic() },
-      },
-    });
-    this.attestations.add(address);
-    try {
-      const { evidence, digest } = await this.agent.collect(address);
-      this.evidenceOf.set(digest, address);
-      return evidence;
-    } catch (thrown) {
-      this.retire(address);
-      throw thrown;
+    if (nonce.length !== NONCE_BYTES) {
+      throw new CocosError(
+        'INPUT_INVALID',
+        `A nonce has ${NONCE_BYTES} bytes; this one has ${nonce.length}.`,
+      );
     }
+    for (const session of this.sessions.values()) if (!this.isOpen(session)) this.forget(session.id);
+    return this.parts.evidence.collect(nonce);
   }
 
-  /** Opens a session on evidence that was given and not used yet; the answer proves the agent's key. */
+  /** Opens a session on evidence that no session has used yet. The answer proves possession of the agent's key. */
   openSession(opening: SessionOpening, signature: Uint8Array): SealedMessage {
-    const address = this.evidenceOf.get(opening.evidenceDigest);
-    const attestation = address === undefined ? null : this.agent.attestation(address);
-    if (address === undefined || attestation === null) {
+    const { evidence, computation, identity } = this.parts;
+    const address = evidence.addressOf(opening.evidenceDigest);
+    const attestation = address === null ? null : evidence.find(address);
+    if (address === null || attestation === null) {
       throw new CocosError(
         'SESSION_EVIDENCE',
-        'The session refers to evidence that this agent did not give.',
+        'The session refers to evidence that this agent did not produce or has dropped; request fresh evidence.',
       );
     }
     if (attestation.context.nonce !== Buffer.from(opening.nonce).toString('hex')) {
-      throw new CocosError('SESSION_EVIDENCE', 'The nonce of the session is not the one of the evidence.');
+      throw new CocosError(
+        'SESSION_EVIDENCE',
+        'The nonce of the session differs from the one of its evidence.',
+      );
     }
     const opened = {
       type: 'session.opened',
@@ -91,57 +89,58 @@ export class ParticipantService {
     } as const;
     if (!attestation.can(opened)) {
       throw attestation.matches('expired')
-        ? new CocosError('SESSION_EVIDENCE', 'The evidence of the session has expired.')
-        : new CocosError('SESSION_REPLAYED', 'A session was opened on this evidence already.');
+        ? new CocosError(
+            'SESSION_EVIDENCE',
+            'The evidence of the session has expired; request fresh evidence.',
+          )
+        : new CocosError('SESSION_REPLAYED', 'A session was opened on this evidence before.');
     }
-    const { manifest, manifestDigest } = this.agent.computation.context;
-    const session = acceptParticipant(
-      this.agent.identity,
-      manifest,
-      manifestDigest,
-      address,
-      opening,
-      signature,
-    );
+    const { manifest, manifestDigest } = computation.context;
+    const session = acceptParticipant(identity, manifest, manifestDigest, address, opening, signature);
     if (this.sessions.has(session.id))
-      throw new CocosError('SESSION_REPLAYED', 'The session id was used before.');
+      throw new CocosError('SESSION_REPLAYED', `The session id '${session.id}' was used before.`);
     this.makeRoomFor(session.participant);
-    this.agent.send(address, opened);
+    evidence.send(address, opened);
     this.sessions.set(session.id, { ...session, usedMs: systemClock.monotonic() });
-    const hello = { version: VERSION, status: this.agent.status() };
+    const hello = { version: VERSION, status: computation.status() };
     return session.channel.seal(encodeBody(hello), ASSOCIATED.hello);
   }
 
-  /** Opens a sealed request and seals its answer, errors and all. @throws CocosError SESSION_* CRYPTO_OPEN_FAILED */
+  /** Opens a sealed request and seals its answer, errors included. @throws CocosError SESSION_* CRYPTO_OPEN_FAILED */
   async call(sessionId: string, sequence: number, ciphertext: Uint8Array): Promise<SealedMessage> {
     const session = this.use(sessionId);
     const body = session.channel.open(sequence, ciphertext, ASSOCIATED.call);
-    const answer = await Promise.resolve()
-      .then(() => answerRequest(this.agent, this, session, decodeBody(SealedRequest, body)))
-      .then(
-        (value) => ({ ok: true, value }),
-        (thrown: unknown) => ({ ok: false, error: CocosError.from(thrown).toJSON() }),
-      );
+    const answer = await this.answer(session, body).then(
+      (value) => ({ ok: true, value }),
+      (thrown: unknown) => ({ ok: false, error: CocosError.from(thrown).toJSON() }),
+    );
     const sealed = session.channel.seal(encodeBody(answer), ASSOCIATED.answer(sequence));
-    // The call that ends a session is answered under its keys, and nothing after it.
+    // The answer to the request that ended the session is the last message under its keys.
     if (!this.sessions.has(sessionId)) session.channel.erase();
     return sealed;
   }
 
   /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds, TRANSFER_NOT_FOUND */
-  attachUpload(ticket: Uint8Array): UploadReceiver {
-    const { sessionId, grant } = this.tickets.redeem(ticket, 'upload');
+  attachUpload(ticket: Uint8Array): UploadStream {
+    const { sessionId, attach } = this.parts.transfers.redeem(ticket);
     this.use(sessionId);
-    return new UploadReceiver(this.agent, grant.transferId, grant.attempt);
+    return attach();
   }
 
-  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds, RESULT_NOT_READY */
-  download(ticket: Uint8Array): ResultStore {
-    this.use(this.tickets.redeem(ticket, 'download').sessionId);
-    return this.agent.results;
+  /** @throws CocosError SESSION_NOT_FOUND for a ticket that no live session holds */
+  download(ticket: Uint8Array): ResultPort {
+    const found = this.downloads.redeem(ticket);
+    if (found === null) {
+      throw new CocosError(
+        'SESSION_NOT_FOUND',
+        'The download ticket is unknown, used or expired; open the result again.',
+      );
+    }
+    this.use(found.sessionId);
+    return this.parts.results;
   }
 
-  /** States from now on and, for consumers, the log lines so far and from now on. */
+  /** States from now on and, for consumers, all log lines. */
   async *follow(
     sessionId: string,
     sequence: number,
@@ -152,7 +151,7 @@ export class ParticipantService {
     session.channel.open(sequence, ciphertext, ASSOCIATED.follow);
     const channel = session.channel.subchannel(followLabel(sequence));
     try {
-      for await (const item of this.agent.follow(session.role === 'consumer', signal)) {
+      for await (const item of this.parts.computation.follow(session.role === 'consumer', signal)) {
         yield channel.seal(encodeBody(item satisfies FollowItem), ASSOCIATED.item);
       }
     } finally {
@@ -160,71 +159,57 @@ export class ParticipantService {
     }
   }
 
-  /** Forgets a session that its participant has ended, with its tickets; the answer to that is the last it seals. */
-  endSession(session: Session): void {
-    this.agent.send(session.attestation, { type: 'session.closed' });
-    this.sessions.delete(session.id);
-    this.tickets.forget(session.id);
+  private async answer(session: Session, body: Uint8Array): Promise<unknown> {
+    const { computation, transfers, results, identity } = this.parts;
+    const context = {
+      ...{ computation, transfers, results, agentSigningKey: identity.signing.publicKey },
+      issueDownload: () => this.downloads.issue(session.id, null),
+      closeSession: () => this.close(session),
+    };
+    return answerRequest(context, session, decodeBody(SealedRequest, body));
+  }
+
+  /** Ends a session and revokes its tickets. Its keys remain for the answer that is still to be sealed. */
+  private close(session: Session): void {
+    this.parts.evidence.send(session.attestation, { type: 'session.closed' });
+    this.remove(session.id);
   }
 
   private makeRoomFor(participant: string): void {
     const own = [...this.sessions.values()].filter((each) => each.participant === participant);
     const [oldest] = own.sort((one, other) => one.usedMs - other.usedMs);
     if (oldest === undefined || own.length < PARTICIPANT_SESSIONS) return;
-    this.endSession(oldest);
+    this.close(oldest);
     oldest.channel.erase();
   }
 
-  /** Forgets a session with its keys and tickets. */
+  /** Removes a session, its keys and its tickets. */
   private forget(sessionId: string): void {
     this.sessions.get(sessionId)?.channel.erase();
+    this.remove(sessionId);
+  }
+
+  private remove(sessionId: string): void {
     this.sessions.delete(sessionId);
-    this.tickets.forget(sessionId);
+    this.downloads.revoke(sessionId);
+    this.parts.transfers.revokeTickets(sessionId);
+  }
+
+  private isOpen(session: Session): boolean {
+    return this.parts.evidence.find(session.attestation)?.matches('inSession') === true;
   }
 
   private use(sessionId: string): Session {
     const session = this.sessions.get(sessionId);
-    const attestation = session === undefined ? null : this.agent.attestation(session.attestation);
-    if (session === undefined || attestation?.matches('inSession') !== true) {
+    if (session === undefined || !this.isOpen(session)) {
       this.forget(sessionId);
-      throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended.');
+      throw new CocosError('SESSION_NOT_FOUND', 'The session is unknown or has ended; open a new one.');
     }
     const atMs = systemClock.monotonic();
-    if (atMs - session.usedMs > this.agent.limits.idleMs / USE_NOTES) {
+    if (atMs - session.usedMs > this.parts.limits.idleMs / USE_EVENTS) {
       session.usedMs = atMs;
-      this.agent.send(session.attestation, { type: 'session.used', atMs });
+      this.parts.evidence.send(session.attestation, { type: 'session.used', atMs });
     }
     return session;
-  }
-
-  /**
-   * Makes room by forgetting attestations that are over and then the oldest one that no session stands on: who floods
-   * an agent with challenges hurries everybody, and keeps nobody out.
-   */
-  private retireEnded(): void {
-    for (const [id, { attestation }] of this.sessions)
-      if (this.agent.attestation(attestation)?.matches('inSession') !== true) this.forget(id);
-    if (this.attestations.size < ATTESTATION_LIMIT) return;
-    const states = [...this.attestations].map((address) => ({
-      address,
-      state: this.agent.attestation(address)?.value,
-    }));
-    for (const { address, state } of states) if (state === undefined || OVER.has(state)) this.retire(address);
-    if (this.attestations.size < ATTESTATION_LIMIT) return;
-    const oldest = states.find(({ state }) => state === 'evidenced');
-    if (oldest === undefined) {
-      throw new CocosError(
-        'LIMIT_EXCEEDED',
-        `The agent keeps at most ${ATTESTATION_LIMIT} attestations at once.`,
-      );
-    }
-    this.retire(oldest.address);
-  }
-
-  private retire(address: string): void {
-    this.attestations.delete(address);
-    for (const [digest, of] of this.evidenceOf) if (of === address) this.evidenceOf.delete(digest);
-    for (const [id, session] of this.sessions) if (session.attestation === address) this.forget(id);
-    this.agent.retire(address);
   }
 }

@@ -5,10 +5,10 @@ import type { SealedChannel } from '../../protocol/channel.ts';
 import { acceptSession, type SessionOpening, type SessionRole } from '../../protocol/session.ts';
 import type { AgentIdentity } from '../evidence/identity.ts';
 
-/** A participant that proved its key, with the keys that only it and this agent share. */
+/** A participant that proved possession of its key, with the keys that it shares with this agent. */
 export interface Session {
   readonly id: string;
-  /** Address of the attestation that this session stands on. */
+  /** Address of the attestation that this session is based on. */
   readonly attestation: string;
   readonly participant: string;
   readonly role: SessionRole;
@@ -17,7 +17,7 @@ export interface Session {
 }
 
 /**
- * Checks a session's opening against the manifest and makes its keys.
+ * Checks the opening of a session against the manifest and derives its keys.
  *
  * @throws CocosError MANIFEST_DIGEST_MISMATCH, KEY_NOT_IN_MANIFEST, SESSION_SIGNATURE or CRYPTO_KEY_INVALID.
  */
@@ -32,7 +32,7 @@ export function acceptParticipant(
   if (manifest === null || opening.manifestDigest !== manifestDigest) {
     throw new CocosError(
       'MANIFEST_DIGEST_MISMATCH',
-      'This enclave does not hold the manifest of the session.',
+      'The enclave holds another manifest than the one that the participant agreed to.',
     );
   }
   const { channel } = acceptSession({
@@ -45,7 +45,10 @@ export function acceptParticipant(
   });
   const participant = encodeSigningKey(opening.participant);
   if (!hasRole(manifest, participant, opening.role)) {
-    throw new CocosError('KEY_NOT_IN_MANIFEST', `The manifest gives this key no part as ${opening.role}.`);
+    throw new CocosError(
+      'KEY_NOT_IN_MANIFEST',
+      `The manifest does not list this key in the role '${opening.role}'.`,
+    );
   }
   return {
     id: Buffer.from(opening.sessionId).toString('hex'),
@@ -73,16 +76,17 @@ function hasRole(manifest: Manifest, participant: string, role: SessionRole): bo
   }
 }
 
-/** The digest that the manifest asks of an input that this session may bring. @throws CocosError */
+/** The digest that the manifest expects of an input that this session may send. @throws CocosError INPUT_NOT_EXPECTED, KEY_NOT_IN_MANIFEST */
 export function expectedDigest(manifest: Manifest, session: Session, input: string): string {
   const entry =
     input === ALGORITHM_INPUT
       ? manifest.algorithm
       : manifest.datasets.find((dataset) => dataset.name === input);
-  if (entry === undefined) throw new CocosError('INPUT_NOT_EXPECTED', `The manifest has no input ${input}.`);
+  if (entry === undefined)
+    throw new CocosError('INPUT_NOT_EXPECTED', `The manifest has no input '${input}'.`);
   const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
   if (entry.provider !== session.participant || session.role !== role) {
-    throw new CocosError('KEY_NOT_IN_MANIFEST', `This key is not the provider of ${input}.`);
+    throw new CocosError('KEY_NOT_IN_MANIFEST', `The manifest names another key as provider of '${input}'.`);
   }
   return entry.digest;
 }

@@ -1,18 +1,18 @@
 import { createGunzip } from 'node:zlib';
 import { CocosError } from '../../errors.ts';
 
-/** What is inflated at a time: no more than this is held beyond what was declared. */
+/** Bytes inflated at a time: the most that is held beyond the declared size. */
 const CHUNK_BYTES = 64 * 1024;
 
-/** Inflates a gzip stream (RFC 1952) that comes in pieces, in constant memory and no further than was declared. */
+/** Inflates a gzip stream (RFC 1952) in constant memory, up to the declared size. */
 export class Inflater {
   private readonly gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
   private readonly drained: Promise<void>;
   private failure: CocosError | null = null;
 
   /**
-   * @param limit bytes of the content, as declared
-   * @param take gets the content in order; one piece at a time
+   * @param limit declared bytes of the content
+   * @param take receives the content in order, one chunk at a time
    */
   constructor(limit: number, take: (bytes: Uint8Array) => Promise<void>) {
     this.drained = this.drain(limit, take);
@@ -21,15 +21,15 @@ export class Inflater {
   }
 
   /**
-   * Takes the next piece in; its memory is the caller's again afterwards.
-   * @throws CocosError TRANSFER_ENCODING when it is no gzip, TRANSFER_SIZE_MISMATCH at the first byte beyond the
+   * Inflates the next chunk. The caller may reuse its memory afterwards.
+   * @throws CocosError TRANSFER_ENCODING if the stream is not gzip, TRANSFER_SIZE_MISMATCH at the first byte beyond the
    * limit, or what `take` throws
    */
   async push(bytes: Uint8Array): Promise<void> {
     const written = new Promise<void>((resolve) => {
       this.gunzip.write(bytes, () => resolve());
     });
-    // What goes wrong is told by the reading side; whether the writing side notices at all differs with the fault.
+    // The reading side reports every failure; the writing side notices only some.
     await Promise.race([written, this.drained]);
     if (this.failure !== null) throw this.failure;
   }
@@ -51,7 +51,7 @@ export class Inflater {
       if (size > limit) {
         throw new CocosError(
           'TRANSFER_SIZE_MISMATCH',
-          `It inflates to more than the ${limit} bytes declared.`,
+          `The gzip stream inflates to more than the declared ${limit} bytes.`,
         );
       }
       await take(chunk);
@@ -59,7 +59,7 @@ export class Inflater {
     try {
       for await (const chunk of this.gunzip as AsyncIterable<Buffer>) {
         await next(chunk).catch((thrown: unknown) => {
-          // Noted before the loop lets go of the stream, which wakes the writing side.
+          // Set before the loop destroys the stream, which wakes the writing side.
           this.failure = CocosError.from(thrown);
           throw this.failure;
         });

@@ -1,11 +1,11 @@
 import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 
-/** Uploads of one participant under way at once, where the manifest says nothing. */
+/** Open uploads of one participant, unless the manifest sets another limit. */
 const PARTICIPANT_TRANSFERS = 16;
 const MIB = 1024 * 1024;
 
-/** What the parties agreed to let into the enclave. */
+/** The limits on inputs that the parties agreed to in the manifest. */
 export interface Quotas {
   /** Plaintext bytes of all inputs together. */
   readonly inputBytes: number;
@@ -23,72 +23,54 @@ export function quotasOf(limits: Manifest['limits'] | undefined): Quotas {
   };
 }
 
-/** One input's claim on the enclave, from its opening until it is given up or the inputs are cleared. */
-interface Reservation {
+/** What one input occupies of the quotas. */
+export interface Reservation {
   readonly participant: string;
+  /** Bytes of the content. */
   readonly size: number;
-  isOpen: boolean;
-  /** Bytes that are still to come. */
-  remaining: number;
+  readonly isOpen: boolean;
+  /** Bytes that have not arrived yet. */
+  readonly remaining: number;
 }
 
-/** Who has claimed what. Claims are made in one step, so that two that come at once cannot both have the last of it. */
-export class QuotaReservations {
-  private readonly all = new Map<string, Reservation>();
-
-  /**
-   * @param free bytes that the file system has to give
-   * @throws CocosError QUOTA_EXCEEDED with the quota's name and bound; LIMIT_EXCEEDED when the room that is left is
-   * promised to others
-   */
-  reserve(
-    id: string,
-    claim: { readonly participant: string; readonly size: number },
-    quotas: Quotas,
-    free: number,
-  ): void {
-    const { participant, size } = claim;
-    const all = [...this.all.values()];
-    const own = all.filter((each) => each.participant === participant);
-    const bytes = (of: readonly Reservation[]) => of.reduce((sum, each) => sum + each.size, 0);
-    requireWithin(
-      'participantTransfers',
-      own.filter((each) => each.isOpen).length + 1,
-      quotas.participantTransfers,
+/**
+ * Checks a new reservation against the existing ones. The caller must record it in the same synchronous step, so that
+ * two concurrent uploads cannot both take the last bytes.
+ *
+ * @param free bytes available on the file system
+ * @throws CocosError QUOTA_EXCEEDED with the quota's name and limit; LIMIT_EXCEEDED when the remaining space is
+ * reserved for other inputs
+ */
+export function requireQuota(
+  existing: readonly Reservation[],
+  { participant, size }: Pick<Reservation, 'participant' | 'size'>,
+  quotas: Quotas,
+  free: number,
+): void {
+  const own = existing.filter((each) => each.participant === participant);
+  const bytes = (of: readonly Reservation[]) => of.reduce((sum, each) => sum + each.size, 0);
+  requireWithin(
+    'participantTransfers',
+    own.filter((each) => each.isOpen).length + 1,
+    quotas.participantTransfers,
+  );
+  requireWithin('participantBytes', bytes(own) + size, quotas.participantBytes);
+  requireWithin('inputBytes', bytes(existing) + size, quotas.inputBytes);
+  const left = Math.max(0, free - existing.reduce((sum, each) => sum + each.remaining, 0));
+  if (size > left) {
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `The enclave has ${left} bytes left for inputs; this one needs ${size}. Create the enclave with more memory.`,
+      { details: { free: left } },
     );
-    requireWithin('participantBytes', bytes(own) + size, quotas.participantBytes);
-    requireWithin('inputBytes', bytes(all) + size, quotas.inputBytes);
-    const left = Math.max(0, free - all.reduce((sum, each) => sum + each.remaining, 0));
-    if (size > left) {
-      throw new CocosError('LIMIT_EXCEEDED', `The enclave has no room for ${size} bytes.`, {
-        details: { free: left },
-      });
-    }
-    this.all.set(id, { participant, size, isOpen: true, remaining: size });
-  }
-
-  arrived(id: string, bytes: number): void {
-    const reservation = this.all.get(id);
-    if (reservation !== undefined) reservation.remaining -= bytes;
-  }
-
-  commit(id: string): void {
-    const reservation = this.all.get(id);
-    if (reservation !== undefined) reservation.isOpen = false;
-  }
-
-  release(id: string): void {
-    this.all.delete(id);
-  }
-
-  clear(): void {
-    this.all.clear();
   }
 }
 
 function requireWithin(quota: keyof Quotas, wanted: number, limit: number): void {
   if (wanted <= limit) return;
-  throw new CocosError('QUOTA_EXCEEDED', `The quota ${quota} is ${limit}, and ${wanted} were asked for.`, {
-    details: { quota, limit, wanted },
-  });
+  throw new CocosError(
+    'QUOTA_EXCEEDED',
+    `The manifest's quota '${quota}' is ${limit}; this transfer would bring it to ${wanted}.`,
+    { details: { quota, limit, wanted } },
+  );
 }

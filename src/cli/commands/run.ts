@@ -38,11 +38,7 @@ export function runCommand(context: CommandContext): Command {
           return;
         }
         if (OVER.has(status.state)) {
-          const { code, message, details } = status.cause ?? {
-            code: 'COMPUTATION_FAILED' as const,
-            message: status.state,
-          };
-          throw new CocosError(code, message, details === undefined ? {} : { details });
+          throw CocosError.fromJson(status.cause ?? { code: 'COMPUTATION_FAILED', message: status.state });
         }
       }
       throw new CocosError('AGENT_UNAVAILABLE', 'The agent ended before the run did.');

@@ -6,18 +6,8 @@ import { decodeMsgpack, encodeMsgpack } from './msgpack.ts';
 export const MAX_FRAME_BYTES = 1024 * 1024;
 const HEADER_BYTES = 4;
 
-/** Wire numbers of the kinds; append only. */
-export const FRAME_KINDS = [
-  'hello',
-  'event',
-  'command',
-  'reply',
-  'snapshot',
-  'ack',
-  'ping',
-  'log',
-  'metric',
-] as const;
+/** The index of a kind is its wire number; append only. */
+export const FRAME_KINDS = ['hello', 'event', 'command', 'reply', 'snapshot', 'ack', 'ping'] as const;
 export type FrameKind = (typeof FRAME_KINDS)[number];
 
 export interface Frame {

@@ -189,7 +189,6 @@ export class EnclaveHost {
           this.options.noteRetired(record);
         }
       },
-      onLog: (body) => log('agent', { body }),
       onHello: (hello) => {
         this.agentBootId = hello.bootId;
       },

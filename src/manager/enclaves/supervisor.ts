@@ -64,7 +64,7 @@ export class Supervisor {
       }
     }
     if (address !== 'service') await this.options.detach(address);
-    if (decision.kind === 'dropped' || decision.kind === 'stops' || !this.recall(address)) {
+    if (decision.kind === 'dropped' || !this.recall(address)) {
       log('error', 'an actor is given up', { address });
       if (address !== 'service') await this.options.abandon(address);
       return send({ type: 'child.settled', address });

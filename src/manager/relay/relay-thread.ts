@@ -57,7 +57,7 @@ export class RelayThread {
     entry.settle = null;
     if (news.type === 'failed') {
       this.entries.delete(id);
-      throw new CocosError(news.cause.code, news.cause.message);
+      throw CocosError.fromJson(news.cause);
     }
     // Another thread must come back to the very same place.
     entry.at = relayPlace('unix', 'unix' in at ? at.unix : '', news.address);

@@ -3,10 +3,11 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent } from '../../../src/agent/agent.ts';
 import { readAgentConfig } from '../../../src/agent/config.ts';
 import type { Session } from '../../../src/agent/sessions/sessions.ts';
+import { InputStore } from '../../../src/agent/transfers/input-store.ts';
 import type { SecurityProcessor } from '../../../src/attestation/emulated/processor.ts';
 import type { Link } from '../../../src/link/link.ts';
 import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
@@ -40,15 +41,15 @@ const session: Session = {
   channel: new SealedChannel(randomBytes(32), 'aes-256-gcm', 'agent'),
 };
 
-/** Gives what the agent asks for when it starts; nobody asks for evidence here. */
+/** Answers the agent's requests at start-up; no test here collects evidence. */
 const processor: SecurityProcessor = {
   certificates: [],
   derivedKey: () => randomBytes(32),
   report: () => randomBytes(1184),
 };
 
-/** An agent with its manager's link and mirrors, all in this process. */
-describe('the transfers of an agent', () => {
+/** The agent, its manager's link and the mirrors all run in this process. */
+describe('a transfer of an agent', () => {
   let workDir: string;
   let agent: Agent;
   let manager: Link;
@@ -91,21 +92,21 @@ describe('the transfers of an agent', () => {
   });
 
   afterEach(async () => {
-    agent.request({ type: 'agent.shutDown' });
+    agent.stop();
     await ended;
     await rm(workDir, { recursive: true, force: true });
   });
 
   const terms = { input: 'algorithm', size: 1, digest, segmentSize: DEFAULT_SEGMENT_SIZE };
 
-  it('do not add up when a participant gives them up again and again', async () => {
+  it('is retired when its input is sent again, however often a participant aborts it', async () => {
     let latest = '';
     for (let round = 0; round < 10; round++) {
-      const { id } = await agent.beginUpload(session, terms);
+      const { id } = await agent.transfers.begin(session, terms);
       latest = `transfer/${id}`;
-      agent.sendLegal(latest, { type: 'transfer.abort' });
-      // Its cause can be asked for until the input is on its way again.
-      expect(agent.transfer(id)?.context.cause?.code).toBe('CANCELLED');
+      agent.actors.sendLegal(latest, { type: 'transfer.abort' });
+      // Its cause remains available until the input is sent again.
+      expect(agent.actors.transfer(id)?.getSnapshot().context.cause?.code).toBe('CANCELLED');
       await expect
         .poll(() => agent.computation.context.inputs['algorithm']?.status, { interval: 5 })
         .toBe('expected');
@@ -115,20 +116,37 @@ describe('the transfers of an agent', () => {
     expect(lost).toEqual([]);
   });
 
-  it('leave nothing in the enclave when the computation is stopped before its run', async () => {
-    await agent.beginUpload(session, terms);
+  it('leaves nothing in the enclave when the computation stops before its run', async () => {
+    await agent.transfers.begin(session, terms);
     expect(await readdir(path.join(workDir, 'inputs'))).toHaveLength(1);
-    agent.sendLegal('computation', { type: 'computation.stop', by: 'host' });
+    agent.actors.sendLegal('computation', { type: 'computation.stop', by: 'host' });
     await expect
       .poll(() => readdir(path.join(workDir, 'inputs')).catch(() => 'gone'), { timeout: 5_000 })
       .toBe('gone');
   });
 
-  it('are one at a time for each input', async () => {
-    await agent.beginUpload(session, terms);
-    await expect(agent.beginUpload(session, terms)).rejects.toMatchObject({
+  it('is the only one of its input at a time', async () => {
+    await agent.transfers.begin(session, terms);
+    await expect(agent.transfers.begin(session, terms)).rejects.toMatchObject({
       code: 'INPUT_NOT_EXPECTED',
     });
     expect(lost).toEqual([]);
+  });
+
+  it('is the only one of two that are requested at once for one input', async () => {
+    const outcomes = await Promise.allSettled([1, 2].map(() => agent.transfers.begin(session, terms)));
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(await readdir(path.join(workDir, 'inputs'))).toHaveLength(1);
+    expect(agent.computation.context.inputs['algorithm']?.status).toBe('receiving');
+    await expect.poll(() => mirrors.addresses().length).toBe(2);
+    expect(lost).toEqual([]);
+  });
+
+  it('that its file system refuses leaves the input expected and the quota free', async () => {
+    const open = vi.spyOn(InputStore.prototype, 'begin').mockRejectedValueOnce(new Error('no file'));
+    await expect(agent.transfers.begin(session, terms)).rejects.toThrow('no file');
+    open.mockRestore();
+    expect(agent.computation.context.inputs['algorithm']?.status).toBe('expected');
+    await agent.transfers.begin(session, terms);
   });
 });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Agent } from '../../../src/agent/agent.ts';
 import { readAgentConfig } from '../../../src/agent/config.ts';
-import { ParticipantService } from '../../../src/agent/sessions/participant-service.ts';
+import type { ParticipantService } from '../../../src/agent/sessions/participant-service.ts';
 import { canonicalDigest, sha256Text } from '../../../src/crypto/digest.ts';
 import { DEFAULT_SUITE } from '../../../src/crypto/hpke.ts';
 import { encodeSigningKey, generateParticipantKeys } from '../../../src/crypto/keys.ts';
@@ -77,7 +77,7 @@ describe('the service', () => {
 
   afterEach(async () => {
     for (const each of agents) {
-      each.agent.request({ type: 'agent.shutDown' });
+      each.agent.stop();
       await each.ended;
     }
     await Promise.all(workDirs.map((folder) => rm(folder, { recursive: true, force: true })));
@@ -110,14 +110,14 @@ describe('the service', () => {
     );
     agents.push({ agent: started, ended });
     started.start();
-    await expect.poll(() => started.reportProvider.platform).toBe('emulated');
+    await expect.poll(() => started.platform.reportProvider.platform).toBe('emulated');
     await new Promise((resolve) => setTimeout(resolve, 5));
-    started.send('computation', { type: 'manifest.accepted', manifest, digest: manifestDigest, atMs: 1 });
-    return { agent: started, service: new ParticipantService(started) };
+    started.computation.send({ type: 'manifest.accepted', manifest, digest: manifestDigest, atMs: 1 });
+    return { agent: started, service: started.service };
   }
 
   function attestations(): string[] {
-    const addresses = agent.snapshotRecords().map((record) => record.address);
+    const addresses = agent.actors.snapshot().map((record) => record.address);
     return addresses.filter((address) => address.startsWith('attestation/'));
   }
 
@@ -224,7 +224,7 @@ describe('the service', () => {
 
     it('on evidence that has not expired', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
-      agent.send(attestations()[0] ?? '', { type: 'deadline.reached' });
+      agent.actors.send(attestations()[0] ?? '', { type: 'deadline.reached' });
       expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
     });
   });
@@ -331,10 +331,11 @@ describe('the service', () => {
     ['consumer', 'consumer', { method: 'result.open' }, 'RESULT_NOT_READY'],
   ])('refuses the %s as %s: %o with %s', async (party, role, request, code) => {
     const session = await open(party, role);
-    const before = agent.computation;
+    const before = agent.actors.computation.getSnapshot();
     await expect(ask(session, request, z.unknown())).rejects.toEqual(error(code));
-    expect(agent.computation.value).toEqual(before.value);
-    expect(agent.computation.context).toEqual(before.context);
+    const after = agent.actors.computation.getSnapshot();
+    expect(after.value).toEqual(before.value);
+    expect(after.context).toEqual(before.context);
   });
 
   it('keeps a transfer from everybody but the one who opened it', async () => {
@@ -346,7 +347,7 @@ describe('the service', () => {
         error('TRANSFER_NOT_FOUND'),
       );
     }
-    expect(agent.transfer(transferId)?.value).toBe('opening');
+    expect(agent.actors.transfer(transferId)?.getSnapshot().value).toBe('opening');
     // A host that joins a transfer has no key for it.
     const receiver = service.attachUpload(ticket);
     await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
@@ -399,7 +400,7 @@ describe('the service', () => {
     const kept = attestations();
     expect(kept.length).toBe(256);
     // One that is over makes room; where none is, the oldest that nobody has answered gives way.
-    agent.send(kept[7] ?? '', { type: 'deadline.reached' });
+    agent.actors.send(kept[7] ?? '', { type: 'deadline.reached' });
     await service.evidence(randomBytes(32));
     expect(attestations()).not.toContain(kept[7]);
     expect(attestations()).toContain(kept[0]);
@@ -417,7 +418,7 @@ describe('the service', () => {
     for (let round = 0; round < 17; round++) await open('dataset', 'dataset');
     expect(erased).toHaveBeenCalledTimes(2);
     const [, , expired] = attestations();
-    agent.send(expired ?? '', { type: 'deadline.reached' });
+    agent.actors.send(expired ?? '', { type: 'deadline.reached' });
     await service.evidence(randomBytes(32));
     expect(erased).toHaveBeenCalledTimes(3);
     erased.mockRestore();

@@ -1,69 +1,65 @@
 import { describe, expect, it } from 'vitest';
-import { QuotaReservations, quotasOf } from '../../../src/agent/transfers/quota-reservations.ts';
+import { quotasOf, type Reservation, requireQuota } from '../../../src/agent/transfers/quota-reservations.ts';
 import { codeOf } from '../crypto/support.ts';
 
 const MIB = 2 ** 20;
 const ROOM = 1000 * MIB;
 const limits = { seconds: 1, memoryMiB: 16, diskMiB: 1, processes: 1 };
 
-describe('quotas', () => {
-  it('of a manifest that sets none are the room there is and sixteen uploads at once', () => {
-    const reservations = new QuotaReservations();
-    const admit = (id: string) =>
-      reservations.reserve(id, { participant: 'a', size: 10 * MIB }, quotasOf(limits), ROOM);
-    for (let id = 0; id < 16; id++) admit(String(id));
-    expect(() => admit('one more')).toThrow(
+describe('the quotas', () => {
+  const open = (participant: string, size: number, arrived = 0): Reservation => ({
+    ...{ participant, size, isOpen: true, remaining: size - arrived },
+  });
+  const committed = (participant: string, size: number): Reservation => ({
+    ...{ participant, size, isOpen: false, remaining: 0 },
+  });
+  const sixteen = Array.from({ length: 16 }, () => open('a', 10 * MIB));
+
+  it('of a manifest that sets none are the available memory and sixteen open uploads', () => {
+    const ask = (existing: readonly Reservation[]) =>
+      requireQuota(existing, { participant: 'a', size: 10 * MIB }, quotasOf(limits), ROOM);
+    ask(sixteen.slice(1));
+    expect(() => ask(sixteen)).toThrow(
       expect.objectContaining({
         code: 'QUOTA_EXCEEDED',
         details: { quota: 'participantTransfers', limit: 16, wanted: 17 },
       }),
     );
-    // What is committed is not under way any more, and what was given up never was.
-    reservations.commit('0');
-    admit('17');
-    expect(codeOf(() => admit('18'))).toBe('QUOTA_EXCEEDED');
-    reservations.release('17');
-    admit('18');
+    // A committed input is not open any more.
+    ask([committed('a', 10 * MIB), ...sixteen.slice(1)]);
   });
 
-  it('bound the bytes of one participant, committed ones as well, to the byte', () => {
-    const reservations = new QuotaReservations();
+  it('limit the bytes of one participant, committed inputs included, to the byte', () => {
     const quotas = quotasOf({ ...limits, participantMiB: 2 });
-    const admit = (id: string, participant: string, size: number) =>
-      reservations.reserve(id, { participant, size }, quotas, ROOM);
-    admit('1', 'a', MIB);
-    reservations.commit('1');
-    expect(codeOf(() => admit('2', 'a', MIB + 1))).toBe('QUOTA_EXCEEDED');
-    admit('2', 'a', MIB);
-    expect(codeOf(() => admit('3', 'a', 1))).toBe('QUOTA_EXCEEDED');
-    admit('3', 'b', 2 * MIB);
-    reservations.clear();
-    admit('4', 'a', 2 * MIB);
+    const ask = (existing: readonly Reservation[], participant: string, size: number) =>
+      requireQuota(existing, { participant, size }, quotas, ROOM);
+    const first = [committed('a', MIB)];
+    expect(codeOf(() => ask(first, 'a', MIB + 1))).toBe('QUOTA_EXCEEDED');
+    ask(first, 'a', MIB);
+    const both = [...first, open('a', MIB)];
+    expect(codeOf(() => ask(both, 'a', 1))).toBe('QUOTA_EXCEEDED');
+    ask(both, 'b', 2 * MIB);
   });
 
-  it('bound the bytes of all', () => {
-    const reservations = new QuotaReservations();
+  it('limit the bytes of all participants together', () => {
     const quotas = quotasOf({ ...limits, inputMiB: 2, participantMiB: 2 });
-    reservations.reserve('1', { participant: 'a', size: MIB }, quotas, ROOM);
-    expect(() => reservations.reserve('2', { participant: 'b', size: MIB + 1 }, quotas, ROOM)).toThrow(
+    const ask = (size: number) => requireQuota([open('a', MIB)], { participant: 'b', size }, quotas, ROOM);
+    expect(() => ask(MIB + 1)).toThrow(
       expect.objectContaining({
         code: 'QUOTA_EXCEEDED',
         details: expect.objectContaining({ quota: 'inputBytes' }),
       }),
     );
-    reservations.reserve('2', { participant: 'b', size: MIB }, quotas, ROOM);
+    ask(MIB);
   });
 
-  it('leave the room that others were promised to them', () => {
-    const reservations = new QuotaReservations();
-    const admit = (id: string, size: number, free: number) =>
-      reservations.reserve(id, { participant: id, size }, quotasOf(undefined), free);
-    admit('1', 600, 1000);
-    expect(codeOf(() => admit('2', 401, 1000))).toBe('LIMIT_EXCEEDED');
-    reservations.arrived('1', 500);
-    // The file system has given what has arrived, and holds 100 for the rest.
-    expect(codeOf(() => admit('2', 401, 500))).toBe('LIMIT_EXCEEDED');
-    admit('2', 400, 500);
-    expect(codeOf(() => admit('3', 1, -5))).toBe('LIMIT_EXCEEDED');
+  it('keep free the memory that is reserved for the bytes of other inputs', () => {
+    const ask = (existing: readonly Reservation[], size: number, free: number) =>
+      requireQuota(existing, { participant: 'b', size }, quotasOf(undefined), free);
+    expect(codeOf(() => ask([open('a', 600)], 401, 1000))).toBe('LIMIT_EXCEEDED');
+    // The file system already counts the 500 bytes that arrived; 100 remain reserved.
+    expect(codeOf(() => ask([open('a', 600, 500)], 401, 500))).toBe('LIMIT_EXCEEDED');
+    ask([open('a', 600, 500)], 400, 500);
+    expect(codeOf(() => ask([], 1, -5))).toBe('LIMIT_EXCEEDED');
   });
 });

@@ -4,6 +4,7 @@ import {
   type AnyEventObject,
   type AnyMachineSnapshot,
   type AnyStateMachine,
+  assertEvent,
   assign,
   createMachine,
   initialTransition,
@@ -128,6 +129,26 @@ describe('CompiledMachine', () => {
     const compiled = new CompiledMachine(machine);
     const state = compiled.start(undefined);
     expect(() => compiled.step(state, { type: 'go' })).toThrow('broken');
+    expect(state.value).toBe('a');
+  });
+
+  it('throws and leaves the state as it is when an assignment asserts another event', () => {
+    const machine = setup({
+      types: { events: {} as { readonly type: 'go' | 'other' } },
+      actions: {
+        assignOther: assign(({ event }) => {
+          assertEvent(event, 'other');
+          return {};
+        }),
+      },
+    }).createMachine({
+      context: {},
+      initial: 'a',
+      states: { a: { on: { go: { target: 'b', actions: 'assignOther' } } }, b: {} },
+    });
+    const compiled = new CompiledMachine(machine);
+    const state = compiled.start(undefined);
+    expect(() => compiled.step(state, { type: 'go' })).toThrow();
     expect(state.value).toBe('a');
   });
 

@@ -28,7 +28,7 @@ describe('encodeFrame', () => {
 
 describe('decodeFrame', () => {
   it.each([
-    ['an unknown kind', [9, 0, 0, null]],
+    ['a kind beyond the table', [7, 0, 0, null]],
     ['a negative sequence', [1, -1, 0, null]],
     ['a fraction as sequence', [1, 0.5, 0, null]],
     ['three parts', [1, 0, 0]],

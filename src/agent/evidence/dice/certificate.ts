@@ -35,7 +35,7 @@ export function coseKey(publicKey: Uint8Array): Uint8Array {
 /**
  * The certificate of a layer, signed by the layer before it.
  *
- * @param descriptor configuration descriptor whose hash is in the inputs; null when they hold the value itself
+ * @param descriptor configuration descriptor whose hash is in the inputs; null if they hold the value itself
  */
 export function layerCertificate(
   issuer: LayerKey,

@@ -12,7 +12,7 @@ import {
   nextCdis,
 } from './derive.ts';
 
-/** Labels of a configuration descriptor (Open Profile for DICE); the last is this project's own. */
+/** Labels of a configuration descriptor (Open Profile for DICE); the last one is private to this project. */
 const COMPONENT_NAME = -70002;
 const COMPONENT_VERSION = -70003;
 const COMMAND_LINE_SHA256 = -71000;
@@ -48,8 +48,8 @@ export function layerInputs(layer: Layer): { inputs: LayerInputs; descriptor: Ui
 }
 
 /**
- * The chain of layers of this boot. It holds the secrets of the last layer alone: those of the one before are gone
- * once the next is made, and nothing leads back to them.
+ * The chain of layers of this boot. It holds the secrets of the last layer only. Entering a layer destroys those of
+ * the previous one, which cannot be derived again.
  */
 export class DiceChain {
   /** Raw Ed25519 key of the platform secret, which signs the first layer. */
@@ -58,7 +58,7 @@ export class DiceChain {
   #cdis: Cdis;
   #key: LayerKey;
 
-  /** @param secret 32 bytes from the platform; cleared here. */
+  /** @param secret 32 bytes from the platform; the constructor clears them */
   constructor(secret: Uint8Array) {
     if (secret.length !== CDI_BYTES) throw new RangeError(`a platform secret has ${CDI_BYTES} bytes`);
     this.#cdis = { attest: Uint8Array.from(secret), seal: Uint8Array.from(secret) };
@@ -67,7 +67,7 @@ export class DiceChain {
     this.rootKey = this.#key.publicKey;
   }
 
-  /** Goes on to the next layer. */
+  /** Enters the next layer. */
   enter(layer: Layer): void {
     const { inputs, descriptor } = layerInputs(layer);
     const next = nextCdis(this.#cdis, inputs);
@@ -84,7 +84,7 @@ export class DiceChain {
     return this.#certificates;
   }
 
-  /** The certificates with one more for a layer that is not entered. */
+  /** The certificates, plus one for a layer that is not entered. */
   certificatesWith(layer: Layer): readonly Uint8Array[] {
     const { inputs, descriptor } = layerInputs(layer);
     const next = nextCdis(this.#cdis, inputs);

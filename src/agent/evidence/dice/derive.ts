@@ -21,7 +21,7 @@ const SPKI_PREFIX_BYTES = 12;
 /** How a layer runs (profile, "Mode value details"). */
 export const MODE = { notConfigured: 0, normal: 1, debug: 2, recovery: 3 } as const;
 
-/** What a layer is measured to be; each value has 64 bytes. */
+/** The measurements of a layer, 64 bytes each. */
 export interface LayerInputs {
   readonly code: Uint8Array;
   /** Hash of the configuration descriptor, or the value itself. */
@@ -41,7 +41,7 @@ export interface LayerKey {
   readonly privateKey: KeyObject;
   /** Raw Ed25519 key. */
   readonly publicKey: Uint8Array;
-  /** Hex, as certificates write it. */
+  /** Hex, as in certificates. */
   readonly id: string;
 }
 
@@ -49,7 +49,7 @@ function hkdf(secret: Uint8Array, salt: Uint8Array, info: string, length: number
   return new Uint8Array(hkdfSync('sha512', secret, salt, info, length));
 }
 
-/** The next layer's CDIs. The caller forgets the present ones, from which alone they can be made. */
+/** The CDIs of the next layer. The caller must then clear the present ones, their only source. */
 export function nextCdis(present: Cdis, inputs: LayerInputs): Cdis {
   const { code, configuration, authority, mode, hidden } = inputs;
   const all = [code, configuration, authority, Uint8Array.of(mode), hidden];

@@ -10,17 +10,20 @@ const COMMAND_LINE = '/proc/cmdline';
 const ROOT_HASH = /(?:^| )cocos\.roothash=([0-9a-f]{64})(?: |$)/;
 
 /**
- * The chain of this guest up to the running agent: the EOS image, whose code is the root hash of its verified root
- * and whose configuration the kernel command line, and then the agent's program.
+ * The chain of this guest up to the running agent. The first layer is the EOS image: its code is the root hash of the
+ * verified root, its configuration the kernel command line. The second layer is the agent's program.
  *
- * @param secret of the platform; cleared
+ * @param secret of the platform; this function clears it
  * @param program path of the running bundle
  */
 export async function openGuestChain(secret: Uint8Array, program: string): Promise<GuestChain> {
   const commandLine = (await readFile(COMMAND_LINE, 'utf8')).trim();
   const rootHash = ROOT_HASH.exec(commandLine)?.[1];
   if (rootHash === undefined) {
-    throw new CocosError('EVIDENCE_UNAVAILABLE', 'The guest was started without a root hash.');
+    throw new CocosError(
+      'EVIDENCE_UNAVAILABLE',
+      'The kernel command line has no cocos.roothash: this is not a guest of EOS.',
+    );
   }
   const chain = new DiceChain(secret);
   chain.enter({ name: 'eos', version: VERSION, code: Buffer.from(rootHash, 'hex'), commandLine });
@@ -31,7 +34,7 @@ export async function openGuestChain(secret: Uint8Array, program: string): Promi
   return new GuestChain(chain);
 }
 
-/** The last layer: its code is the manifest, and all zero before there is one. */
+/** The last layer. Its code is the manifest's digest, or zeros before a manifest is accepted. */
 export function computationLayer(manifestDigest: Uint8Array | null): Layer {
   return { name: 'computation', version: VERSION, code: manifestDigest ?? new Uint8Array(DIGEST_BYTES) };
 }
@@ -46,7 +49,7 @@ export class GuestChain {
     this.#certificates = chain.certificatesWith(computationLayer(null));
   }
 
-  /** Goes on to a computation: the secrets of the agent's layer are gone from here on. */
+  /** Enters the layer of a computation and destroys the secrets of the agent's layer. */
   enterComputation(manifestDigest: Uint8Array): void {
     this.#chain.enter(computationLayer(manifestDigest));
     this.#certificates = [...this.#chain.certificates];

@@ -47,7 +47,7 @@ export const ATTRIBUTE = {
   sign: 1 << 18,
 } as const;
 
-/** Response codes (TPM_RC, table 16) after which the same command is sent again. */
+/** Response codes (TPM_RC, table 16) after which the command is repeated. */
 export const TRY_AGAIN: ReadonlySet<number> = new Set([0x908, 0x90a, 0x922]);
 
 /** PCRs of a PC Client TPM. */

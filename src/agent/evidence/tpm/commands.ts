@@ -15,7 +15,7 @@ import {
  * size and its bytes.
  */
 
-/** Which PCRs of which bank. */
+/** A set of PCRs in one bank. */
 export interface PcrSelection {
   readonly bank: Bank;
   readonly pcrs: readonly number[];
@@ -61,8 +61,8 @@ function selectionList(selections: readonly PcrSelection[]): Uint8Array {
 }
 
 /**
- * TPM2_CreatePrimary of a restricted ECDSA signing key in the endorsement hierarchy: the same seed and template
- * always give the same key, and the TPM signs with it only what the TPM itself states.
+ * TPM2_CreatePrimary of a restricted ECDSA signing key in the endorsement hierarchy. The same seed and template
+ * always produce the same key, and the TPM uses it only to sign its own statements.
  */
 export function createAttestationKey(curve: Curve): Uint8Array {
   const hash = curve === 'P-256' ? ALGORITHM.sha256 : ALGORITHM.sha384;

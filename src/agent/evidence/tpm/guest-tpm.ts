@@ -9,11 +9,11 @@ const RANDOM = '/dev/urandom';
 const SEED_BYTES = 64;
 
 /**
- * Takes the guest's TPM into use before any key is made: its random bytes are mixed into the kernel's pool, which
- * waits for the CPU's by itself, and the agent's own program is measured.
+ * Initializes the guest's TPM before any key is generated: mixes its random bytes into the kernel's pool, which waits
+ * for the CPU's entropy by itself, and measures the agent's own program.
  *
  * @param program path of the running bundle
- * @returns null in a guest without TPM
+ * @returns null in a guest without a TPM
  * @throws CocosError TPM_FAILED
  */
 export async function openGuestTpm(program: string): Promise<Vtpm | null> {

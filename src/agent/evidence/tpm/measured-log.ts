@@ -1,18 +1,18 @@
 import { parseEventLog } from '../../../attestation/eventlog/parse.ts';
 import { ALGORITHM, type Bank } from './codes.ts';
 
-/** EV_IPL (TCG PC Client Platform Firmware Profile, event types): its data is a hint for people. */
+/** EV_IPL (TCG PC Client Platform Firmware Profile, event types): its data is a hint for human readers. */
 const EV_IPL = 0x0000_000d;
 const EV_NO_ACTION = 0x0000_0003;
 const DIGEST_BYTES: Readonly<Record<Bank, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 };
 
-/** The firmware's event log with the agent's own events behind it, in the crypto-agile form (TCG PFP, 10.2). */
+/** The firmware's event log followed by the agent's own events, in the crypto-agile format (TCG PFP, 10.2). */
 export class MeasuredLog {
-  /** Banks of which every event must have a digest. */
+  /** Banks in which every event must have a digest. */
   readonly banks: readonly Bank[];
   readonly #parts: Uint8Array[];
 
-  /** @param firmware what the kernel took over from the firmware; one that cannot be continued is left out. */
+  /** @param firmware the log that the kernel received from the firmware; ignored if it cannot be continued */
   constructor(firmware: Uint8Array | null) {
     const known = firmware === null ? null : readable(firmware);
     this.banks = known?.banks ?? ['sha256'];

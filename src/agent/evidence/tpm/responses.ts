@@ -3,7 +3,7 @@ import { CocosError } from '../../../errors.ts';
 import { ALGORITHM, type Bank, TAG } from './codes.ts';
 import type { PcrSelection } from './commands.ts';
 
-/** Answers of TPM 2.0. A TPM of the host is hostile input: every length is checked, and nothing may follow. */
+/** Responses of TPM 2.0. The host's TPM is hostile input: every length is checked, and trailing bytes are refused. */
 
 const HEADER_BYTES = 10;
 const BANKS = new Map<number, Bank>(
@@ -18,18 +18,19 @@ export function refused(what: string, responseCode: number): CocosError {
   });
 }
 
-/** Response code of an answer (TPM_RC); zero is success. @throws CocosError TPM_FAILED */
+/** Response code (TPM_RC); zero is success. @throws CocosError TPM_FAILED */
 export function responseCode(what: string, response: Uint8Array): number {
   const reader = new BinaryReader(response, what, 'big');
   return guarded(what, () => {
     const tag = reader.u16('tag');
     if (tag !== TAG.noSessions && tag !== TAG.sessions) throw reader.error(`has the tag ${tag}`);
-    if (reader.u32('size') !== response.length) throw reader.error('has another size than it says');
+    if (reader.u32('size') !== response.length)
+      throw reader.error('declares a size that differs from its length');
     return reader.u32('response code');
   });
 }
 
-/** Runs a parser over the handle, if there is one, and the parameters of a successful answer. */
+/** Runs a parser over the handle, if any, and the parameters of a successful response. */
 function parse<T>(
   what: string,
   response: Uint8Array,
@@ -54,14 +55,14 @@ function guarded<T>(what: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    throw new CocosError('TPM_FAILED', `The TPM's answer to ${what} is malformed.`, { cause });
+    throw new CocosError('TPM_FAILED', `The TPM sent a malformed response to ${what}.`, { cause });
   }
 }
 
 const sized = (reader: BinaryReader, field: string): Uint8Array =>
   reader.bytes(reader.u16(`size of ${field}`), field).slice();
 
-/** An answer without parameters. */
+/** A response without parameters. */
 export function parseNothing(what: string, response: Uint8Array): void {
   parse(what, response, () => undefined);
 }
@@ -96,7 +97,7 @@ export function parseCreatePrimary(response: Uint8Array): CreatedKey {
 }
 
 export interface Quote {
-  /** TPMS_ATTEST: what was signed. */
+  /** TPMS_ATTEST: the signed structure. */
   readonly attest: Uint8Array;
   /** TPMT_SIGNATURE. */
   readonly signature: Uint8Array;
@@ -111,7 +112,7 @@ export function parseQuote(response: Uint8Array): Quote {
 
 export interface PcrValues {
   readonly counter: number;
-  /** Which of those asked for were answered, and their values in the same order. */
+  /** The PCRs in the response, and their values in the same order. */
   readonly selections: readonly PcrSelection[];
   readonly values: readonly Uint8Array[];
 }
@@ -158,7 +159,7 @@ export function parseReadPublic(response: Uint8Array): PublicObject {
   });
 }
 
-/** Size in bytes of what an NV index holds (TPMS_NV_PUBLIC, part 2 table 207). */
+/** Size in bytes of the data of an NV index (TPMS_NV_PUBLIC, part 2 table 207). */
 export function parseNvReadPublic(response: Uint8Array): number {
   return parse('NV_ReadPublic', response, (reader) => {
     const area = new BinaryReader(sized(reader, 'NV public area'), 'NV_ReadPublic', 'big');

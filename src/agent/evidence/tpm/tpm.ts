@@ -7,11 +7,11 @@ import * as response from './responses.ts';
 
 const TRIES = 5;
 const TRY_AGAIN_MS = 20;
-/** Largest part that NV_Read gives at once; every TPM allows this much. */
+/** Bytes per NV_Read; every TPM supports this size. */
 const NV_PART_BYTES = 512;
 const MAX_NV_BYTES = 16 * 1024;
 
-/** The TPM operations that the agent needs. One command is under way at a time. */
+/** The TPM operations that the agent needs. Commands run one at a time. */
 export class Tpm {
   readonly #port: TpmPort;
   #turn: Promise<unknown> = Promise.resolve();
@@ -21,7 +21,7 @@ export class Tpm {
   }
 
   /**
-   * Makes the attestation key in the TPM's memory: nothing is stored, and the key is gone with the handle.
+   * Creates the attestation key in the TPM's memory. Nothing is stored: the key disappears with its handle.
    *
    * @throws CocosError TPM_FAILED, as every operation here
    */
@@ -31,7 +31,7 @@ export class Tpm {
     );
   }
 
-  /** @param qualifyingData at most 64 bytes; the quote holds it. */
+  /** @param qualifyingData at most 64 bytes; becomes part of the quote */
   async quote(
     key: number,
     curve: Curve,
@@ -43,7 +43,7 @@ export class Tpm {
     );
   }
 
-  /** Values of PCRs of one bank by index; a bank that is not active gives none. */
+  /** Values of PCRs of one bank by index; none if the bank is not active. */
   async readPcrs(bank: Bank, pcrs: readonly number[]): Promise<Map<number, Uint8Array>> {
     const values = new Map<number, Uint8Array>();
     let left = [...pcrs];
@@ -54,7 +54,7 @@ export class Tpm {
       const got = answer.selections.filter((each) => each.bank === bank).flatMap((each) => each.pcrs);
       if (got.length === 0) break;
       if (got.length !== answer.values.length || got.some((pcr) => !left.includes(pcr))) {
-        throw new CocosError('TPM_FAILED', 'The TPM answered for other PCRs than it was asked.');
+        throw new CocosError('TPM_FAILED', 'The TPM responded with PCRs that were not requested.');
       }
       for (const [at, pcr] of got.entries()) values.set(pcr, answer.values[at] ?? new Uint8Array());
       left = left.filter((pcr) => !got.includes(pcr));
@@ -69,14 +69,17 @@ export class Tpm {
     response.parseNothing('PCR_Extend', await this.#send('PCR_Extend', command.pcrExtend(pcr, digests)));
   }
 
-  /** Exactly `size` bytes of the TPM's random generator. */
+  /** Exactly `size` bytes from the TPM's random generator. */
   async random(size: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     let left = size;
     while (left > 0) {
       const part = response.parseGetRandom(await this.#send('GetRandom', command.getRandom(left)));
       if (part.length === 0 || part.length > left) {
-        throw new CocosError('TPM_FAILED', `The TPM gave ${part.length} random bytes for ${left}.`);
+        throw new CocosError(
+          'TPM_FAILED',
+          `The TPM returned ${part.length} random bytes; ${left} were requested.`,
+        );
       }
       parts.push(part);
       left -= part.length;
@@ -92,7 +95,7 @@ export class Tpm {
     response.parseNothing('FlushContext', await this.#send('FlushContext', command.flushContext(handle)));
   }
 
-  /** What an NV index holds, such as the certificate of the endorsement key. */
+  /** The data of an NV index, such as the certificate of the endorsement key. */
   async readNv(index: number): Promise<Uint8Array> {
     const size = response.parseNvReadPublic(await this.#send('NV_ReadPublic', command.nvReadPublic(index)));
     if (size > MAX_NV_BYTES) throw new CocosError('TPM_FAILED', `The NV index has ${size} bytes.`);
@@ -104,7 +107,7 @@ export class Tpm {
     return Buffer.concat(parts);
   }
 
-  /** Sends in turn, and again while the TPM says that it is busy. */
+  /** Sends commands one after the other, and repeats a command while the TPM is busy. */
   #send(what: string, bytes: Uint8Array): Promise<Uint8Array> {
     const mine = this.#turn.then(async () => {
       for (let tries = 1; ; tries++) {

@@ -4,11 +4,11 @@ import { MeasuredLog } from './measured-log.ts';
 import type { Tpm } from './tpm.ts';
 
 /**
- * PCR of the agent: it extends its own program and then the manifest, before anything else of either is used. It
- * cannot be reset while the guest runs (Platform TPM Profile, 4.7), and nothing else in the guest extends it.
+ * PCR of the agent. The agent extends it with its own program and then with the manifest, each before its first use.
+ * It cannot be reset while the guest runs (Platform TPM Profile, 4.7), and nothing else in the guest extends it.
  */
 export const AGENT_PCR = 15;
-/** All that firmware, boot stub and agent extend. PCR 10 is the kernel's integrity subsystem, which has no log here. */
+/** All PCRs that firmware, boot stub and agent extend. PCR 10 belongs to the kernel's IMA, whose log is not available. */
 const QUOTED = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
 const QUOTED_BANK = 'sha256';
 const CURVE = 'P-256';
@@ -68,7 +68,7 @@ export class Vtpm {
     return done;
   }
 
-  /** A quote of all PCRs with their values and the log that explains them. */
+  /** A quote of these PCRs with their values and the event log. */
   quote(qualifyingData: Uint8Array): Promise<VtpmEvidence> {
     return this.#inTurn(async () => {
       const selection = [{ bank: QUOTED_BANK, pcrs: QUOTED }] as const;
@@ -84,7 +84,7 @@ export class Vtpm {
     });
   }
 
-  /** One after the other, so that quote, values and log are of the same moment. */
+  /** Serializes operations, so that quote, values and log describe the same moment. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => undefined);

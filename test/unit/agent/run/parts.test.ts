@@ -162,7 +162,7 @@ describe('planLimits', () => {
     const plan = await planLimits(limits, overhead, 'no group', { prlimit: '/no/prlimit' });
     expect(plan.launcher).toEqual([]);
     expect(plan.enforced).toEqual(['time', 'disk']);
-    expect(plan.notEnforced).toEqual(['memory and processes: no group, and there is no /no/prlimit']);
+    expect(plan.notEnforced).toEqual(["memory and processes: no group, and '/no/prlimit' is missing"]);
   });
 });
 
