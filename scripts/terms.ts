@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -35,7 +35,13 @@ const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '--'
   encoding: 'utf8',
 })
   .split('\n')
-  .filter((file) => TEXT.test(file) && !file.startsWith('src/rpc/gen/') && !file.endsWith('.lock.json'));
+  .filter(
+    (file) =>
+      TEXT.test(file) &&
+      existsSync(path.join(ROOT, file)) &&
+      !file.startsWith('src/rpc/gen/') &&
+      !file.endsWith('.lock.json'),
+  );
 
 const found = files.flatMap((file) =>
   readFileSync(path.join(ROOT, file), 'utf8')

@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import type { RuntimePaths } from './command.ts';
+import type { RuntimePaths } from './kinds/kind.ts';
 
 /** Chooses the mechanism that enforces each limit of a run, and reports the limits that nothing enforces. */
 

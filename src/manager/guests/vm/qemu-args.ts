@@ -1,5 +1,6 @@
 import { CocosError } from '../../../errors.ts';
-import type { Protection, VmConfig } from './vm-config.ts';
+import { launchArguments } from '../platforms/platforms.ts';
+import type { VmConfig } from './vm-config.ts';
 
 /** Most vCPUs that the reference values of an image cover. */
 const MAX_VCPUS = 8;
@@ -23,7 +24,7 @@ export function qemuArgs(config: VmConfig): string[] {
     ...['-cpu', config.vcpuType, '-smp', String(config.vcpus), '-m', memory],
     // Shared, since the vsock daemon reads and writes the guest's queues in it.
     ...['-object', `memory-backend-memfd,id=mem,size=${memory},share=on`],
-    ...protectionObjects(config.protection),
+    ...launchArguments(config.protection).objects.flatMap((object) => ['-object', object]),
     ...bootOptions(config),
     ...[
       '-blockdev',
@@ -63,7 +64,8 @@ function check(config: VmConfig): void {
   if (!Number.isInteger(memoryMiB) || memoryMiB < MIN_MEMORY_MIB || memoryMiB > MAX_MEMORY_MIB) {
     refuse(`${memoryMiB} MiB of memory (${MIN_MEMORY_MIB} to ${MAX_MEMORY_MIB})`);
   }
-  if (config.protection.kind !== 'none' && config.accelerator !== 'kvm') refuse('a TEE without KVM');
+  if (launchArguments(config.protection).needsKvm && config.accelerator !== 'kvm')
+    refuse('a TEE without KVM');
 }
 
 function accelOption(config: VmConfig): string {
@@ -92,40 +94,7 @@ function bootOptions({ image }: VmConfig): string[] {
 
 function machineOption({ protection, image }: VmConfig): string {
   const base = image.uefi === undefined ? 'q35,memory-backend=mem' : UEFI_MACHINE;
-  if (protection.kind === 'none') return base;
-  return `${base},confidential-guest-support=tee,kernel-irqchip=split`;
-}
-
-function protectionObjects(protection: Protection): string[] {
-  if (protection.kind === 'sev-snp') {
-    const options = [
-      'sev-snp-guest,id=tee',
-      `cbitpos=${protection.cbitPosition},reduced-phys-bits=${protection.reducedPhysBits}`,
-      // Puts digests of kernel, initrd and command line into the launch measurement.
-      `kernel-hashes=on,policy=0x${protection.policy.toString(16)}`,
-      ...(protection.hostData === undefined ? [] : [`host-data=${base64(protection.hostData, 32)}`]),
-    ];
-    return ['-object', options.join(',')];
-  }
-  if (protection.kind === 'tdx') {
-    const service = { type: 'vsock', cid: '2', port: String(protection.quotePort) };
-    const configId = protection.configId === undefined ? {} : { mrconfigid: base64(protection.configId, 48) };
-    return [
-      '-object',
-      JSON.stringify({ 'qom-type': 'tdx-guest', id: 'tee', 'quote-generation-socket': service, ...configId }),
-    ];
-  }
-  return [];
-}
-
-function base64(bytes: Uint8Array, length: number): string {
-  if (bytes.length !== length) {
-    throw new CocosError(
-      'CONFIG_INVALID',
-      `The launch data of the TEE has ${bytes.length} bytes, not ${length}.`,
-    );
-  }
-  return Buffer.from(bytes).toString('base64');
+  return `${base}${launchArguments(protection).machine}`;
 }
 
 /** In QEMU's option lists a comma is written twice. */

@@ -1,22 +1,4 @@
-/** How the guest's memory and state are protected: by the hardware named, or not at all. */
-export type Protection =
-  | { readonly kind: 'none' }
-  | {
-      readonly kind: 'sev-snp';
-      /** 32 bytes for the HOST_DATA of the report, or none. */
-      readonly hostData?: Uint8Array;
-      /** Guest policy of the launch (SNP ABI, table 9). */
-      readonly policy: number;
-      readonly cbitPosition: number;
-      readonly reducedPhysBits: number;
-    }
-  | {
-      readonly kind: 'tdx';
-      /** 48 bytes for MRCONFIGID, or none. */
-      readonly configId?: Uint8Array;
-      /** vsock port of the host's quote generation service. */
-      readonly quotePort: number;
-    };
+import type { Protection } from '../platforms/platforms.ts';
 
 /** The vsock device: the kernel's, or that of vhost-device-vsock behind a unix socket. */
 export type VsockDevice =
