@@ -1,12 +1,12 @@
-import { assign, setup } from 'xstate';
+import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a verdict may be relied on, where nobody says, before the enclave is challenged again. */
+/** Default lifetime of a verdict, after which the enclave is challenged again. */
 export const VERDICT_LIFETIME_MS = 600_000;
 
-/** What a relying party goes through with an enclave. Runs in the command line. */
+/** Appraisal of an enclave by a relying party. Runs in the command line. */
 export const VerifierEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('verifier.challenge') }),
   z.strictObject({ type: z.literal('evidence.received'), evidenceDigest: z.string() }),
@@ -22,7 +22,7 @@ export const VerifierEvent = z.discriminatedUnion('type', [
 export type VerifierEvent = z.infer<typeof VerifierEvent>;
 
 export interface VerifierInput {
-  /** How long a verdict may be relied on; milliseconds. */
+  /** Lifetime of a verdict, milliseconds. */
   readonly lifetimeMs: number;
 }
 
@@ -46,26 +46,27 @@ export const verifierMachine = setup({
     isAccepted: ({ event }) => event.type === 'verdict.reached' && event.accepted,
   },
   actions: {
-    /** A new challenge owes nothing to what came of an earlier one. */
-    forget: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
-    takeEvidence: assign(({ context, event }) =>
-      event.type === 'evidence.received' ? { evidenceDigest: event.evidenceDigest } : context,
-    ),
-    takeCause: assign(({ context, event }) =>
-      event.type === 'evidence.missing' ? { cause: event.cause } : context,
-    ),
-    takeVerdict: assign(({ context, event }) =>
-      event.type === 'verdict.reached'
-        ? { failures: event.failures, deadlineMs: event.atMs + context.lifetimeMs }
-        : context,
-    ),
+    /** A new challenge starts without the outcome of an earlier one. */
+    reset: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
+    assignEvidence: assign(({ event }) => {
+      assertEvent(event, 'evidence.received');
+      return { evidenceDigest: event.evidenceDigest };
+    }),
+    assignCause: assign(({ event }) => {
+      assertEvent(event, 'evidence.missing');
+      return { cause: event.cause };
+    }),
+    assignVerdict: assign(({ context, event }) => {
+      assertEvent(event, 'verdict.reached');
+      return { failures: event.failures, deadlineMs: event.atMs + context.lifetimeMs };
+    }),
   },
 }).createMachine({
   id: 'verifier',
   initial: 'idle',
   context: ({ input }) => ({ ...input, evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
   states: {
-    idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
     challenging: {
       invoke: {
         src: 'challenge',
@@ -73,8 +74,8 @@ export const verifierMachine = setup({
         input: ({ context }) => context,
       },
       on: {
-        'evidence.received': { target: 'appraising', actions: 'takeEvidence' },
-        'evidence.missing': { target: 'unanswered', actions: 'takeCause' },
+        'evidence.received': { target: 'appraising', actions: 'assignEvidence' },
+        'evidence.missing': { target: 'unanswered', actions: 'assignCause' },
       },
     },
     appraising: {
@@ -85,17 +86,21 @@ export const verifierMachine = setup({
       },
       on: {
         'verdict.reached': [
-          { guard: 'isAccepted', target: 'trusted', actions: 'takeVerdict' },
-          { target: 'rejected', actions: 'takeVerdict' },
+          { guard: 'isAccepted', target: 'trusted', actions: 'assignVerdict' },
+          { target: 'rejected', actions: 'assignVerdict' },
         ],
       },
     },
     trusted: {
       invoke: clock,
-      on: { 'deadline.reached': 'stale' },
+      on: {
+        'deadline.reached': 'stale',
+        // A party may check again before the verdict is stale.
+        'verifier.challenge': { target: 'challenging', actions: 'reset' },
+      },
     },
-    stale: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    stale: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
     rejected: {},
-    unanswered: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    unanswered: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
   },
 });
