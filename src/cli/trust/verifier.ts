@@ -24,6 +24,9 @@ export interface TrustedEnclave {
   readonly nonce: Uint8Array;
 }
 
+/** Answers a challenge with evidence. */
+type EvidenceSource = Pick<AgentClient, 'evidence'>;
+
 export interface VerifierOptions {
   /** How long a verdict is valid. */
   readonly lifetimeMs?: number;
@@ -32,7 +35,7 @@ export interface VerifierOptions {
 
 /** Repeated appraisal of one enclave by one party. The machine holds the state of it. */
 export class EnclaveVerifier {
-  private readonly agent: AgentClient;
+  private readonly agent: EvidenceSource;
   private readonly trust: TrustInputs;
   private readonly manifest: Manifest | undefined;
   private readonly clock: Clock;
@@ -44,7 +47,7 @@ export class EnclaveVerifier {
   private verdict: Verdict | null = null;
 
   constructor(
-    agent: AgentClient,
+    agent: EvidenceSource,
     trust: TrustInputs,
     manifest: Manifest | undefined,
     { lifetimeMs = VERDICT_LIFETIME_MS, clock = systemClock }: VerifierOptions = {},
