@@ -10,7 +10,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
  *
  * @returns paths relative to the output folder, with contents
  */
-export async function bundleCli(): Promise<readonly { readonly file: string; readonly content: Uint8Array }[]> {
+export async function bundleCli(): Promise<
+  readonly { readonly file: string; readonly content: Uint8Array }[]
+> {
   const outdir = path.join(ROOT, 'dist');
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
