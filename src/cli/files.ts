@@ -25,10 +25,23 @@ export async function readJson(file: string): Promise<unknown> {
   try {
     return parseStrictJson(text);
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `Cannot parse ${file}: ${CocosError.from(cause).message}`, {
-      cause,
-    });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
+}
+
+/** Adds the name of a file to an error of its parser. The code and the details stay those of the parser. */
+export function namingFile<T>(file: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    const { code, details } = CocosError.from(cause);
+    throw new CocosError(code, parseFailure(file, cause), { cause, details });
+  }
+}
+
+/** The message of an error whose cause is a parser. */
+export function parseFailure(file: string, cause: unknown): string {
+  return `Cannot use ${file}: ${CocosError.from(cause).message.replace(/\.$/, '')}.`;
 }
 
 /** Writes a new file, or leaves none behind. @throws CocosError FILE_EXISTS, FILE_UNREADABLE */

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { decodePrivateKeyFile, isPrivateKeyFileSealed } from '../crypto/key-file.ts';
 import { CocosError } from '../errors.ts';
-import { readInput } from './files.ts';
+import { namingFile, readInput } from './files.ts';
 
 /** Reads a private key file. @throws CocosError KEY_FILE_PERMISSIONS, KEY_FILE_INVALID, KEY_PASSPHRASE */
 export async function readKeys(file: string, passphraseFile: string | undefined) {
@@ -13,13 +13,14 @@ export async function readKeys(file: string, passphraseFile: string | undefined)
 /** Decodes the text of a private key file. @throws CocosError KEY_FILE_INVALID, KEY_PASSPHRASE */
 export async function openKeys(file: string, text: string, passphraseFile: string | undefined) {
   const passphrase = await optionalPassphrase(passphraseFile);
-  if (isPrivateKeyFileSealed(text) && passphrase === undefined) {
+  const isSealed = namingFile(file, () => isPrivateKeyFileSealed(text));
+  if (isSealed && passphrase === undefined) {
     throw new CocosError(
       'KEY_PASSPHRASE',
       `The key file ${file} is sealed. Name the file with its passphrase with --passphrase-file.`,
     );
   }
-  return decodePrivateKeyFile(text, passphrase);
+  return namingFile(file, () => decodePrivateKeyFile(text, passphrase));
 }
 
 /** Reads a file with a secret. @throws CocosError KEY_FILE_PERMISSIONS */

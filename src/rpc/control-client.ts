@@ -32,9 +32,11 @@ export type WatchItem =
 /** Client of the manager's control service. Every failure is a CocosError; MANAGER_UNAVAILABLE when nothing answers. */
 export class ControlClient {
   private readonly client: ControlServiceClient;
+  private readonly target: string;
 
   constructor(address: Address, tls: TlsFiles) {
-    this.client = new ControlServiceClient(grpcTarget(address), clientCredentials(address, tls));
+    this.target = grpcTarget(address);
+    this.client = new ControlServiceClient(this.target, clientCredentials(address, tls));
   }
 
   close(): void {
@@ -99,24 +101,28 @@ export class ControlClient {
         else if (item?.$case === 'position') yield { kind: 'position', sequence: item.value };
       }
     } catch (thrown) {
-      if (signal?.aborted !== true) await fail(thrown as ServiceError);
+      if (signal?.aborted !== true) await this.fail(thrown as ServiceError);
     } finally {
       signal?.removeEventListener('abort', cancel);
       call.cancel();
     }
   }
 
+  /** Loads the schemas of errors only for an error: they take longer to load than most calls. */
+  private async fail(error: ServiceError): Promise<never> {
+    const { fromStatus } = await import('./status.ts');
+    const known = fromStatus(error, 'MANAGER_UNAVAILABLE');
+    // An error that the manager itself sent has a message; for a failed connection gRPC has only its own words.
+    if (known.code !== 'MANAGER_UNAVAILABLE' || known.cause !== error) throw known;
+    const next = 'Check that it is running and that the address is correct.';
+    throw new CocosError(known.code, `No manager answers at ${this.target}. ${next}`, { cause: error });
+  }
+
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
     return new Promise((resolve) => {
-      start((error, value) => (error === null ? resolve(value) : resolve(fail(error))));
+      start((error, value) => (error === null ? resolve(value) : resolve(this.fail(error))));
     });
   }
-}
-
-/** Loads the schemas of errors only for an error: they take longer to load than most calls. */
-async function fail(error: ServiceError): Promise<never> {
-  const { fromStatus } = await import('./status.ts');
-  throw fromStatus(error, 'MANAGER_UNAVAILABLE');
 }
 
 function limit(): Date {

@@ -9,7 +9,7 @@ import {
 } from '../../attestation/collateral/collateral-files.ts';
 import { sha256 } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { readInput, writeNew } from '../files.ts';
+import { parseFailure, readInput, writeNew } from '../files.ts';
 
 /** The local folder of vendor collateral, so that appraisal needs no network. */
 
@@ -44,8 +44,7 @@ export async function readCollateralFile(file: string): Promise<Collateral | nul
   try {
     return classifyCollateral(bytes);
   } catch (cause) {
-    const { message } = CocosError.from(cause);
-    throw new CocosError('FILE_UNREADABLE', `Cannot parse ${file}: ${message}.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
 }
 

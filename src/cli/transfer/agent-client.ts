@@ -139,7 +139,7 @@ export class AgentSession {
     let over = false;
     const call = this.client.upload((error: ServiceError | null, response: UploadResponse) => {
       over = true;
-      settle(error === null ? null : fromStatus(error, 'AGENT_UNAVAILABLE'), response?.segments ?? 0);
+      settle(error === null ? null : agentError(error), response?.segments ?? 0);
     });
     call.on('error', () => undefined);
     let shown = Buffer.from(ticket);
@@ -158,7 +158,7 @@ export class AgentSession {
     try {
       for await (const { index, last, ciphertext } of call) yield { index, last, bytes: ciphertext };
     } catch (thrown) {
-      throw fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+      throw agentError(thrown as ServiceError);
     } finally {
       call.cancel();
     }
@@ -178,7 +178,7 @@ export class AgentSession {
         yield decodeBody(FollowItem, channel.open(sequence, ciphertext, ASSOCIATED.item));
       }
     } catch (thrown) {
-      throw thrown instanceof CocosError ? thrown : fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+      throw thrown instanceof CocosError ? thrown : agentError(thrown as ServiceError);
     } finally {
       call.cancel();
     }
@@ -187,10 +187,16 @@ export class AgentSession {
 
 function unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
   return new Promise((resolve, reject) => {
-    start((error, value) =>
-      error === null ? resolve(value) : reject(fromStatus(error, 'AGENT_UNAVAILABLE')),
-    );
+    start((error, value) => (error === null ? resolve(value) : reject(agentError(error))));
   });
+}
+
+/** The error that the agent sent, or that it does not answer. */
+function agentError(error: ServiceError): CocosError {
+  const known = fromStatus(error, 'AGENT_UNAVAILABLE');
+  if (known.code !== 'AGENT_UNAVAILABLE' || known.cause !== error) return known;
+  const next = 'Check the state of the enclave with: cocos-cli enclave show';
+  return new CocosError(known.code, `The agent does not answer through its relay. ${next}`, { cause: error });
 }
 
 function drained(call: ClientWritableStream<UploadRequest>): Promise<void> {

@@ -1,6 +1,6 @@
 import { certificateDers, looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
 import { CocosError } from '../../errors.ts';
-import { readInput } from '../files.ts';
+import { parseFailure, readInput } from '../files.ts';
 
 /** Evidence files that the user names. Every failure to read one has exit code 74. */
 
@@ -49,8 +49,6 @@ export function inFile<T>(file: string, parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `Cannot parse ${file}: ${CocosError.from(cause).message}.`, {
-      cause,
-    });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
 }

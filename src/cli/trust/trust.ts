@@ -11,7 +11,7 @@ import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 import { type Trace, traceTo } from '../../runtime/trace.ts';
 import { collateralOf } from '../collateral/collateral.ts';
-import { readInput, readJson } from '../files.ts';
+import { namingFile, readInput, readJson } from '../files.ts';
 
 /** What a party trusts when it appraises an enclave. */
 export interface TrustInputs {
@@ -41,7 +41,8 @@ export interface TrustOptions {
  * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
-  return parsePolicy(await readPolicyJson(file, key));
+  const json = await readPolicyJson(file, key);
+  return namingFile(file, () => parsePolicy(json));
 }
 
 async function readPolicyJson(file: string, key: string | undefined): Promise<unknown> {
@@ -54,7 +55,7 @@ async function readPolicyJson(file: string, key: string | undefined): Promise<un
       );
     return json;
   }
-  const { policy } = openPolicy(json, key, attestationCrypto);
+  const { policy } = namingFile(file, () => openPolicy(json, key, attestationCrypto));
   try {
     return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(policy));
   } catch (cause) {
@@ -69,14 +70,16 @@ async function readPolicyJson(file: string, key: string | undefined): Promise<un
 /** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
 async function readReference(file: string): Promise<ReferenceValues> {
   const bytes = await readInput(file);
-  return looksLikeCorim(bytes) ? referenceFromCorim(bytes) : parseReferenceValues(await readJson(file));
+  if (looksLikeCorim(bytes)) return namingFile(file, () => referenceFromCorim(bytes));
+  const json = await readJson(file);
+  return namingFile(file, () => parseReferenceValues(json));
 }
 
 /** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
   const json = await readPolicyJson(options.policy, options.policyKey);
   return {
-    policy: parsePolicy(json),
+    policy: namingFile(options.policy, () => parsePolicy(json)),
     policyDigest: canonicalDigest(json),
     reference: await readReference(options.reference),
     collateral: await collateralOf(options.collateral, environment),

@@ -2,7 +2,7 @@ import { parsePolicy } from '../../../attestation/policy/policy.ts';
 import { signPolicy } from '../../../attestation/policy/signed-policy.ts';
 import { canonicalDigest } from '../../../crypto/digest.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { readInput, readJson, writeNew } from '../../files.ts';
+import { namingFile, readInput, readJson, writeNew } from '../../files.ts';
 import { type KeyOptions, signerOf } from './signer.ts';
 
 interface Options extends KeyOptions {
@@ -12,7 +12,7 @@ interface Options extends KeyOptions {
 export async function run({ output }: CommandContext, options: Options, file: string): Promise<void> {
   const { out } = options;
   const json = await readJson(file);
-  parsePolicy(json);
+  namingFile(file, () => parsePolicy(json));
   const { name, signer } = await signerOf(options);
   const envelope = signPolicy(await readInput(file), name, signer);
   await writeNew(out, `${JSON.stringify(envelope, null, 2)}\n`);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseReferenceValues } from '../../../attestation/policy/reference.ts';
 import { CocosError, EXIT } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { readJson } from '../../files.ts';
+import { namingFile, readJson } from '../../files.ts';
 import {
   checkSums,
   imageSignature,
@@ -59,7 +59,11 @@ function describe({ name, expected, found }: SumCheck): string {
 
 /** Compares the reference values with those that follow from the files beside them. */
 async function checkReferences(folder: string): Promise<{ name: string; ok: boolean }[]> {
-  const read = async (name: string) => parseReferenceValues(await readJson(path.join(folder, name)));
+  const read = async (name: string) => {
+    const file = path.join(folder, name);
+    const json = await readJson(file);
+    return namingFile(file, () => parseReferenceValues(json));
+  };
   const [direct, uefi] = [await read('reference-values.json'), await read('reference-values-uefi.json')];
   const { tdx } = await read('reference-values-tdx.json');
   const pcrs = await predictUefi(folder, 'pcr');

@@ -1,7 +1,7 @@
 import { decodePublicKeyFile } from '../../../crypto/key-file.ts';
 import { encodeKemKey, encodeSigningKey } from '../../../crypto/keys.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { readInput } from '../../files.ts';
+import { namingFile, readInput } from '../../files.ts';
 import { openKeys } from '../../key-files.ts';
 
 interface Options {
@@ -16,7 +16,7 @@ export async function run({ output }: CommandContext, options: Options, file: st
 async function publicKeysIn(file: string, passphraseFile: string | undefined) {
   const text = (await readInput(file)).toString('utf8');
   if (!text.includes('private key')) {
-    const { name, signing, kem } = decodePublicKeyFile(text);
+    const { name, signing, kem } = namingFile(file, () => decodePublicKeyFile(text));
     return { name, signing, kem };
   }
   const { name, keys } = await openKeys(file, text, passphraseFile);

@@ -4,7 +4,7 @@ import { decodePublicKeyFile } from '../../../crypto/key-file.ts';
 import { CocosError } from '../../../errors.ts';
 import { InputDigest, type Manifest } from '../../../machines/manifest.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { digestFile, readInput, writeNew } from '../../files.ts';
+import { digestFile, namingFile, readInput, writeNew } from '../../files.ts';
 import { parseManifest } from '../../manifest-file.ts';
 import { uploadSource } from '../../transfer/upload-source.ts';
 
@@ -32,7 +32,10 @@ export async function run({ output }: CommandContext, options: Options): Promise
 }
 
 async function createManifest(options: Options): Promise<Manifest> {
-  const key = async (file: string) => decodePublicKeyFile((await readInput(file)).toString('utf8'));
+  const key = async (file: string) => {
+    const text = (await readInput(file)).toString('utf8');
+    return namingFile(file, () => decodePublicKeyFile(text));
+  };
   const signing = async (file: string) => (await key(file)).signing;
   const sourced = async (text: string) => {
     const at = text.lastIndexOf('@');
