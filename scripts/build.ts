@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ADDON, bundleAgent } from '../eos/agent-bundle.ts';
 import { VERSION } from '../src/version.ts';
+import { bundleCli } from './cli-bundle.ts';
 import { bundleLibrary, LIBRARY } from './library-bundle.ts';
 
 /**
@@ -29,7 +30,6 @@ const ENTRIES = {
   manager: 'src/manager/main.ts',
   relay: 'src/manager/relay/relay-main.ts',
   agent: 'src/agent/main.ts',
-  cli: 'src/cli/main.ts',
 };
 const programs = await Promise.all(
   Object.entries(ENTRIES).map(async ([role, entry]) => {
@@ -40,6 +40,10 @@ const programs = await Promise.all(
     return { role, script, addon };
   }),
 );
+const cli = await bundleCli();
+await mkdir(path.join(DIST, 'cli'));
+for (const { file, content } of cli) await writeFile(path.join(DIST, file), content);
+await chmod(path.join(DIST, 'cocos-cli.js'), 0o755);
 const agent = programs.find((program) => program.role === 'agent');
 if (agent === undefined) throw new Error('the agent was not bundled');
 await writeFile(path.join(DIST, ADDON), agent.addon);
@@ -53,7 +57,8 @@ for (const name of Object.keys(LIBRARY) as (keyof typeof LIBRARY)[]) {
   await writeFile(path.join(DIST, `${name}.js`), await bundleLibrary(name));
 }
 await types;
-const kilobytes = programs.reduce((sum, { script }) => sum + script.length, 0) / 1000;
+const sizes = [...programs.map(({ script }) => script.length), ...cli.map(({ content }) => content.length)];
+const kilobytes = sizes.reduce((sum, size) => sum + size, 0) / 1000;
 console.log(
-  `build: ${programs.length} programs and the library, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
+  `build: ${programs.length + 1} programs and the library, ${kilobytes.toFixed(0)} kB in dist/ in ${((performance.now() - begin) / 1000).toFixed(1)} s`,
 );

@@ -1,11 +1,11 @@
 import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
 import { z } from 'zod';
 
-/** A page for one machine, made from its chart: a diagram, its states with their effects, and its events. */
+/** Generates the page of a machine from its chart: a diagram, the states with their effects, and the events. */
 
 export interface MachinePage {
   readonly machine: AnyStateMachine;
-  /** What the machine is, in a sentence or two. */
+  /** Describes the machine in a sentence or two. */
   readonly about: string;
   readonly events: z.ZodType;
 }
@@ -21,7 +21,7 @@ stateDiagram-v2
 ${diagram(machine.root, '  ').join('\n')}
 \`\`\`
 
-| state | effects | leaves by |
+| state | effects | transitions |
 | --- | --- | --- |
 ${nodes.map(stateRow).join('\n')}
 
@@ -64,9 +64,7 @@ function transitionsOf(node: AnyStateNode): AnyTransitionDefinition[] {
 
 function labelOf(transition: AnyTransitionDefinition): string {
   const event =
-    transition.eventType === ''
-      ? 'at once'
-      : transition.eventType.replace('xstate.error.actor.', 'error of ');
+    transition.eventType === '' ? 'always' : transition.eventType.replace('xstate.error.actor.', 'error of ');
   return typeof transition.guard === 'string' ? `${event} [${transition.guard}]` : event;
 }
 

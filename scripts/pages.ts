@@ -17,7 +17,7 @@ import { VerifierEvent, verifierMachine } from '../src/machines/verifier.machine
 import { type MachinePage, machinePage } from './machine-page.ts';
 import { policyPage } from './policy-page.ts';
 
-/** Pages that are made from the code: `tsx scripts/pages.ts` writes them, `--check` compares. */
+/** Pages generated from the code: `tsx scripts/pages.ts` writes them, `--check` compares. */
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 function errorsPage(): string {
@@ -26,13 +26,14 @@ function errorsPage(): string {
   );
   return `# Errors
 
-Every failure has a stable code. Programs match codes; sentences may change. \`cocos-cli\` prints the code first on
-standard error (with \`-o json\` as \`{"error": {"code", "message", "details"}}\` on standard output) and ends with the exit
-code. The action says what helps: *fix* the input, *retry* later, or *stop*, because trust is broken.
+Every failure has a stable code. Programs match codes; messages may change. \`cocos-cli\` prints the code and the message to
+standard error and exits with the exit code of the table. With \`-o json\` it also prints
+\`{"error": {"code", "message", "details"}}\` to standard output. The action is one of *fix* (correct the input), *retry* (try
+again later) and *stop* (trust is broken, or the program has a defect).
 
-Exit codes follow sysexits.h where one fits: 0 done, 1 failed, 2 rejected by appraisal or cryptography, 64 usage, 65 bad
-data, 66 file not found, 69 not available, 70 internal, 73 cannot create, 74 unreadable, 75 try again, 77 not permitted, 78
-configuration.
+Exit codes follow sysexits.h where one fits: 0 success, 1 failure, 2 rejected by appraisal or cryptography, 64 usage error,
+65 invalid data, 66 file not found, 69 unavailable, 70 internal error, 73 cannot create, 74 input/output error, 75 temporary
+failure, 77 permission denied, 78 configuration error.
 
 | code | exit | gRPC status | action | meaning |
 | --- | --- | --- | --- | --- |
@@ -43,35 +44,36 @@ ${rows.join('\n')}
 const MACHINES: Readonly<Record<string, MachinePage>> = {
   enclave: {
     machine: enclaveMachine,
-    about: 'The life of an enclave on its host. The manager is the authority and stores every transition.',
+    about:
+      'The lifecycle of an enclave on its host. The manager is the authority and stores every transition.',
     events: EnclaveEvent,
   },
   computation: {
     machine: computationMachine,
     about:
-      'One computation inside an enclave. The agent is the authority; the manager mirrors it from the journal.',
+      'A computation inside an enclave. The agent is the authority; the manager mirrors it from the journal.',
     events: ComputationEvent,
   },
   transfer: {
     machine: transferMachine,
     about:
-      'The upload of one input, which survives broken connections. The agent is the authority; the manager mirrors it.',
+      'The upload of one input, resumable after a broken connection. The agent is the authority; the manager mirrors it.',
     events: TransferEvent,
   },
   attestation: {
     machine: attestationMachine,
     about:
-      'One challenge and the session that may stand on it, once. The agent is the authority; the manager mirrors it.',
+      'A challenge and the one session that may be based on it. The agent is the authority; the manager mirrors it.',
     events: AttestationEvent,
   },
   verifier: {
     machine: verifierMachine,
-    about: 'What a relying party goes through with an enclave. It runs in the command line.',
+    about: 'The appraisal of an enclave by a relying party. It runs in the command line.',
     events: VerifierEvent,
   },
   link: {
     machine: linkMachine,
-    about: 'Either end of the link between manager and agent.',
+    about: 'One end of the link between manager and agent.',
     events: LinkEvent,
   },
   manager: {
@@ -81,7 +83,7 @@ const MACHINES: Readonly<Record<string, MachinePage>> = {
   },
   service: {
     machine: serviceMachine,
-    about: 'The stream of a manager to the computation management service.',
+    about: 'The stream from a manager to the computation management service.',
     events: ServiceEvent,
   },
   agent: {
@@ -110,7 +112,7 @@ for (const [name, content] of Object.entries(PAGES)) {
     mkdirSync(path.dirname(file), { recursive: true });
     writeFileSync(file, content);
   } else if (!existsSync(file) || readFileSync(file, 'utf8') !== content) {
-    console.error(`${name} is not what the code gives; run node_modules/.bin/tsx scripts/pages.ts`);
+    console.error(`${name} is out of date; run node_modules/.bin/tsx scripts/pages.ts`);
     process.exitCode = 1;
   }
 }

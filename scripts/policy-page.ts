@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { policyJsonSchema } from '../src/attestation/policy/json-schema.ts';
 
-/** Makes the page about appraisal policies from their schema. */
+/** Generates the page about appraisal policies from their schema. */
 
 interface Node {
   readonly type?: string | undefined;
@@ -49,13 +49,13 @@ function form(node: Node): string {
   return 'text';
 }
 
-/** One row for each member, members of members after theirs. */
+/** One row per member, each followed by its own members. */
 function rows(node: Node, prefix: string): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const path = `${prefix}${name}`;
     const fallback = node.required?.includes(name) === true ? '**required**' : code(child.default);
     const row = `| \`${path}\` | ${form(child)} | ${fallback} | ${child.description ?? ''} |`;
-    // The levels of every product line are the same: one line says it for all.
+    // All product lines have the same levels, so one row is enough.
     return path.startsWith('snp.minimum') ? [row] : [row, ...rows(child, `${path}.`)];
   });
 }
@@ -67,17 +67,17 @@ export function policyPage(): string {
   const schema = NodeSchema.parse(JSON.parse(JSON.stringify(policyJsonSchema())));
   return `# Appraisal policy
 
-What a relying party accepts, as a JSON file. Unknown members are refused, and so is a member that is there twice. A member
-that is left out has the strict value shown; \`{"version": 1, "platforms": ["snp"]}\` is a whole policy. Its JSON Schema is
+A policy is a JSON file that describes what a relying party accepts. Unknown and duplicate members are refused. An absent member has
+the strict default shown; \`{"version": 1, "platforms": ["snp"]}\` is a complete policy. The JSON Schema is
 [schema/appraisal-policy.schema.json](schema/appraisal-policy.schema.json).
 
-A policy can be signed (\`cocos-cli attestation sign-policy\`); \`attestation verify --policy-key\` then takes it from that key
-alone. A manifest can pin the digest of the policy that all participants use.
+A policy can be signed with \`cocos-cli attestation sign-policy\`. \`attestation verify --policy-key\` then accepts only a policy
+signed by that key. A manifest can pin the digest of the policy that all participants use.
 
-Levels (\`snp.minimumTcb\` and its like) are given for each product line:
-\`{"milan": {"bootloader": 4, "tee": 0, "snp": 24, "microcode": 219}, "turin": {"fmc": 1}}\`. A part that is left out is not compared.
+TCB levels (\`snp.minimumTcb\` and similar members) are given per product line:
+\`{"milan": {"bootloader": 4, "tee": 0, "snp": 24, "microcode": 219}, "turin": {"fmc": 1}}\`. Absent components are not compared.
 
-| member | form | when left out | meaning |
+| member | type | default | meaning |
 | --- | --- | --- | --- |
 ${rows(schema, '').join('\n')}
 `;

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { type Client, credentials, makeGenericClientConstructor } from '@grpc/grpc-js';
-import { readKeys, readManifest } from '../../src/cli/global-options.ts';
+import { readKeys } from '../../src/cli/key-files.ts';
+import { readManifest } from '../../src/cli/manifest-file.ts';
 import { AgentClient } from '../../src/cli/transfer/agent-client.ts';
 import { fetchResult } from '../../src/cli/transfer/result-fetch.ts';
 import { upload } from '../../src/cli/transfer/upload.ts';

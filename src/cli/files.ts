@@ -1,10 +1,12 @@
-import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { copyFile, link, mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { parseStrictJson } from '../attestation/encoding/strict-json.ts';
 import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 
-/** Reads a file that the user named. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
+/** Files that the user names: read whole, and written without ever overwriting one. */
+
+/** @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function readInput(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
@@ -14,7 +16,7 @@ export async function readInput(file: string): Promise<Buffer> {
 }
 
 /**
- * Reads a file of JSON in which no object has a member twice.
+ * Reads a JSON file. Duplicate members of an object are refused.
  *
  * @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE
  */
@@ -23,20 +25,83 @@ export async function readJson(file: string): Promise<unknown> {
   try {
     return parseStrictJson(text);
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `${file} cannot be used: ${CocosError.from(cause).message}.`, {
-      cause,
-    });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
 }
 
-/** Writes a file that must not be there yet. @throws CocosError FILE_EXISTS, FILE_UNREADABLE */
-export async function writeNew(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+/** Adds the name of a file to an error of its parser. The code and the details stay those of the parser. */
+export function namingFile<T>(file: string, parse: () => T): T {
   try {
-    await writeFile(file, content, { flag: 'wx', mode });
+    return parse();
   } catch (cause) {
-    if (isErrno(cause, 'EEXIST'))
-      throw new CocosError('FILE_EXISTS', `${file} exists and is not overwritten.`, { cause });
-    throw new CocosError('FILE_UNREADABLE', `${file} cannot be written.`, { cause });
+    const { code, details } = CocosError.from(cause);
+    throw new CocosError(code, parseFailure(file, cause), { cause, details });
+  }
+}
+
+/** The message of an error whose cause is a parser. */
+export function parseFailure(file: string, cause: unknown): string {
+  return `Cannot use ${file}: ${CocosError.from(cause).message.replace(/\.$/, '')}.`;
+}
+
+/** Writes a new file, or leaves none behind. @throws CocosError FILE_EXISTS, FILE_UNREADABLE */
+export async function writeNew(file: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+  const handle = await open(file, 'wx', mode).catch((cause: unknown) => {
+    throw notWritten(file, cause);
+  });
+  try {
+    await handle.writeFile(content);
+    await handle.close();
+  } catch (cause) {
+    await handle.close().catch(() => undefined);
+    await rm(file, { force: true });
+    throw notWritten(file, cause);
+  }
+}
+
+/** File systems without hard links answer with one of these. */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+/**
+ * Gives a complete file its final name, unless that name is taken: then the file stays where it is.
+ *
+ * rename(2) would replace a file that another program created after the last check.
+ *
+ * @throws CocosError FILE_EXISTS naming both files; FILE_UNREADABLE
+ */
+export async function publishFile(complete: string, file: string): Promise<void> {
+  try {
+    await link(complete, file).catch(async (cause: unknown) => {
+      if (!NO_HARD_LINKS.has(errnoOf(cause))) throw cause;
+      await copyFile(complete, file, constants.COPYFILE_EXCL);
+    });
+  } catch (cause) {
+    if (errnoOf(cause) === 'EEXIST') {
+      const kept = `The complete data is in ${complete}; move it to another name.`;
+      throw new CocosError('FILE_EXISTS', `${alreadyExists(file)} ${kept}`, { cause });
+    }
+    throw notWritten(file, cause);
+  }
+  await rm(complete, { force: true });
+}
+
+/**
+ * Gives a complete folder its final name, unless that name is taken.
+ *
+ * @throws CocosError FILE_EXISTS, FILE_UNREADABLE
+ */
+export async function publishFolder(complete: string, folder: string): Promise<void> {
+  // Only the process whose mkdir succeeds owns the name. Its rename replaces its own empty folder, and fails when
+  // another program has put something into it.
+  await mkdir(folder).catch((cause: unknown) => {
+    throw notWritten(folder, cause);
+  });
+  try {
+    await rename(complete, folder);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOTEMPTY') throw new CocosError('FILE_EXISTS', alreadyExists(folder), { cause });
+    await rmdir(folder).catch(() => undefined);
+    throw notWritten(folder, cause);
   }
 }
 
@@ -50,7 +115,7 @@ export async function digestFile(file: string, name: DigestName = 'sha256'): Pro
   const info = await stat(file).catch((cause: unknown) => {
     throw unreadable(file, cause);
   });
-  if (!info.isFile()) throw new CocosError('FILE_UNREADABLE', `${file} is not a file.`);
+  if (!info.isFile()) throw new CocosError('FILE_UNREADABLE', `${file} is not a regular file.`);
   const digest = createDigest(name);
   let size = 0;
   try {
@@ -64,12 +129,41 @@ export async function digestFile(file: string, name: DigestName = 'sha256'): Pro
   return { digest: digest.finish(), size };
 }
 
-function unreadable(file: string, cause: unknown): CocosError {
-  if (isErrno(cause, 'ENOENT'))
-    return new CocosError('FILE_NOT_FOUND', `There is no file ${file}.`, { cause });
-  return new CocosError('FILE_UNREADABLE', `${file} cannot be read.`, { cause });
+/** The error for a file or folder that cannot be read. */
+export function unreadable(file: string, cause: unknown): CocosError {
+  const errno = errnoOf(cause);
+  if (errno === 'ENOENT') return new CocosError('FILE_NOT_FOUND', `${file} does not exist.`, { cause });
+  return new CocosError('FILE_UNREADABLE', `Cannot read ${file}${reasonOf(errno)}.`, { cause });
 }
 
-function isErrno(thrown: unknown, code: string): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === code;
+/** The error for a file or folder that cannot be written. */
+export function notWritten(file: string, cause: unknown): CocosError {
+  const errno = errnoOf(cause);
+  if (errno === 'EEXIST') return new CocosError('FILE_EXISTS', alreadyExists(file), { cause });
+  return new CocosError('FILE_UNREADABLE', `Cannot write ${file}${reasonOf(errno)}.`, { cause });
+}
+
+export function alreadyExists(file: string): string {
+  return `${file} already exists and will not be overwritten.`;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'part of the path is not a folder',
+  ENOENT: 'its folder does not exist',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EIO: 'input/output error',
+};
+
+function reasonOf(errno: string): string {
+  const reason = REASONS[errno] ?? errno;
+  return reason === '' ? '' : `: ${reason}`;
+}
+
+function errnoOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
 }

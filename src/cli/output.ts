@@ -1,9 +1,9 @@
 import type { ErrorJson } from '../errors.ts';
 
-/** What a command shows: text for people or JSON for programs, on standard output; progress on standard error. */
+/** Output of a command: text for people or JSON for programs on standard output, progress on standard error. */
 export interface Output {
   readonly json: boolean;
-  /** The command's outcome. Lists of events use `line` instead, once for each. */
+  /** The result of a command. A command that follows events uses `line` for each of them instead. */
   result(text: string, value: unknown): void;
   line(text: string, value: unknown): void;
   progress(text: string): void;
@@ -35,7 +35,7 @@ export function createOutput(json: boolean): Output {
   };
 }
 
-/** Columns as wide as their widest cell. */
+/** Formats rows as columns that are as wide as their widest cells. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) {

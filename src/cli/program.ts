@@ -1,19 +1,8 @@
-import { Command, Option } from 'commander';
+import { Command, type OptionValues } from 'commander';
 import { VERSION } from '../version.ts';
-import type { CommandContext } from './command-context.ts';
-import { actorCommands } from './commands/actors.ts';
-import { attestationCommands } from './commands/attestation.ts';
-import { checksumCommand } from './commands/checksum.ts';
-import { enclaveCommands } from './commands/enclave.ts';
-import { eosCommands } from './commands/eos.ts';
-import { inputCommands } from './commands/input.ts';
-import { keyCommands } from './commands/keys.ts';
-import { manifestCommands } from './commands/manifest.ts';
-import { measureCommands } from './commands/measure.ts';
-import { resultCommands } from './commands/result.ts';
-import { runCommand } from './commands/run.ts';
-import { stopCommand } from './commands/stop.ts';
-import { controlClient, type GlobalOptions } from './global-options.ts';
+import type { CommandContext, GlobalOptions } from './command-context.ts';
+import { type CommandGroup, type CommandRow, option } from './command-row.ts';
+import { COMMANDS } from './commands/table.ts';
 import type { Output } from './output.ts';
 
 export function createProgram(
@@ -21,54 +10,43 @@ export function createProgram(
   environment: NodeJS.ProcessEnv,
   exit: (code: number) => void,
 ): Command {
-  const context: CommandContext = {
-    output,
-    environment,
-    exit,
-    withManager: async (command, run) => {
-      const client = controlClient(command.optsWithGlobals<GlobalOptions>(), environment);
-      try {
-        return await run(client);
-      } finally {
-        client.close();
-      }
-    },
-  };
+  const contextOf = (globals: GlobalOptions): CommandContext => ({ output, environment, globals, exit });
   const program = new Command('cocos-cli')
-    .description('Compute on data of several parties in an attested enclave')
+    .description('Compute on the data of several parties in an attested enclave')
     .version(VERSION)
-    .option('--manager <address>', 'where the manager is: unix:/path, tcp:host:port or tls:host:port')
-    .option('--tls-cert <file>', 'certificate for tls:')
-    .option('--tls-key <file>', 'key for tls:')
-    .option('--tls-ca <file>', 'certificate authority for tls:')
-    .exitOverride()
-    .configureOutput({ writeErr: () => undefined });
-  for (const command of [
-    keyCommands(context),
-    checksumCommand(context),
-    manifestCommands(context),
-    enclaveCommands(context),
-    attestationCommands(context),
-    measureCommands(context),
-    eosCommands(context),
-    ...inputCommands(context),
-    runCommand(context),
-    stopCommand(context),
-    resultCommands(context),
-    actorCommands(context),
-  ]) {
-    program.addCommand(command);
-  }
-  prepare(program);
-  return program;
+    .option('--manager <address>', 'address of the manager: unix:/path, tcp:host:port or tls:host:port')
+    .option('--tls-cert <file>', 'client certificate for tls: addresses')
+    .option('--tls-key <file>', 'private key of the client certificate')
+    .option('--tls-ca <file>', 'certificate authority of the manager');
+  for (const row of COMMANDS) program.addCommand(build(row, contextOf));
+  return throwing(program);
 }
 
-/** Settings that commander does not hand down to sub-commands. */
-function prepare(command: Command): void {
-  command.exitOverride().configureOutput({ writeErr: () => undefined });
-  if (command.commands.length === 0) {
-    const form = new Option('-o, --output <format>', 'form of the outcome');
-    command.addOption(form.choices(['text', 'json']).default('text'));
+function build(
+  row: CommandRow | CommandGroup,
+  contextOf: (globals: GlobalOptions) => CommandContext,
+): Command {
+  const command = throwing(new Command(row.name).description(row.description));
+  if ('commands' in row) {
+    for (const each of row.commands) command.addCommand(build(each, contextOf));
+    return command;
   }
-  for (const child of command.commands) prepare(child);
+  for (const parameter of row.parameters) {
+    if ('flags' in parameter) command.addOption(parameter);
+    else command.addArgument(parameter);
+  }
+  command.addOption(
+    option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'),
+  );
+  return command.action(async (...given: unknown[]) => {
+    const args = given.slice(0, -2);
+    const options: OptionValues = command.opts();
+    const { run } = await row.load();
+    await run(contextOf(command.optsWithGlobals<GlobalOptions>()), options, ...args);
+  });
+}
+
+/** Makes commander throw instead of exiting and printing errors; it does not pass these settings to sub-commands. */
+function throwing(command: Command): Command {
+  return command.exitOverride().configureOutput({ writeErr: () => undefined });
 }

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a verdict may be relied on, where nobody says, before the enclave is challenged again. */
+/** Default lifetime of a verdict, after which the enclave is challenged again. */
 export const VERDICT_LIFETIME_MS = 600_000;
 
-/** What a relying party goes through with an enclave. Runs in the command line. */
+/** Appraisal of an enclave by a relying party. Runs in the command line. */
 export const VerifierEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('verifier.challenge') }),
   z.strictObject({ type: z.literal('evidence.received'), evidenceDigest: z.string() }),
@@ -22,7 +22,7 @@ export const VerifierEvent = z.discriminatedUnion('type', [
 export type VerifierEvent = z.infer<typeof VerifierEvent>;
 
 export interface VerifierInput {
-  /** How long a verdict may be relied on; milliseconds. */
+  /** Lifetime of a verdict, milliseconds. */
   readonly lifetimeMs: number;
 }
 
@@ -46,8 +46,8 @@ export const verifierMachine = setup({
     isAccepted: ({ event }) => event.type === 'verdict.reached' && event.accepted,
   },
   actions: {
-    /** A new challenge owes nothing to what came of an earlier one. */
-    forget: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
+    /** A new challenge starts without the outcome of an earlier one. */
+    reset: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
     assignEvidence: assign(({ event }) => {
       assertEvent(event, 'evidence.received');
       return { evidenceDigest: event.evidenceDigest };
@@ -66,7 +66,7 @@ export const verifierMachine = setup({
   initial: 'idle',
   context: ({ input }) => ({ ...input, evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
   states: {
-    idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    idle: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
     challenging: {
       invoke: {
         src: 'challenge',
@@ -93,10 +93,14 @@ export const verifierMachine = setup({
     },
     trusted: {
       invoke: clock,
-      on: { 'deadline.reached': 'stale' },
+      on: {
+        'deadline.reached': 'stale',
+        // A party may check again before the verdict is stale.
+        'verifier.challenge': { target: 'challenging', actions: 'reset' },
+      },
     },
-    stale: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    stale: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
     rejected: {},
-    unanswered: { on: { 'verifier.challenge': { target: 'challenging', actions: 'forget' } } },
+    unanswered: { on: { 'verifier.challenge': { target: 'challenging', actions: 'reset' } } },
   },
 });

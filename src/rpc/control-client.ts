@@ -8,7 +8,6 @@ import {
   type GetHostResponse,
   type Transition,
 } from './gen/cocosai/control/v1/control.ts';
-import { fromStatus } from './status.ts';
 
 const CALL_LIMIT_MS = 60_000;
 
@@ -30,12 +29,14 @@ export type WatchItem =
   | { readonly kind: 'removed'; readonly address: string }
   | { readonly kind: 'position'; readonly sequence: number };
 
-/** The manager's control service. Every failure is a CocosError; no answer is MANAGER_UNAVAILABLE. */
+/** Client of the manager's control service. Every failure is a CocosError; MANAGER_UNAVAILABLE when nothing answers. */
 export class ControlClient {
   private readonly client: ControlServiceClient;
+  private readonly target: string;
 
   constructor(address: Address, tls: TlsFiles) {
-    this.client = new ControlServiceClient(grpcTarget(address), clientCredentials(address, tls));
+    this.target = grpcTarget(address);
+    this.client = new ControlServiceClient(this.target, clientCredentials(address, tls));
   }
 
   close(): void {
@@ -85,7 +86,7 @@ export class ControlClient {
     return infoOf(actor);
   }
 
-  /** Snapshots, then transitions as they happen, until the consumer stops or the signal aborts. */
+  /** Yields snapshots, then transitions as they happen, until the consumer stops or the signal aborts. */
   async *watch(prefix: string, signal?: AbortSignal, afterSequence = 0): AsyncGenerator<WatchItem> {
     const call = this.client.watchActors({ prefix, afterSequence });
     const cancel = () => call.cancel();
@@ -100,18 +101,26 @@ export class ControlClient {
         else if (item?.$case === 'position') yield { kind: 'position', sequence: item.value };
       }
     } catch (thrown) {
-      if (signal?.aborted !== true) throw fromStatus(thrown as ServiceError, 'MANAGER_UNAVAILABLE');
+      if (signal?.aborted !== true) await this.fail(thrown as ServiceError);
     } finally {
       signal?.removeEventListener('abort', cancel);
       call.cancel();
     }
   }
 
+  /** Loads the schemas of errors only for an error: they take longer to load than most calls. */
+  private async fail(error: ServiceError): Promise<never> {
+    const { fromStatus } = await import('./status.ts');
+    const known = fromStatus(error, 'MANAGER_UNAVAILABLE');
+    // An error that the manager itself sent has a message; for a failed connection gRPC has only its own words.
+    if (known.code !== 'MANAGER_UNAVAILABLE' || known.cause !== error) throw known;
+    const next = 'Check that it is running and that the address is correct.';
+    throw new CocosError(known.code, `No manager answers at ${this.target}. ${next}`, { cause: error });
+  }
+
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
-    return new Promise((resolve, reject) => {
-      start((error, value) =>
-        error === null ? resolve(value) : reject(fromStatus(error, 'MANAGER_UNAVAILABLE')),
-      );
+    return new Promise((resolve) => {
+      start((error, value) => (error === null ? resolve(value) : resolve(this.fail(error))));
     });
   }
 }
@@ -121,7 +130,7 @@ function limit(): Date {
 }
 
 function infoOf(actor: Actor | undefined): ActorInfo {
-  if (actor === undefined) throw new CocosError('INTERNAL', 'The manager answered without an actor.');
+  if (actor === undefined) throw new CocosError('INTERNAL', 'The manager sent an answer without an actor.');
   const { contextJson, ...rest } = actor;
   return { ...rest, context: parseContext(contextJson) };
 }
@@ -129,6 +138,6 @@ function infoOf(actor: Actor | undefined): ActorInfo {
 function parseContext(text: string): ActorInfo['context'] {
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null)
-    throw new CocosError('INTERNAL', 'An actor has no context.');
+    throw new CocosError('INTERNAL', 'The manager sent an actor without a context.');
   return Object.fromEntries(Object.entries(value));
 }

@@ -1,22 +1,21 @@
-import { CommanderError } from 'commander';
 import type { Output } from '../../src/cli/output.ts';
-import { createProgram } from '../../src/cli/program.ts';
-import { CocosError, EXIT } from '../../src/errors.ts';
+import { runCommandLine } from '../../src/cli/run.ts';
 
 export interface CliRun {
   readonly exit: number;
-  /** What the command gave for programs. */
+  /** The result for programs. */
   readonly json: unknown;
-  /** What it gave for people. */
+  /** The result for people. */
   readonly text: string;
+  /** Code of the error. */
   readonly error: string | undefined;
 }
 
-/** Runs one command of `cocos-cli` in this process, as its main file does. */
+/** Runs one command of `cocos-cli` in this process. */
 export async function runCli(...args: readonly string[]): Promise<CliRun> {
-  let exit: number = EXIT.ok;
   let json: unknown;
   let text = '';
+  let error: string | undefined;
   const show = (shown: string, value: unknown) => {
     text = shown;
     json = value;
@@ -26,18 +25,10 @@ export async function runCli(...args: readonly string[]): Promise<CliRun> {
     result: show,
     line: show,
     progress: () => undefined,
-    error: () => undefined,
+    error: ({ code }) => {
+      error = code;
+    },
   };
-  const environment = { HOME: '/nonexistent' };
-  const program = createProgram(output, environment, (code) => {
-    exit = code;
-  });
-  try {
-    await program.parseAsync(['node', 'cocos-cli', ...args]);
-    return { exit, json, text, error: undefined };
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return { exit: EXIT.usage, json, text, error: 'USAGE' };
-    const error = CocosError.from(thrown);
-    return { exit: error.exit, json, text, error: error.code };
-  }
+  const exit = await runCommandLine(['node', 'cocos-cli', ...args], { HOME: '/nonexistent' }, output);
+  return { exit, json, text, error };
 }

@@ -172,6 +172,7 @@ export interface SceneOptions {
   readonly certificates?: (leaf: Uint8Array) => Uint8Array[];
   readonly policy?: Record<string, unknown>;
   readonly reference?: Record<string, unknown>;
+  readonly nonce?: Uint8Array;
 }
 
 /** A whole appraisal that is accepted as it stands, changed in the ways asked for. */
@@ -183,7 +184,7 @@ export async function scene(
   const log = options.log === undefined ? vmLog : options.log;
   const measurement = log === null ? new Uint8Array(48) : measureLaunch(log, attestationCrypto);
   const { certificate, key } = endorse(root, options.endorsement);
-  const report = blankReport(reportData(NONCE, bound, attestationCrypto), measurement);
+  const report = blankReport(reportData(options.nonce ?? NONCE, bound, attestationCrypto), measurement);
   options.beforeSigning?.(report);
   signReport(report, key);
   options.afterSigning?.(report);
@@ -201,7 +202,7 @@ export async function scene(
   return {
     bundle,
     evidence: encodeEvidence(bundle),
-    nonce: NONCE,
+    nonce: options.nonce ?? NONCE,
     policy: parsePolicy({
       version: 1,
       platforms: ['emulated'],

@@ -1,7 +1,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { readKeys, readManifest } from '../../src/cli/global-options.ts';
+import { readKeys } from '../../src/cli/key-files.ts';
+import { readManifest } from '../../src/cli/manifest-file.ts';
 import { AgentClient, type AgentSession } from '../../src/cli/transfer/agent-client.ts';
 import { readTrust } from '../../src/cli/trust/trust.ts';
 import { openTrustedSession } from '../../src/cli/trust/trusted-session.ts';

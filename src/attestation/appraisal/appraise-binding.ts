@@ -18,10 +18,10 @@ function checkNonce(input: AppraisalInput, bundle: EvidenceBundle, checks: Check
   if (nonce === undefined) {
     checks.notChecked(
       'binding.nonce',
-      'NOT FRESH: no nonce was given to compare with, so this evidence may be of any age and replayed',
+      'NOT FRESH: no nonce was given, so the evidence may be old or replayed',
     );
   } else if (bundle.nonce === undefined) {
-    checks.record('binding.nonce', true, bytesToHex(nonce), 'the one that the report must bind');
+    checks.record('binding.nonce', true, bytesToHex(nonce), 'the nonce that the report must bind');
   } else {
     checks.equalBytes('binding.nonce', nonce, bundle.nonce);
   }
@@ -35,7 +35,7 @@ function checkAge(input: AppraisalInput, at: number, checks: CheckList): void {
   }
   const issued = input.nonceIssuedAt;
   const age = issued === undefined ? null : (at - issued) / 1000;
-  const found = age === null ? 'the age of the nonce is not known' : `${age} s`;
+  const found = age === null ? 'the age of the nonce is unknown' : `${age} s`;
   checks.record('binding.age', age !== null && age >= 0 && age <= limit, `0 to ${limit} s`, found);
 }
 
@@ -47,13 +47,13 @@ function checkManifest(
 ): void {
   const claimed = claimedManifest(claims);
   if (input.expectedManifestDigest === undefined) {
-    checks.notChecked('binding.manifest', 'no manifest digest was given to compare with');
+    checks.notChecked('binding.manifest', 'no manifest digest was given');
   } else {
     checks.equal('binding.manifest', input.expectedManifestDigest, claimed);
   }
   if (hostData === null) return;
   if (hostData.every((byte) => byte === 0)) {
-    checks.notChecked('binding.host-data', 'no manifest was named at launch');
+    checks.notChecked('binding.host-data', 'no manifest was specified at launch');
     return;
   }
   // MRCONFIGID is longer than a digest; what follows it must be zero.
@@ -65,7 +65,7 @@ function checkManifest(
 function checkPolicyDigest(input: AppraisalInput, checks: CheckList): void {
   const { policyDigest } = input;
   if (policyDigest === undefined) {
-    checks.notChecked('binding.policy', 'the manifest, where there is one, pins no policy');
+    checks.notChecked('binding.policy', 'no manifest pins a policy');
   } else {
     checks.equal('binding.policy', policyDigest.expected, policyDigest.found);
   }

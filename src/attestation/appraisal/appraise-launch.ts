@@ -63,7 +63,7 @@ function compareProcess(
   checks.equal('launch.runtime', reference.runtime, log.runtime);
   checks.equal('launch.agent', reference.agent, log.agent);
   if (reference.commandLine === undefined) {
-    checks.notChecked('launch.command-line', 'the reference values name no command line for a process');
+    checks.notChecked('launch.command-line', 'the reference values contain no arguments for a process');
   } else {
     checks.equal('launch.command-line', reference.commandLine, log.commandLine);
   }
@@ -103,9 +103,9 @@ export function appraiseLaunch(
   const usable = log !== undefined && (emulated || log.kind === 'vm');
   if (!checks.record('launch.log', usable, expected, found) || log === undefined) return;
   const others = log.kind === 'vm' ? PROCESS_CHECKS : VM_CHECKS;
-  for (const name of others) checks.notChecked(name, `not a part of a ${log.kind} launch`);
+  for (const name of others) checks.notChecked(name, `not part of a ${log.kind} launch`);
   const known = reference[log.kind] !== undefined;
-  checks.record('launch.reference', known, `reference values for a ${log.kind}`, known ? 'there' : 'none');
+  checks.record('launch.reference', known, `reference values for a ${log.kind}`, known ? 'present' : 'none');
   if (!checkMeasurement(log, measurement, hashes, checks)) return;
   if (log.kind === 'vm' && reference.vm !== undefined) compareVm(log, reference.vm, checks);
   if (log.kind === 'process' && reference.process !== undefined)

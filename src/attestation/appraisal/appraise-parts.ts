@@ -32,7 +32,7 @@ function checkKey(
   if (key === null) return null;
   const { certificates } = vtpm;
   if (certificates === undefined || certificates.length === 0) {
-    checks.record('vtpm.key-binding', true, 'the key in the claims', 'its quote is verified by that key');
+    checks.record('vtpm.key-binding', true, 'the key in the claims', 'the key verifies the quote');
     return key;
   }
   try {
@@ -61,7 +61,7 @@ function appraiseVtpm(
   context: AppraisalContext,
   checks: CheckList,
 ): void {
-  checks.record('vtpm.quote', true, 'a quote', 'there');
+  checks.record('vtpm.quote', true, 'a quote', 'present');
   const nonce = boundNonce(input, bundle);
   const { crypto, policy } = context;
   appraiseQuote(
@@ -115,11 +115,11 @@ function checkParts(bundle: EvidenceBundle, claims: Claims | null, checks: Check
   if (bundle.dice !== undefined) ties.push('dice.signatures', 'dice.leaf');
   const loose = ties.filter((name) => !checks.passed(name));
   const boot = claims === null ? 'unknown' : bytesToHex(claims.bootId);
-  const expected = `all of boot ${boot}`;
+  const expected = `all parts from boot ${boot}`;
   const [first] = loose;
   // What is loose has failed, or could not be made, under its own name; this line says what that means.
-  if (first === undefined) checks.record('binding.parts', true, expected, `${ties.length} ties hold`);
-  else checks.notChecked('binding.parts', `not tied to boot ${boot}: ${loose.join(', ')}`);
+  if (first === undefined) checks.record('binding.parts', true, expected, `${ties.length} parts bound`);
+  else checks.notChecked('binding.parts', `not bound to boot ${boot}: ${loose.join(', ')}`);
 }
 
 /** Records every `vtpm.*` and `dice.*` check, and `binding.parts`. */

@@ -54,7 +54,7 @@ function checkInput(input: AppraisalInput): number {
   checkTime(at);
   const { nonce, policyDigest } = input;
   if (nonce !== undefined && nonce.length !== NONCE_BYTES) {
-    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, not ${NONCE_BYTES}`);
+    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, expected ${NONCE_BYTES}`);
   }
   for (const digest of [input.expectedManifestDigest, policyDigest?.expected, policyDigest?.found]) {
     if (digest !== undefined && !/^sha256:[0-9a-f]{64}$/.test(digest)) {

@@ -12,8 +12,8 @@ import { type CheckRow, may, must } from './check-row.ts';
 export type { CheckStep } from './check-row.ts';
 
 const BUNDLE_CHECKS = {
-  'evidence.parse': must('parse', 'The bundle is deterministic CBOR of the documented form.'),
-  'claims.parse': must('parse', 'The claims are deterministic CBOR of the documented form.'),
+  'evidence.parse': must('parse', 'The bundle is deterministic CBOR of the documented format.'),
+  'claims.parse': must('parse', 'The claims are deterministic CBOR of the documented format.'),
 } as const satisfies Record<string, CheckRow>;
 
 /** Of any report that a platform key signs. */
@@ -21,13 +21,13 @@ const REPORT_CHECKS = {
   'report.parse': must('parse', 'The report has a known version and layout; reserved fields are zero.'),
   'certificates.parse': must('parse', 'Every certificate and revocation list is strict DER.'),
 
-  'chain.leaf': must('chain', 'A certificate of the kind of key that the report names is there.'),
+  'chain.leaf': must('chain', 'A certificate for the kind of signing key in the report is present.'),
   'chain.intermediate': must('chain', 'The leaf is signed by the intermediate of its key class.'),
   'chain.root-signature': must('chain', 'The intermediate and the root are signed by the root.'),
   'chain.root': must('chain', "The root is the vendor's pinned one, or one that the policy names."),
-  'chain.profile': must('chain', 'Algorithms, CA flags and critical extensions are those of the profile.'),
+  'chain.profile': must('chain', 'Algorithms, CA flags and critical extensions conform to the profile.'),
   'chain.validity': must('chain', 'Every certificate is valid at the time of appraisal.'),
-  'chain.revocation-list': may('chain', 'Revocation lists are there, rightly signed and current.'),
+  'chain.revocation-list': may('chain', 'Revocation lists are present, correctly signed and current.'),
   'chain.revocation': may('chain', 'No certificate of the chain is on a revocation list.'),
 
   'report.signature': must('report', 'The key that the chain endorses signed the report.'),
@@ -40,55 +40,64 @@ const REPORT_CHECKS = {
 /** Why a statement could not be parsed, where that has a name of its own; listed only when it is the reason. */
 const FORM_CHECKS = {
   'report.size': may('parse', 'The report has exactly the size of its kind.'),
-  'report.version': may('parse', 'The version is one that is known.'),
-  'report.algorithm': may('parse', 'The report is signed by the algorithm of its kind.'),
-  'report.signature-form': may('parse', 'The signature has the one form that its value has.'),
-  'report.policy-bits': may('parse', 'The guest policy has its reserved bits as the interface demands.'),
-  'report.vmpl': may('parse', 'The privilege level is one that exists.'),
-  'report.key-info': may('parse', 'The report says which kind of key signed it, in a way that is known.'),
-  'report.certificate-table': may('parse', 'The table behind the report holds together.'),
+  'report.version': may('parse', 'The version is known.'),
+  'report.algorithm': may('parse', 'The signature algorithm is that of the kind of report.'),
+  'report.signature-form': may('parse', 'The signature is in its canonical encoding.'),
+  'report.policy-bits': may('parse', 'The reserved bits of the guest policy have the specified values.'),
+  'report.vmpl': may('parse', 'The privilege level exists.'),
+  'report.key-info': may('parse', 'The report names a known kind of signing key.'),
+  'report.certificate-table': may('parse', 'The certificate table after the report is well-formed.'),
   'report.reserved': may('parse', 'Reserved fields are zero.'),
-  'tdx.tee-type': may('parse', 'The quote is of a trust domain.'),
-  'tdx.key-type': may('parse', 'The attestation key is of ECDSA P-256.'),
+  'tdx.tee-type': may('parse', 'The quote is for a trust domain.'),
+  'tdx.key-type': may('parse', 'The attestation key is an ECDSA P-256 key.'),
   'tdx.body-descriptor': may('parse', 'The body has the size of its type.'),
-  'tdx.lengths': may('parse', 'The lengths in the signature data fit each other and the quote.'),
-  'tdx.certification-data': may('parse', 'The quote holds a QE report and, in it, a chain of certificates.'),
+  'tdx.lengths': may(
+    'parse',
+    'The lengths in the signature data are consistent with each other and with the quote.',
+  ),
+  'tdx.certification-data': may('parse', 'The quote contains a QE report with a certificate chain.'),
   'vtpm.trailing-bytes': may('vtpm', 'Nothing follows the statement.'),
-  'event-log.form': may('vtpm', 'The log is whole, and nothing but padding follows its last event.'),
-  'event-log.banks': may('vtpm', 'The log has the bank that is asked for, in every event.'),
-  'event-log.algorithms': may('vtpm', 'Each event lists the algorithms of the header, each once.'),
-  'event-log.registers': may('vtpm', 'Events extend registers that exist.'),
+  'event-log.form': may('vtpm', 'The log is complete, and only padding follows its last event.'),
+  'event-log.banks': may('vtpm', 'Every event of the log has a digest for the requested bank.'),
+  'event-log.algorithms': may('vtpm', 'Each event lists each algorithm of the header once.'),
+  'event-log.registers': may('vtpm', 'All events extend existing registers.'),
 } as const satisfies Record<string, CheckRow>;
 
 const BINDING_CHECKS = {
   'binding.report-data': must('binding', 'REPORT_DATA binds the nonce and these claims.'),
   'binding.nonce': may('binding', 'The nonce is the one that this verifier chose: the evidence is fresh.'),
-  'binding.platform': must('binding', 'The claims name the platform that the root proves.'),
+  'binding.platform': must('binding', 'The claims name the platform that the root certificate proves.'),
   'binding.host-data': may(
     'binding',
     'HOST_DATA or MRCONFIGID, when set, is the digest of the manifest in the claims.',
   ),
-  'binding.manifest': may('binding', 'The claims hold the manifest that was agreed to.'),
+  'binding.manifest': may('binding', 'The claims contain the agreed manifest.'),
   'binding.policy': may('binding', 'The policy is the one that the manifest pins.'),
   'binding.age': may('binding', 'The nonce is not older than the policy allows.'),
-  'binding.parts': may('binding', 'Every part of the evidence is of one boot of one enclave.'),
+  'binding.parts': may('binding', 'All parts of the evidence come from the same boot of the same enclave.'),
 } as const satisfies Record<string, CheckRow>;
 
 const LAUNCH_CHECKS = {
-  'launch.log': must('launch', 'The evidence lists what was launched, in a form the platform can have.'),
-  'launch.measurement': must('launch', 'The measurement recomputed from the list is the one in the report.'),
-  'launch.reference': must('launch', 'Reference values for this kind of launch are there.'),
-  'launch.firmware': may('launch', 'The firmware is the reference one.'),
-  'launch.firmware-layout': may('launch', 'The measured memory sections are the reference ones.'),
-  'launch.kernel': may('launch', 'The kernel is the reference one.'),
-  'launch.initrd': may('launch', 'The initrd is the reference one.'),
-  'launch.command-line': may('launch', 'The command line, its root hash apart, is the reference one.'),
-  'launch.root-image': may('launch', 'The root image is the reference one (dm-verity root hash).'),
+  'launch.log': must('launch', 'The evidence contains a launch log of a kind that the platform supports.'),
+  'launch.measurement': must(
+    'launch',
+    'The measurement recomputed from the launch log equals the one in the report.',
+  ),
+  'launch.reference': must('launch', 'Reference values for this kind of launch are present.'),
+  'launch.firmware': may('launch', 'The firmware matches the reference values.'),
+  'launch.firmware-layout': may('launch', 'The measured memory sections match the reference values.'),
+  'launch.kernel': may('launch', 'The kernel matches the reference values.'),
+  'launch.initrd': may('launch', 'The initrd matches the reference values.'),
+  'launch.command-line': may(
+    'launch',
+    'The command line, except its root hash, matches the reference values.',
+  ),
+  'launch.root-image': may('launch', 'The root image (dm-verity root hash) matches the reference values.'),
   'launch.vcpus': may('launch', 'The number of vCPUs is within the reference limit.'),
-  'launch.vcpu-type': may('launch', 'The vCPU model is a reference one.'),
-  'launch.guest-features': may('launch', 'The SEV features of the guest are reference ones.'),
-  'launch.runtime': may('launch', 'The runtime of a process enclave is the reference one.'),
-  'launch.agent': may('launch', 'The agent of a process enclave is the reference one.'),
+  'launch.vcpu-type': may('launch', 'The vCPU model is listed in the reference values.'),
+  'launch.guest-features': may('launch', 'The SEV features of the guest match the reference values.'),
+  'launch.runtime': may('launch', 'The runtime of a process enclave matches the reference values.'),
+  'launch.agent': may('launch', 'The agent of a process enclave matches the reference values.'),
 } as const satisfies Record<string, CheckRow>;
 
 /** The build that the claims name, and what else the evidence may hold. */

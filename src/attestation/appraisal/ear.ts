@@ -171,9 +171,9 @@ export function verifyEar(
     }
   };
   if (!Header.safeParse(read(header)).success)
-    throw new CocosError('EVIDENCE_INVALID', 'the token is not EdDSA');
+    throw new CocosError('EVIDENCE_INVALID', 'the token is not signed with EdDSA');
   if (!crypto.verifyEd25519(publicKey, utf8ToBytes(`${header}.${payload}`), base64UrlBytes(signature))) {
-    throw new CocosError('ATTEST_REJECTED', 'the signature of the token is wrong');
+    throw new CocosError('ATTEST_REJECTED', 'the signature of the token is invalid');
   }
   const claims = Claims.safeParse(read(payload));
   if (!claims.success) {

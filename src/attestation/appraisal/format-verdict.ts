@@ -44,13 +44,13 @@ function headline(verdict: Verdict): string {
 }
 
 const STEPS: Readonly<Record<CheckStep, string>> = {
-  parse: 'Form',
-  chain: 'Who signed',
-  report: 'Is the report genuine',
-  collateral: 'What the vendor says about the platform',
-  binding: 'Whom and what it speaks of',
-  launch: 'What was launched',
-  policy: 'What the policy asks',
+  parse: 'Format',
+  chain: 'Signer',
+  report: 'Authenticity of the report',
+  collateral: 'Vendor statements about the platform',
+  binding: 'Binding of the evidence',
+  launch: 'Launched software',
+  policy: 'Policy',
   vtpm: 'vTPM',
   dice: 'DICE',
 };
@@ -77,18 +77,18 @@ function summary(verdict: Verdict): string[] {
   const lines: string[] = [];
   if (outcome === 'accepted') {
     const launched = passed('launch.measurement')
-      ? 'what was launched is what the reference values describe'
+      ? 'the launched software matches the reference values'
       : null;
-    const bound = passed('binding.report-data') ? 'the keys in the claims live in this enclave alone' : null;
+    const bound = passed('binding.report-data') ? 'the keys in the claims exist only in this enclave' : null;
     const parts = [launched, bound].filter((part) => part !== null);
     lines.push(
-      `proven:       ${parts.length === 0 ? 'the statement is genuine and meets the policy' : parts.join('; ')}`,
+      `proven:       ${parts.length === 0 ? 'the statement is genuine and satisfies the policy' : parts.join('; ')}`,
     );
     const root = of('chain.root') ?? of('dice.root') ?? of('vtpm.key-binding');
     if (root !== undefined)
       lines.push(`by:           ${verdict.emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
   } else if (missing.length > 0 && failures.every((name) => missing.includes(name))) {
-    lines.push(`incomplete:   nothing is wrong, but not all of it could be checked`);
+    lines.push(`incomplete:   no check failed, but required checks could not be made`);
   }
   const nonce = of('binding.nonce') ?? of('vtpm.qualifying-data');
   if (nonce !== undefined) {
@@ -97,7 +97,7 @@ function summary(verdict: Verdict): string[] {
     lines.push(`fresh:        ${printable(fresh)}`);
   }
   const open = checks.filter((check) => check.outcome === 'not-checked').length;
-  if (open > 0) lines.push(`not checked:  ${open} of ${checks.length} checks, each with its reason above`);
+  if (open > 0) lines.push(`not checked:  ${open} of ${checks.length} checks, for the reasons above`);
   lines.push(failures.length === 0 ? 'every required check passed' : `rejected for: ${failures.join(', ')}`);
   return lines;
 }
@@ -111,7 +111,7 @@ export function formatVerdict(verdict: Verdict): string {
   const head = [
     headline(verdict),
     `evidence: ${verdict.evidenceDigest}`,
-    `judged as of ${isoTime(verdict.at)}`,
+    `appraised as of ${isoTime(verdict.at)}`,
   ];
   return [...head, ...tables(verdict.checks), '', ...summary(verdict), ''].join('\n');
 }

@@ -24,5 +24,6 @@ export function verdictOf(
 
 /** @throws CocosError INPUT_INVALID when a time is not a finite number. */
 export function checkTime(at: number): void {
-  if (!Number.isFinite(at)) throw new CocosError('INPUT_INVALID', 'the time of appraisal is not a time');
+  if (!Number.isFinite(at))
+    throw new CocosError('INPUT_INVALID', 'the time of appraisal is not a finite number');
 }

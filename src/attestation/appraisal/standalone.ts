@@ -105,7 +105,7 @@ export function verifyTpm(input: TpmInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.tpm);
   const key = checkAttestationKey(() => readKey(input.key), checks);
-  checks.record('vtpm.key-binding', true, 'the key that was given', 'trusted because the caller named it');
+  checks.record('vtpm.key-binding', true, 'the given key', 'trusted because the caller specified it');
   const { attest, signature, qualifyingData, pcrs, eventLog, reference, crypto } = input;
   const { vtpm: policy } = input.policy;
   appraiseQuote(
@@ -130,6 +130,6 @@ export function verifyDice(input: DiceChainInput): Verdict {
   const { format, chain, rootKey, at, crypto, policy } = input;
   const rest = { namedRoot: undefined, policy: policy.dice, reference: undefined, at, crypto };
   const leaf = appraiseDice({ format, chain, rootKey, ...rest }, checks);
-  if (leaf !== null) checks.notChecked('dice.leaf', 'there are no claims to compare with');
+  if (leaf !== null) checks.notChecked('dice.leaf', 'there are no claims for comparison');
   return verdictOf(chain.at(-1) ?? new Uint8Array(), 'dice', false, input, checks);
 }

@@ -48,7 +48,8 @@ function fromPem(text: string): Classified {
   for (const { label, der } of pemBlocks(text)) {
     if (label !== 'CERTIFICATE' && label !== 'X509 CRL') continue;
     const part = fromDer(der);
-    if (part === null) throw new CocosError('EVIDENCE_INVALID', `a PEM block of ${label} does not hold one`);
+    if (part === null)
+      throw new CocosError('EVIDENCE_INVALID', `the PEM block ${label} does not contain one`);
     parts.push(part);
   }
   return parts.length === 0 ? null : mergeCollateral(parts);
@@ -115,7 +116,7 @@ function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', '%2B'));
   } catch (cause) {
-    throw new CocosError('EVIDENCE_INVALID', 'a percent-encoded text is malformed', { cause });
+    throw new CocosError('EVIDENCE_INVALID', 'the percent-encoded text is malformed', { cause });
   }
 }
 
@@ -142,7 +143,7 @@ export function classifyCollateral(bytes: Uint8Array): Classified {
   if (bytes.length > MAX_COLLATERAL_FILE_BYTES) {
     throw new CocosError(
       'LIMIT_EXCEEDED',
-      `a file of collateral is larger than ${MAX_COLLATERAL_FILE_BYTES} bytes`,
+      `the collateral file is larger than ${MAX_COLLATERAL_FILE_BYTES} bytes`,
     );
   }
   if (isDer(bytes)) return fromDer(bytes);

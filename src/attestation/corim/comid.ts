@@ -137,7 +137,7 @@ function digestsIn(value: unknown): CorimDigest[] {
   return list(value, 'digests').flatMap((item) => {
     const [number, bytes] = list(item, 'a digest');
     const hash = Object.entries(HASH_NUMBERS).find(([name, id]) => id === number || name === number)?.[0];
-    if (!(bytes instanceof Uint8Array)) throw invalid('a digest is not bytes');
+    if (!(bytes instanceof Uint8Array)) throw invalid('a digest is not a byte string');
     return hash === 'sha256' || hash === 'sha384' || hash === 'sha512' ? [{ hash, value: bytes }] : [];
   });
 }
@@ -182,7 +182,7 @@ function comidIn(tag: unknown): Corim['comids'] {
   // Tags of other kinds (CoSWID) are passed over.
   if (!(tag instanceof Tagged) || tag.tag !== TAG.comid) return [];
   const content: unknown = tag.value;
-  if (!(content instanceof Uint8Array)) throw invalid('a CoMID is not bytes');
+  if (!(content instanceof Uint8Array)) throw invalid('a CoMID is not a byte string');
   const comid = map(decodeTagged(content), 'a CoMID');
   const identity = map(comid.get(COMID.tagIdentity), 'a tag identity');
   const triples = map(comid.get(COMID.triples), 'triples').get(TRIPLES.reference);

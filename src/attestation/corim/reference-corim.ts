@@ -77,7 +77,7 @@ function ownMeasurements(corim: Corim): Map<string, Measurement> {
   const own = triples.filter(({ vendor, model }) => vendor === VENDOR && model === MODEL);
   const found = new Map<string, Measurement>();
   for (const measurement of own.flatMap(({ measurements }) => measurements)) {
-    if (found.has(measurement.key)) throw invalid(`${measurement.key} is there twice`);
+    if (found.has(measurement.key)) throw invalid(`${measurement.key} occurs twice`);
     found.set(measurement.key, measurement);
   }
   if (found.size === 0) throw invalid(`no reference values of ${VENDOR} ${MODEL}`);

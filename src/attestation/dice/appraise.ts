@@ -52,7 +52,7 @@ function parseChain(input: DiceInput, checks: CheckList): DiceLayer[] | null {
       layer.problems.map((problem) => `layer ${index + 1}: ${problem}`),
     );
     if (!checks.record('dice.parse', layers.length > 0, expected, `${layers.length} layers`)) return null;
-    const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+    const found = problems.length === 0 ? 'as expected' : problems.join('; ');
     return checks.record('dice.profile', problems.length === 0, expected, found) ? layers : null;
   } catch (thrown) {
     checks.record('dice.parse', false, expected, CocosError.from(thrown).message);
@@ -68,7 +68,9 @@ function checkRoot(first: DiceLayer, input: DiceInput, checks: CheckList): Publi
   if (named && bytesToHex(crypto.sha256(rootKey)) === bytesToHex(namedRoot)) trusted.push(rootKey);
   if (trusted.length === 0) {
     const note =
-      rootKey === undefined ? 'no root key is known' : 'neither policy nor report names this root key';
+      rootKey === undefined
+        ? 'no root key is known'
+        : 'neither the policy nor the report names this root key';
     if (named) checks.record('dice.root', false, `SHA-256 ${bytesToHex(namedRoot)}`, note);
     else checks.missing('dice.root', note);
     return rootKey === undefined ? null : rawKey(rootKey);
@@ -80,7 +82,7 @@ function checkRoot(first: DiceLayer, input: DiceInput, checks: CheckList): Publi
     'dice.root',
     key !== undefined,
     expected,
-    key === undefined ? 'none of them signed it' : 'signed',
+    key === undefined ? 'none of them signed the first layer' : 'signed',
   );
   return key ?? null;
 }
@@ -100,8 +102,7 @@ function checkSignatures(
   const expected = 'each signed by the layer before it';
   if (wrong.length > 0)
     checks.record('dice.signatures', false, expected, `the signature of layer ${wrong.join(', ')} is wrong`);
-  else if (root === null)
-    checks.missing('dice.signatures', 'the key that signs the first layer is not known');
+  else if (root === null) checks.missing('dice.signatures', 'the key that signs the first layer is unknown');
   else checks.record('dice.signatures', true, expected, `${layers.length} signatures`);
 }
 
@@ -115,14 +116,18 @@ function checkIdentifiers(
   layers.forEach((layer, index) => {
     const own = keyIdentifier(layer.key, input.crypto);
     if (own !== layer.subject)
-      problems.push(`layer ${index + 1} is called ${layer.subject}, its key is ${own ?? '?'}`);
+      problems.push(
+        `layer ${index + 1} has the subject ${layer.subject}, but the identifier of its key is ${own ?? '?'}`,
+      );
     const before =
       index === 0 ? (root === null ? null : keyIdentifier(root, input.crypto)) : layers[index - 1]?.subject;
     if (before !== null && before !== layer.issuer) {
-      problems.push(`layer ${index + 1} is issued by ${layer.issuer}, before it is ${before ?? '?'}`);
+      problems.push(
+        `layer ${index + 1} has the issuer ${layer.issuer}, but the previous layer is ${before ?? '?'}`,
+      );
     }
   });
-  const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+  const found = problems.length === 0 ? 'as expected' : problems.join('; ');
   checks.record('dice.identifiers', problems.length === 0, 'identifiers of the keys, in their order', found);
 }
 

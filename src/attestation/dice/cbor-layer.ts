@@ -34,7 +34,7 @@ function identifier(value: unknown, what: string): string {
 function readMode(value: unknown): DiceLayer['mode'] {
   const number = value instanceof Uint8Array && value.length === 1 ? value[0] : value;
   const mode = typeof number === 'number' ? DICE_MODES[number] : undefined;
-  if (mode === undefined) throw coseError('the mode is not known');
+  if (mode === undefined) throw coseError('the mode is unknown');
   return mode;
 }
 
@@ -53,7 +53,7 @@ export function parseCborLayer(bytes: Uint8Array, hashes: AttestationHashes): Di
   const descriptor = optional(LABEL.configurationDescriptor, 'configuration descriptor');
   const problems: string[] = [];
   if (hash !== null && descriptor !== null && bytesToHex(hashes.sha512(descriptor)) !== bytesToHex(hash)) {
-    problems.push('the configuration descriptor does not have its hash');
+    problems.push('the configuration descriptor does not match its hash');
   }
   const usage = asBytes(claims.get(LABEL.keyUsage), 'key usage');
   if (((usage[0] ?? 0) & KEY_CERT_SIGN) === 0) problems.push('the key may not sign certificates');

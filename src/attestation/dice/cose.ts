@@ -51,7 +51,7 @@ export function splitCborSequence(bytes: Uint8Array, limit: number): Uint8Array[
     try {
       [, after] = decodeFirst(rest, OPTIONS);
     } catch (cause) {
-      throw coseError('a sequence holds something that is not CBOR', cause);
+      throw coseError('a sequence contains an item that is not CBOR', cause);
     }
     items.push(rest.subarray(0, rest.length - after.length));
     rest = rest.subarray(rest.length - after.length);
@@ -94,7 +94,7 @@ export function parseSign1(bytes: Uint8Array): CoseSign1 {
   const protectedHeader = asMap(decodeCbor(header, 'protected header'), 'protected header');
   const scheme = SCHEMES[Number(protectedHeader.get(LABEL.alg))];
   if (protectedHeader.size !== 1 || scheme === undefined)
-    throw coseError('the signature algorithm is not known');
+    throw coseError('the signature algorithm is unknown');
   const message = new Uint8Array(encode(['Signature1', header, new Uint8Array(), payload]));
   return { payload, message, signature, scheme };
 }

@@ -36,6 +36,8 @@ export const DicePolicy = z.strictObject({
     .min(1)
     .max(16)
     .optional()
-    .describe('Rules of the layers, first layer first; when given, the chain must have exactly as many.'),
+    .describe(
+      'Rules of the layers, first layer first. If present, the chain must have the same number of layers.',
+    ),
 });
 export type DicePolicy = z.infer<typeof DicePolicy>;

@@ -46,7 +46,7 @@ function readOpenDice(value: Uint8Array, hashes: AttestationHashes): Measured {
   const number =
     modeField === undefined ? undefined : readOnly(modeField.content, TAG_ENUMERATED, 'mode').content;
   const mode = number?.length === 1 ? DICE_MODES[number[0] ?? -1] : undefined;
-  if (mode === undefined) throw derError('DICE extension: the mode is missing or not known');
+  if (mode === undefined) throw derError('DICE extension: the mode is missing or unknown');
   const profile = reader.optional(contextTag(7));
   if (profile !== undefined) readOnly(profile.content, TAG.utf8String, 'profile name');
   reader.end('DICE extension');
@@ -59,7 +59,7 @@ function readOpenDice(value: Uint8Array, hashes: AttestationHashes): Measured {
     configurationDescriptor: hash === null ? null : descriptor,
     authorityHash,
     mode,
-    problems: differs ? ['the configuration descriptor does not have its hash'] : [],
+    problems: differs ? ['the configuration descriptor does not match its hash'] : [],
   };
 }
 
@@ -80,12 +80,12 @@ function identifierProblems(certificate: Certificate, issuer: string, subject: s
   for (const { oid, value } of certificate.extensions) {
     if (oid === OID_SUBJECT_KEY_ID) {
       const id = bytesToHex(readOnly(value, TAG.octetString, 'subject key identifier').content);
-      if (id !== subject) problems.push('the subject key identifier is another');
+      if (id !== subject) problems.push('the subject key identifier does not match');
     }
     if (oid === OID_AUTHORITY_KEY_ID) {
       const reader = new DerReader(readOnly(value, TAG.sequence, 'authority key identifier').content);
       const id = bytesToHex(reader.expect(TAG_KEY_ID, 'key identifier').content);
-      if (id !== issuer) problems.push('the authority key identifier is another');
+      if (id !== issuer) problems.push('the authority key identifier does not match');
     }
   }
   if (certificate.serial !== subject) problems.push('the serial number is not the identifier of the subject');
@@ -100,7 +100,7 @@ function readSigned(certificate: Certificate): DiceLayer['signed'] {
   // The profile pairs P-256 with SHA-256 or SHA-512, and P-384 with SHA-384 or SHA-512.
   const kind = signature.length > 2 * FIELD_BYTES['P-256'] + 9 ? 'P-384' : 'P-256';
   const raw = hash === undefined ? null : ecdsaFromDer(signature, FIELD_BYTES[kind]);
-  if (hash === undefined || raw === null) throw derError('the signature algorithm is not known');
+  if (hash === undefined || raw === null) throw derError('the signature algorithm is unknown');
   return { message, signature: raw, scheme: { kind, hash } };
 }
 

@@ -73,7 +73,7 @@ function writeReport(request: ReportRequest, chipId: Uint8Array, tcb: Tcb): Uint
   const put = (name: keyof typeof FIELD, bytes: Uint8Array): void => {
     const [offset, size] = FIELD[name];
     if (bytes.length !== size) {
-      throw new CocosError('INPUT_INVALID', `${name} has ${bytes.length} bytes, not ${size}`);
+      throw new CocosError('INPUT_INVALID', `${name} has ${bytes.length} bytes, expected ${size}`);
     }
     report.set(bytes, offset);
   };
@@ -122,7 +122,10 @@ export function createSecurityProcessor(options: {
   const chipId = Uint8Array.from(options.chipId);
   const tcb = options.tcb ?? DEFAULT_TCB;
   if (chipId.length !== FIELD.chipId[1]) {
-    throw new CocosError('INPUT_INVALID', `the chip id has ${chipId.length} bytes, not ${FIELD.chipId[1]}`);
+    throw new CocosError(
+      'INPUT_INVALID',
+      `the chip id has ${chipId.length} bytes, expected ${FIELD.chipId[1]}`,
+    );
   }
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
   const secret = randomBytes(32);

@@ -45,12 +45,12 @@ export function decodeDeterministic<S extends z.ZodType>(
     throw new CocosError('EVIDENCE_INVALID', `${what} is not CBOR`, { cause });
   }
   if (!sameBytes(bytes, canonical)) {
-    throw new CocosError('EVIDENCE_INVALID', `${what} is not in deterministic form`);
+    throw new CocosError('EVIDENCE_INVALID', `${what} is not in deterministic encoding`);
   }
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
     const paths = parsed.error.issues.map((issue) => issue.path.join('.') || '(top)');
-    throw new CocosError('EVIDENCE_INVALID', `${what} does not have the documented members`, {
+    throw new CocosError('EVIDENCE_INVALID', `${what} does not have the documented format`, {
       cause: parsed.error,
       details: { paths: [...new Set(paths)].slice(0, 8) },
     });

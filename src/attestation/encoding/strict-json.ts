@@ -43,10 +43,9 @@ export function parseStrictJson(text: string): unknown {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new CocosError('INPUT_INVALID', 'not JSON', { cause });
+    throw new CocosError('INPUT_INVALID', 'not valid JSON', { cause });
   }
   const name = repeatedName(text);
-  if (name !== null)
-    throw new CocosError('INPUT_INVALID', `the member ${JSON.stringify(name)} is there twice`);
+  if (name !== null) throw new CocosError('INPUT_INVALID', `the member ${JSON.stringify(name)} occurs twice`);
   return value;
 }

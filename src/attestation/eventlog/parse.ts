@@ -84,7 +84,7 @@ function readDigests(reader: BinaryReader, algorithms: readonly Algorithm[]): Ma
   const count = reader.u32('number of digests');
   if (count !== algorithms.length) {
     const check = count < algorithms.length ? 'event-log.banks' : 'event-log.algorithms';
-    throw reader.error(`an event has ${count} digests, not ${algorithms.length}`, check);
+    throw reader.error(`an event has ${count} digests, expected ${algorithms.length}`, check);
   }
   const seen = new Set<number>();
   const digests = new Map<HashName, Uint8Array>();
@@ -122,7 +122,7 @@ function readEvents(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   while (reader.left > 0 && reader.offset < padding) {
     const mark = reader.left < 4 || view.getUint32(reader.offset, true) === END_MARK;
-    if (mark) throw reader.error('something other than padding follows the last event');
+    if (mark) throw reader.error('the last event is followed by data other than padding');
     if (events.length === MAX_EVENTS) throw reader.error(`more than ${MAX_EVENTS} events`);
     const register = reader.u32('a register');
     const type = reader.u32('a type');

@@ -36,7 +36,7 @@ export function isExtended(event: LogEvent): boolean {
  */
 export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto): Map<number, Uint8Array> {
   if (!log.banks.includes(bank))
-    throw new CocosError('EVIDENCE_INVALID', `event log: it has no bank ${bank}`, {
+    throw new CocosError('EVIDENCE_INVALID', `event log: no bank ${bank}`, {
       details: { check: 'event-log.banks' },
     });
   const values = new Map<number, Uint8Array>();
@@ -60,8 +60,7 @@ export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto)
 
 /** RTMR 0 to 3 of a CCEL; registers without events are zero. @throws CocosError EVIDENCE_INVALID */
 export function replayRtmrs(log: EventLog, crypto: AttestationCrypto): Uint8Array[] {
-  if (log.kind !== 'rtmr')
-    throw new CocosError('EVIDENCE_INVALID', 'event log: it is not that of a TDX guest');
+  if (log.kind !== 'rtmr') throw new CocosError('EVIDENCE_INVALID', 'event log: not from a TDX guest');
   const values = replay(log, 'sha384', crypto);
   return [1, 2, 3, 4].map((index) => values.get(index) ?? new Uint8Array(HASH_BYTES.sha384));
 }

@@ -56,7 +56,7 @@ export type Claims = z.infer<typeof Claims>;
 export function encodeClaims(claims: Claims): Uint8Array {
   const checked = Claims.safeParse(claims);
   if (!checked.success)
-    throw new CocosError('INPUT_INVALID', 'claims are not valid', { cause: checked.error });
+    throw new CocosError('INPUT_INVALID', 'the claims are invalid', { cause: checked.error });
   return encodeDeterministic(checked.data);
 }
 
@@ -68,7 +68,7 @@ export function decodeClaims(bytes: Uint8Array): Claims {
 /** What is hashed for REPORT_DATA and, for a vTPM quote, for its qualifying data: domain ‖ 0 ‖ nonce ‖ SHA-384(claims). */
 function bindingInput(nonce: Uint8Array, claimsBytes: Uint8Array, hashes: AttestationHashes): Uint8Array {
   if (nonce.length !== NONCE_BYTES) {
-    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, not ${NONCE_BYTES}`);
+    throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, expected ${NONCE_BYTES}`);
   }
   return concatBytes(utf8ToBytes('cocosai evidence v1\0'), nonce, hashes.sha384(claimsBytes));
 }

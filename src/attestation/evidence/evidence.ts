@@ -80,12 +80,12 @@ export type EvidenceBundle = z.infer<typeof EvidenceBundle>;
 export function encodeEvidence(bundle: EvidenceBundle): Uint8Array {
   const checked = EvidenceBundle.safeParse(bundle);
   if (!checked.success)
-    throw new CocosError('INPUT_INVALID', 'evidence is not valid', { cause: checked.error });
+    throw new CocosError('INPUT_INVALID', 'the evidence is invalid', { cause: checked.error });
   const bytes = encodeDeterministic(checked.data);
   if (bytes.length > MAX_EVIDENCE_BYTES) {
     throw new CocosError(
       'LIMIT_EXCEEDED',
-      `evidence has ${bytes.length} bytes, at most ${MAX_EVIDENCE_BYTES}`,
+      `the evidence has ${bytes.length} bytes, more than the limit of ${MAX_EVIDENCE_BYTES}`,
     );
   }
   return bytes;

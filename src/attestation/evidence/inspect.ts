@@ -214,5 +214,5 @@ export function inspectEvidence(bytes: Uint8Array, crypto: AttestationCrypto): I
       reason ??= CocosError.from(thrown, 'EVIDENCE_INVALID');
     }
   }
-  throw reason ?? new CocosError('EVIDENCE_INVALID', 'not evidence of a known kind');
+  throw reason ?? new CocosError('EVIDENCE_INVALID', 'unknown kind of evidence');
 }

@@ -40,7 +40,7 @@ const Firmware = z.strictObject({
 const CommandLine = z
   .string()
   .max(16_384)
-  .refine((text) => !text.includes('\0'), 'must not hold NUL');
+  .refine((text) => !text.includes('\0'), 'must not contain NUL');
 
 export const VmLaunchLog = z.strictObject({
   kind: z.literal('vm'),

@@ -26,11 +26,11 @@ export function footerEntries(image: Uint8Array): Map<string, Uint8Array> | null
   let end = trailer;
   while (end > start) {
     const entryTrailer = end - ENTRY_TRAILER_BYTES;
-    if (entryTrailer < start) throw brokenFirmware('a footer entry is cut off');
+    if (entryTrailer < start) throw brokenFirmware('a footer entry is truncated');
     const size = view.getUint16(entryTrailer, true);
     const entryStart = end - size;
     if (size < ENTRY_TRAILER_BYTES || entryStart < start)
-      throw brokenFirmware('a footer entry has a wrong size');
+      throw brokenFirmware('a footer entry has an invalid size');
     entries.set(guidText(image.subarray(entryTrailer + 2, end)), image.subarray(entryStart, entryTrailer));
     end = entryStart;
   }

@@ -54,9 +54,9 @@ function readSections(image: Uint8Array, view: DataView, offsetFromEnd: number):
   const count = view.getUint32(at + 12, true);
   const size = view.getUint32(at + 4, true);
   if (count > MAX_SECTIONS || size < METADATA_HEADER_BYTES + count * METADATA_ENTRY_BYTES) {
-    throw broken('the metadata has a wrong number of sections');
+    throw broken('the metadata has an invalid number of sections');
   }
-  if (at + size > image.length) throw broken('the metadata is cut off');
+  if (at + size > image.length) throw broken('the metadata is truncated');
   return Array.from({ length: count }, (_, index) => {
     const entry = at + METADATA_HEADER_BYTES + index * METADATA_ENTRY_BYTES;
     const type = SECTION_TYPES[view.getUint32(entry + 8, true)];

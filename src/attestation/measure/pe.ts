@@ -34,7 +34,7 @@ export interface PeImage {
 }
 
 function refuse(why: string): CocosError {
-  return new CocosError('MEASURE_UNSUPPORTED', `The EFI program cannot be measured: ${why}.`);
+  return new CocosError('MEASURE_UNSUPPORTED', `Cannot measure the EFI program: ${why}.`);
 }
 
 /** @throws CocosError MEASURE_UNSUPPORTED when it is not a well-formed PE32+ file */
@@ -53,12 +53,12 @@ export function parsePe(bytes: Uint8Array): PeImage {
   if (u32(coff) !== PE_MAGIC) throw refuse('it has no PE header');
   const count = u16(coff + 6);
   const optionalHeader = coff + COFF_BYTES;
-  if (u16(optionalHeader) !== PE32_PLUS) throw refuse('it is not of the PE32+ kind');
+  if (u16(optionalHeader) !== PE32_PLUS) throw refuse('it is not a PE32+ file');
   const sectionTable = optionalHeader + u16(coff + 20);
   const headersSize = u32(optionalHeader + 60);
   if (count > MAX_SECTIONS) throw refuse(`it has ${count} sections`);
   if (headersSize > bytes.length || sectionTable + count * SECTION_BYTES > headersSize) {
-    throw refuse('its headers are larger than they say');
+    throw refuse('its headers are larger than declared');
   }
   const sections = Array.from({ length: count }, (_, index) => {
     const at = sectionTable + index * SECTION_BYTES;
@@ -70,7 +70,7 @@ export function parsePe(bytes: Uint8Array): PeImage {
       rawSize: u32(at + 16),
       rawOffset: u32(at + 20),
     };
-    if (section.rawOffset + section.rawSize > bytes.length) throw refuse(`section ${name} is cut off`);
+    if (section.rawOffset + section.rawSize > bytes.length) throw refuse(`section ${name} is truncated`);
     return section;
   });
   const entry = optionalHeader + CERTIFICATE_ENTRY;
@@ -114,7 +114,7 @@ export function authenticodeDigest(bytes: Uint8Array, hash: (data: Uint8Array) =
     parts.push(bytes.subarray(rawOffset, rawOffset + rawSize));
     hashed += rawSize;
   }
-  if (size > bytes.length) throw refuse('its certificate table is cut off');
+  if (size > bytes.length) throw refuse('its certificate table is truncated');
   if (bytes.length - size > hashed) parts.push(bytes.subarray(hashed, bytes.length - size));
   return hash(concatBytes(...parts));
 }

@@ -144,7 +144,7 @@ function extendKernel(
   }
   const offset = table % PAGE_BYTES;
   if (offset > MAX_TABLE_OFFSET)
-    throw new CocosError('MEASURE_UNSUPPORTED', 'the hashes table leaves its page');
+    throw new CocosError('MEASURE_UNSUPPORTED', 'the hashes table crosses the end of its page');
   if (kernel === null) return extendBare(digest, PAGE_TYPE.zero, table - offset, PAGE_BYTES, hashes);
   const page = kernelHashesPage(table, { kernel, initrd, commandLine }, hashes);
   return extendNormal(digest, table - offset, page, hashes);

@@ -46,7 +46,7 @@ function readSections(image: Uint8Array): TdvfSection[] | null {
   if (view.getUint32(at + 8, true) !== 1) throw broken('the TDX metadata has an unknown version');
   const count = view.getUint32(at + 12, true);
   if (count > MAX_SECTIONS || at + HEADER_BYTES + count * SECTION_BYTES > image.length)
-    throw broken('the TDX metadata has a wrong number of sections');
+    throw broken('the TDX metadata has an invalid number of sections');
   return Array.from({ length: count }, (_, index) => {
     const start = at + HEADER_BYTES + index * SECTION_BYTES;
     const section = {
@@ -118,7 +118,7 @@ function sectionBlocks(section: TdvfSection, firmware: Uint8Array): Uint8Array[]
  */
 export function withVariables(firmware: Uint8Array, variables: Uint8Array): Uint8Array {
   const section = readSections(firmware)?.find(({ type }) => type === VARIABLES);
-  if (section?.dataBytes !== variables.length) throw broken('it has no room of that size for variables');
+  if (section?.dataBytes !== variables.length) throw broken('it has no variable store of that size');
   const image = firmware.slice();
   image.set(variables, section.dataOffset);
   return image;

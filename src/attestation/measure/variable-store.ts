@@ -17,7 +17,7 @@ export function readVariables(bytes: Uint8Array): Variable[] {
   try {
     return read(bytes);
   } catch (cause) {
-    throw new CocosError('MEASURE_UNSUPPORTED', 'The firmware variables cannot be read.', { cause });
+    throw new CocosError('MEASURE_UNSUPPORTED', 'Cannot parse the firmware variables.', { cause });
   }
 }
 

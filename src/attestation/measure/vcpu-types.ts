@@ -23,7 +23,7 @@ export function cpuidSignature(vcpuType: string): number {
   const model = match?.[1];
   const row = model !== undefined && Object.hasOwn(SIGNATURES, model) ? SIGNATURES[model] : undefined;
   if (row === undefined || Number(match?.[2] ?? 1) > row.versions) {
-    throw new CocosError('MEASURE_UNSUPPORTED', `the vCPU type ${JSON.stringify(vcpuType)} is not known`, {
+    throw new CocosError('MEASURE_UNSUPPORTED', `the vCPU type ${JSON.stringify(vcpuType)} is unknown`, {
       details: { known: Object.keys(SIGNATURES) },
     });
   }

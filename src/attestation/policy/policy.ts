@@ -17,7 +17,7 @@ export const MAX_POLICY_BYTES = 1024 * 1024;
 
 /** The members of a policy; its published JSON Schema is made from this. */
 export const PolicyMembers = z.strictObject({
-  version: z.literal(1).describe('Version of this form.'),
+  version: z.literal(1).describe('Version of the format.'),
   platforms: z
     .array(PlatformName)
     .min(1)
@@ -25,7 +25,7 @@ export const PolicyMembers = z.strictObject({
     .refine((list) => new Set(list).size === list.length, 'platforms must differ')
     .meta({ uniqueItems: true })
     .describe(
-      'Platforms that are accepted; `emulated` is for machines without TEE hardware and needs `emulatedRoot`.',
+      'Accepted platforms. `emulated` is for machines without TEE hardware and requires `emulatedRoot`.',
     ),
   emulatedRoot: Sha256Text.optional().describe(
     'Digest of the DER of the development root (ARK) that signs emulated reports.',
@@ -33,20 +33,20 @@ export const PolicyMembers = z.strictObject({
   allowDebug: z
     .boolean()
     .default(false)
-    .describe('Accept a guest whose memory the host may read through the debug interface.'),
+    .describe('Accept a guest whose memory the host can read through the debug interface.'),
   allowMigration: z
     .boolean()
     .default(false)
-    .describe('Accept a guest that a migration agent or migration TD may move.'),
+    .describe('Accept a guest that a migration agent or migration TD can move.'),
   maxAgeSeconds: z
     .int()
     .min(1)
     .max(86_400)
     .optional()
-    .describe("Longest time between the verifier's nonce and the appraisal."),
-  snp: SnpPolicy.prefault({}).describe('Of SNP reports, of hardware or emulated.'),
-  tdx: TdxPolicy.prefault({}).describe('Of TDX quotes. Registers that are left out are not compared.'),
-  vtpm: VtpmPolicy.prefault({}).describe('Of vTPM quotes and their event logs.'),
+    .describe('Maximum time between the creation of the nonce and the appraisal.'),
+  snp: SnpPolicy.prefault({}).describe('Rules for SNP reports, from hardware or emulated.'),
+  tdx: TdxPolicy.prefault({}).describe('Rules for TDX quotes. Registers without a value are not compared.'),
+  vtpm: VtpmPolicy.prefault({}).describe('Rules for vTPM quotes and their event logs.'),
   dice: DicePolicy.prefault({}).describe('Of DICE chains.'),
 });
 
@@ -66,7 +66,7 @@ export function parsePolicy(json: unknown): AppraisalPolicy {
   const result = AppraisalPolicy.safeParse(json);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`);
-  throw new CocosError('POLICY_INVALID', `the policy is not valid: ${problems.join('; ')}`, {
+  throw new CocosError('POLICY_INVALID', `the policy is invalid: ${problems.join('; ')}`, {
     cause: result.error,
     details: { problems },
   });

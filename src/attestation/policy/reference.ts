@@ -103,7 +103,7 @@ export function parseReferenceValues(json: unknown): ReferenceValues {
   const result = ReferenceValues.safeParse(json);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`);
-  throw new CocosError('REFERENCE_INVALID', `the reference values are not valid: ${problems.join('; ')}`, {
+  throw new CocosError('REFERENCE_INVALID', `the reference values are invalid: ${problems.join('; ')}`, {
     cause: result.error,
     details: { problems },
   });

@@ -47,7 +47,7 @@ export function signPolicy(
 /**
  * Opens an envelope.
  *
- * @param expectedKey key that must have signed; any when left out.
+ * @param expectedKey key that must have signed; all if absent.
  * @returns the policy's bytes, which are still to be parsed, and the key that signed them.
  * @throws CocosError POLICY_INVALID for another form, a wrong signature or another key.
  */
@@ -58,18 +58,18 @@ export function openPolicy(
 ): { readonly policy: Uint8Array; readonly key: string } {
   const envelope = Envelope.safeParse(json);
   if (!envelope.success) {
-    throw new CocosError('POLICY_INVALID', 'the signed policy does not have the documented members', {
+    throw new CocosError('POLICY_INVALID', 'the signed policy does not have the documented format', {
       cause: envelope.error,
     });
   }
   const { key, signature } = envelope.data;
   if (expectedKey !== undefined && expectedKey !== key) {
-    throw new CocosError('POLICY_INVALID', `the policy is signed by ${key}, not by ${expectedKey}`);
+    throw new CocosError('POLICY_INVALID', `the policy is signed by ${key}, expected ${expectedKey}`);
   }
   const policy = base64UrlBytes(envelope.data.signedPolicy);
   const publicKey = base64UrlBytes(key.slice('ed25519:'.length));
   if (!crypto.verifyEd25519(publicKey, message(policy), base64UrlBytes(signature))) {
-    throw new CocosError('POLICY_INVALID', 'the signature of the policy is wrong');
+    throw new CocosError('POLICY_INVALID', 'the signature of the policy is invalid');
   }
   return { policy, key };
 }

@@ -170,7 +170,7 @@ export function parseSnpReport(bytes: Uint8Array): SnpReport {
 
   const version = u32('version');
   if (version !== 2 && version !== 3 && version !== 5)
-    throw invalid(`version ${version} is not known`, 'report.version');
+    throw invalid(`version ${version} is unknown`, 'report.version');
   if (u32('signatureAlgorithm') !== SIGNATURE_ECDSA_P384_SHA384)
     throw invalid('unknown signature algorithm', 'report.algorithm');
   const vmpl = u32('vmpl');

@@ -56,7 +56,7 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
     if (start < free || end > table.length) throw invalid('an entry overlaps another or leaves the table');
     // What no entry speaks of is padding, or it would be a place for anything.
     if (!isZero(table.subarray(free, start)))
-      throw invalid('something other than padding is between entries');
+      throw invalid('there is data other than padding between entries');
     free = end;
   }
   return entries

@@ -74,7 +74,7 @@ function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
     return null;
   const key = `${report.signingKey.toUpperCase()} ${bytesToHex(crypto.sha256(leaf.spki)).slice(0, 16)}`;
   const signed = signer !== undefined;
-  checks.record('report.signature', signed, `signed by ${key}`, signed ? 'signed' : 'signature is wrong');
+  checks.record('report.signature', signed, `signed by ${key}`, signed ? 'signed' : 'invalid signature');
   try {
     return { leaf, endorsement: input.cache.derived(leaf, parseEndorsement) };
   } catch (thrown) {
@@ -114,7 +114,7 @@ function checkProfile(path: Path, product: SnpProduct, kind: Endorsement['kind']
     ...profileProblems(path.root, 'ca'),
     ...misnamed.map(([certificate, name]) => `${certificate.subject.commonName ?? '?'} is not ${name}`),
   ];
-  const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+  const found = problems.length === 0 ? 'as expected' : problems.join('; ');
   checks.record('chain.profile', problems.length === 0, 'RSA-4096 PSS SHA-384, authorities by class', found);
 }
 

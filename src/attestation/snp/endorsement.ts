@@ -45,7 +45,7 @@ const invalid = (sentence: string): CocosError =>
 function unwrapHardwareId(value: Uint8Array): Uint8Array {
   if (value.length === 8 || value.length === 64) return value;
   const inner = readOnly(value, TAG.octetString, 'hwID').content;
-  if (inner.length !== 8 && inner.length !== 64) throw invalid('hwID has a wrong length');
+  if (inner.length !== 8 && inner.length !== 64) throw invalid('hwID has an invalid length');
   return inner;
 }
 
@@ -79,7 +79,7 @@ export function parseEndorsement(certificate: Certificate): Endorsement {
   const kind = commonName === 'SEV-VCEK' ? 'vcek' : commonName === 'SEV-VLEK' ? 'vlek' : null;
   if (kind === null) throw invalid('the subject is neither SEV-VCEK nor SEV-VLEK');
   for (const name of ['spl4', 'spl5', 'spl6', 'spl7'] as const) {
-    if ((level(name) ?? 0) !== 0) throw invalid(`${name} is reserved and not zero`);
+    if ((level(name) ?? 0) !== 0) throw invalid(`the reserved field ${name} is not zero`);
   }
   const productName = text(AMD_OID.productName);
   if (productName === null) throw invalid('productName is missing');
@@ -93,10 +93,10 @@ export function parseEndorsement(certificate: Certificate): Endorsement {
   const hardwareId = value(AMD_OID.hardwareId);
   const providerId = text(AMD_OID.providerId);
   if (kind === 'vcek' && (hardwareId === undefined || providerId !== null)) {
-    throw invalid('a VCEK has a hardware id and no provider');
+    throw invalid('a VCEK must have a hardware id and no provider');
   }
   if (kind === 'vlek' && (hardwareId !== undefined || providerId === null)) {
-    throw invalid('a VLEK has a provider and no hardware id');
+    throw invalid('a VLEK must have a provider and no hardware id');
   }
   return {
     kind,

@@ -33,24 +33,24 @@ export const SnpPolicy = z.strictObject({
     .array(z.enum(['vcek', 'vlek']))
     .min(1)
     .default(['vcek'])
-    .describe('Keys that may sign a report: of the chip (VCEK) or of the cloud provider (VLEK).'),
+    .describe('Keys that may sign a report: chip keys (VCEK) or cloud provider keys (VLEK).'),
   providers: z
     .array(z.string().min(1).max(256))
     .min(1)
     .max(64)
     .optional()
-    .describe('Providers (cspID of a VLEK) that may; any when left out.'),
+    .describe('Accepted providers (cspID of a VLEK); all if absent.'),
   trustedRoots: z
     .array(z.strictObject({ product: z.enum(['milan', 'genoa', 'turin']), sha256: Sha256Text }))
     .max(16)
     .default([])
     .describe(
-      "Roots beside AMD's own whose reports are accepted, by digest of their DER, for test or private hierarchies.",
+      "Additional roots besides AMD's own, by the digest of their DER, for test or private hierarchies.",
     ),
   requireRevocationList: z
     .boolean()
     .default(false)
-    .describe('Refuse evidence for which no current revocation list of the root is at hand.'),
+    .describe('Refuse evidence if no current revocation list of the root is available.'),
   allowProvisionalFirmware: z
     .boolean()
     .default(true)
@@ -60,8 +60,8 @@ export const SnpPolicy = z.strictObject({
   allowSmt: z
     .boolean()
     .default(true)
-    .describe('Accept a guest that may run on a machine with simultaneous multithreading.'),
-  requireSingleSocket: z.boolean().default(false).describe('Refuse a guest that may span several sockets.'),
+    .describe('Accept a guest that can run on a machine with simultaneous multithreading.'),
+  requireSingleSocket: z.boolean().default(false).describe('Refuse a guest that can span several sockets.'),
   requireAliasCheck: z
     .boolean()
     .default(false)
@@ -72,50 +72,46 @@ export const SnpPolicy = z.strictObject({
       forbidden: z.array(PlatformInfoName).max(16).default([]),
     })
     .prefault({})
-    .describe('Properties of the platform (PLATFORM_INFO) that must be on, or off.'),
+    .describe('Properties of the platform (PLATFORM_INFO) that must be enabled or disabled.'),
   vmpl: z
     .int()
     .min(0)
     .max(3)
     .default(0)
-    .describe('Privilege level at which the report must have been asked for.'),
+    .describe('Privilege level at which the report must have been requested.'),
   minimumAbi: z
     .strictObject({ major: Spl, minor: Spl })
     .optional()
-    .describe('Least version of the firmware interface that the guest policy asks for.'),
+    .describe('Minimum version of the firmware interface that the guest policy requires.'),
   minimumFirmware: z
     .strictObject({ major: Spl, minor: Spl, build: Spl.default(0) })
     .optional()
-    .describe('Least version of the committed platform firmware.'),
+    .describe('Minimum version of the committed platform firmware.'),
   minimumTcb: MinimumTcbs.describe(
-    'Least reported TCB, the one that the signing key belongs to, of each product line.',
+    'Minimum reported TCB, for which the signing key was issued, per product line.',
   ),
   minimumCommittedTcb: MinimumTcbs.describe(
-    'Least committed TCB, below which the platform cannot be rolled back.',
+    'Minimum committed TCB, below which the platform cannot be rolled back.',
   ),
-  minimumLaunchTcb: MinimumTcbs.describe('Least TCB at the launch of the guest.'),
-  minimumCurrentTcb: MinimumTcbs.describe('Least TCB that runs now.'),
+  minimumLaunchTcb: MinimumTcbs.describe('Minimum TCB at the launch of the guest.'),
+  minimumCurrentTcb: MinimumTcbs.describe('Minimum TCB that is currently running.'),
   minimumGuestSvn: z
     .int()
     .min(0)
     .max(0xffff_ffff)
     .default(0)
-    .describe('Least security version in the ID block of the guest.'),
-  measurements: hexListOf(48)
-    .optional()
-    .describe('Launch measurements that are accepted; any when left out.'),
-  hostData: hexOf(32).optional().describe('HOST_DATA, 32 bytes; any when left out.'),
-  reportData: hexOf(64).optional().describe('REPORT_DATA, 64 bytes, of a report that is judged alone.'),
-  familyIds: hexListOf(16).optional().describe('FAMILY_ID of the ID block; any when left out.'),
-  imageIds: hexListOf(16).optional().describe('IMAGE_ID of the ID block; any when left out.'),
+    .describe('Minimum security version in the ID block of the guest.'),
+  measurements: hexListOf(48).optional().describe('Accepted launch measurements; all if absent.'),
+  hostData: hexOf(32).optional().describe('HOST_DATA, 32 bytes; all if absent.'),
+  reportData: hexOf(64).optional().describe('REPORT_DATA, 64 bytes, of a report that is appraised alone.'),
+  familyIds: hexListOf(16).optional().describe('FAMILY_ID of the ID block; all if absent.'),
+  imageIds: hexListOf(16).optional().describe('IMAGE_ID of the ID block; all if absent.'),
   idKeyDigests: hexListOf(48)
     .optional()
-    .describe(
-      'SHA-384 of ID keys, hex; when given, the launch must carry an ID block signed by one of them.',
-    ),
+    .describe('SHA-384 of ID keys, hex. If present, the launch must have an ID block signed by one of them.'),
   authorKeyDigests: hexListOf(48)
     .optional()
-    .describe('SHA-384 of author keys, hex; when given, one of them must have signed the ID key.'),
+    .describe('SHA-384 of author keys, hex. If present, one of them must have signed the ID key.'),
   chipIds: hexListOf(64).optional().describe("CHIP_ID, 64 bytes; Turin's 8 bytes are followed by zeros."),
 });
 export type SnpPolicy = z.infer<typeof SnpPolicy>;

@@ -30,7 +30,7 @@ function checkFlags(report: SnpReport, policy: AppraisalPolicy, checks: CheckLis
       single ? 'one socket' : 'any number of sockets',
     );
   } else {
-    checks.notChecked('policy.single-socket', 'the policy does not ask for it');
+    checks.notChecked('policy.single-socket', 'the policy does not require it');
   }
 }
 
@@ -40,9 +40,9 @@ function checkSigner(report: SnpReport, chain: SnpChain, policy: SnpPolicy, chec
   checks.record('policy.endorsement-key', allowed, policy.endorsementKeys.join(' or '), signingKey);
   const { providerId } = chain.endorsement;
   if (providerId === null) {
-    checks.notChecked('policy.provider', 'signed by a key of the chip, not of a provider');
+    checks.notChecked('policy.provider', 'signed by a chip key, not a provider key');
   } else if (policy.providers === undefined) {
-    checks.notChecked('policy.provider', `the policy lists no providers; this one is ${providerId}`);
+    checks.notChecked('policy.provider', `the policy lists no providers; found ${providerId}`);
   } else {
     const { providers } = policy;
     checks.record('policy.provider', providers.includes(providerId), providers.join(' or '), providerId);
@@ -113,15 +113,15 @@ function checkAbi(report: SnpReport, policy: SnpPolicy, checks: CheckList): void
 
 function checkPlatform(report: SnpReport, policy: SnpPolicy, checks: CheckList): void {
   const on = platformInfoNames(report.platformInfo);
-  const text = on.length === 0 ? 'none on' : on.join(', ');
+  const text = on.length === 0 ? 'none' : on.join(', ');
   if (policy.requireAliasCheck) {
     checks.record('policy.alias-check', on.includes('aliasCheckComplete'), 'complete', text);
   } else {
-    checks.notChecked('policy.alias-check', 'the policy does not ask for it');
+    checks.notChecked('policy.alias-check', 'the policy does not require it');
   }
   const { required, forbidden } = policy.platformInfo;
   if (required.length + forbidden.length === 0) {
-    checks.notChecked('policy.platform-info', `the policy asks for nothing; on are: ${text}`);
+    checks.notChecked('policy.platform-info', `the policy has no requirement; enabled: ${text}`);
     return;
   }
   const ok = required.every((name) => on.includes(name)) && !forbidden.some((name) => on.includes(name));
@@ -158,7 +158,7 @@ export function checkSnpPolicy(
   checkSigner(report, chain, snp, checks);
   checkFlags(report, policy, checks);
   checkAbi(report, snp, checks);
-  const vmpl = report.vmpl > 3 ? 'asked for by the host' : String(report.vmpl);
+  const vmpl = report.vmpl > 3 ? 'requested by the host' : String(report.vmpl);
   checks.equal('policy.vmpl', String(snp.vmpl), vmpl);
   checkMinimum('policy.minimum-tcb', tcb.reported, product, snp.minimumTcb, checks);
   checkMinimum('policy.minimum-committed-tcb', tcb.committed, product, snp.minimumCommittedTcb, checks);

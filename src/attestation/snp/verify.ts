@@ -30,7 +30,10 @@ function checkChip(report: SnpReport, chain: SnpChain, checks: CheckList): void 
   const { hardwareId } = chain.endorsement;
   if (hardwareId === null) {
     const provider = chain.endorsement.providerId ?? '?';
-    checks.notChecked('report.chip-id', `signed by a key of the provider ${provider}, which names no chip`);
+    checks.notChecked(
+      'report.chip-id',
+      `signed by a key of the provider ${provider}, which does not identify a chip`,
+    );
     return;
   }
   // Turin's id has 8 bytes; the rest of the field is zero.

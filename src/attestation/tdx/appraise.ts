@@ -47,8 +47,8 @@ function checkEventLog(
       return;
     const doubtful = log.events.find((event) => dataState(event, 'sha384', context.crypto) === 'mismatch');
     if (doubtful !== undefined) {
-      const text = `the data of event ${doubtful.number} does not have its digest`;
-      checks.record('tdx.event-log', false, 'data with its digests', text);
+      const text = `the data of event ${doubtful.number} does not match its digest`;
+      checks.record('tdx.event-log', false, 'data that matches its digests', text);
     }
   } catch (thrown) {
     recordThrown(checks, 'tdx.event-log', 'an event log of a TDX guest', thrown);

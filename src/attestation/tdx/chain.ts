@@ -44,8 +44,8 @@ export function intelProblems(certificate: Certificate, role: 'ca' | 'leaf'): st
     problems.push(`${name} is not signed with ECDSA SHA-256`);
   if (certificate.key?.kind !== 'P-256') problems.push(`${name} has no P-256 key`);
   const authority = certificate.isCa && certificate.maySignCertificates === true;
-  if (role === 'ca' && !authority) problems.push(`${name} is no authority`);
-  if (role === 'leaf' && certificate.isCa) problems.push(`${name} is an authority`);
+  if (role === 'ca' && !authority) problems.push(`${name} is not a CA`);
+  if (role === 'leaf' && certificate.isCa) problems.push(`${name} is a CA`);
   return problems;
 }
 
@@ -58,7 +58,7 @@ function checkProfile({ leaf, intermediate, root }: Path, checks: CheckList): vo
   if (!AUTHORITY_NAMES.includes(nameOf(intermediate)))
     problems.push(`${nameOf(intermediate)} is no authority of PCKs`);
   if (nameOf(root) !== ROOT_NAME) problems.push(`${nameOf(root)} is not ${ROOT_NAME}`);
-  const found = problems.length === 0 ? 'all as expected' : problems.join('; ');
+  const found = problems.length === 0 ? 'as expected' : problems.join('; ');
   checks.record('chain.profile', problems.length === 0, 'ECDSA P-256 with SHA-256, names by class', found);
 }
 

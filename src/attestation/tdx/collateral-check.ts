@@ -24,7 +24,7 @@ type What = 'tcb-info' | 'qe-identity';
 function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
   const { at, revocationLists } = context;
   const found = findIssuer(signer, all, context);
-  if (found === null || !found.signed) return 'its authority did not sign it';
+  if (found === null || !found.signed) return 'it is not signed by its CA';
   const { issuer: root } = found;
   if (!isTrustedRoot(root, context)) return 'its root is not trusted';
   if (!isSignedBy(root, root, context)) return 'its root is not self-signed';
@@ -71,7 +71,7 @@ function checkSignature(
     if (right) context.cache.remember(value, signer);
     return right;
   });
-  checks.record(name, signed, expected, signed ? 'signed' : 'signature is wrong');
+  checks.record(name, signed, expected, signed ? 'signed' : 'invalid signature');
 }
 
 function checkDates(

@@ -43,7 +43,7 @@ function checkAttributes(body: TdReport, policy: AppraisalPolicy, checks: CheckL
 function checkXfam(body: TdReport, policy: TdxPolicy, checks: CheckList): void {
   const { requiredXfam, allowedXfam } = policy;
   if (requiredXfam === undefined && allowedXfam === undefined) {
-    checks.notChecked('tdx.xfam', `the policy asks for nothing; XFAM is ${bytesToHex(body.xfam)}`);
+    checks.notChecked('tdx.xfam', `the policy has no requirement; XFAM is ${bytesToHex(body.xfam)}`);
     return;
   }
   const value = little(body.xfam);
@@ -55,7 +55,7 @@ function checkXfam(body: TdReport, policy: TdxPolicy, checks: CheckList): void {
 }
 
 function checkRegisters(body: TdReport, policy: TdxPolicy, checks: CheckList): void {
-  const absent = (found: Uint8Array): string => `no value to compare with; it is ${bytesToHex(found)}`;
+  const absent = (found: Uint8Array): string => `no value for comparison; found ${bytesToHex(found)}`;
   checks.oneOf('tdx.seam', policy.mrSeam, body.mrSeam, absent(body.mrSeam));
   checks.oneOf('tdx.mrtd', policy.mrtd, body.mrtd, absent(body.mrtd));
   const rtmrs = [policy.rtmr0, policy.rtmr1, policy.rtmr2, policy.rtmr3] as const;
@@ -106,7 +106,10 @@ function checkTcb({ tcb }: VerifiedQuote, policy: TdxPolicy, checks: CheckList):
   const expected = refusedAdvisories.length === 0 ? 'any' : `none of ${refusedAdvisories.join(', ')}`;
   checks.record('tdx.advisories', refused.length === 0, expected, shown);
   if (minimumTcbDate === undefined) {
-    checks.notChecked('tdx.minimum-tcb-date', `the policy has no date; the level is of ${isoTime(tcb.date)}`);
+    checks.notChecked(
+      'tdx.minimum-tcb-date',
+      `the policy has no date; the level is dated ${isoTime(tcb.date)}`,
+    );
   } else {
     const ok = tcb.date >= instantMs(minimumTcbDate);
     checks.record('tdx.minimum-tcb-date', ok, `${minimumTcbDate} or later`, isoTime(tcb.date));

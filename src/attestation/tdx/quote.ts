@@ -99,9 +99,7 @@ export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
   if (version !== 4 && version !== 5) {
     // With the TEE type of TDX it is a quote of another version; without it, it may be anything.
     const quote = teeType === TEE_TYPE_TDX;
-    throw quote
-      ? reader.error(`version ${version} is not known`, 'report.version')
-      : reader.error('no quote');
+    throw quote ? reader.error(`version ${version} is unknown`, 'report.version') : reader.error('no quote');
   }
   if (keyType !== KEY_TYPE_ECDSA_P256)
     throw reader.error(`attestation key type ${keyType} is not ECDSA P-256`, 'tdx.key-type');

@@ -10,7 +10,7 @@ import type { TdReport } from './td-report.ts';
 export function checkTdxReference(body: TdReport, reference: ReferenceValues, checks: CheckList): void {
   const { tdx } = reference;
   if (tdx === undefined) {
-    checks.missing('tdx.mrtd', 'the reference values have none of a trust domain');
+    checks.missing('tdx.mrtd', 'the reference values contain none for a trust domain');
     return;
   }
   const registers = [

@@ -76,7 +76,7 @@ export function splitSignedJson(text: string, name: 'tcbInfo' | 'enclaveIdentity
   try {
     whole = JSON.parse(text);
   } catch (cause) {
-    throw invalid('not JSON', cause);
+    throw invalid('not valid JSON', cause);
   }
   if (typeof whole !== 'object' || whole === null || Array.isArray(whole)) throw invalid('not an object');
   const members = memberTexts(text);

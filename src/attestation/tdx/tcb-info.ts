@@ -97,7 +97,7 @@ function parse<S extends z.ZodType>(schema: S, body: Uint8Array, what: string): 
   const result = schema.safeParse(parseSignedBody(body));
   if (result.success) return result.data;
   const paths = result.error.issues.map((issue) => issue.path.join('.') || '(top)');
-  throw new CocosError('EVIDENCE_INVALID', `${what} does not have the documented members`, {
+  throw new CocosError('EVIDENCE_INVALID', `${what} does not have the documented format`, {
     cause: result.error,
     details: { paths: [...new Set(paths)].slice(0, 8) },
   });

@@ -39,7 +39,7 @@ function checkSignatures(quote: TdxQuote, leaf: Certificate, context: TdxContext
   const { crypto } = context;
   const { qeReport, attestationKey, qeAuthData } = quote;
   checks.equal('tdx.qe-vendor', INTEL_QE_VENDOR, bytesToHex(quote.qeVendor));
-  const word = (signed: boolean): string => (signed ? 'signed' : 'signature is wrong');
+  const word = (signed: boolean): string => (signed ? 'signed' : 'invalid signature');
   const key = leaf.key;
   const qeSigned =
     key?.kind === 'P-256' &&
@@ -94,7 +94,7 @@ function relaunch(tcb: TdxTcb, quote: TdxQuote, verified: Omit<VerifiedQuote, 't
   if (later === null || OUT_OF_DATE.includes(later.status)) return tcb;
   const configuration = later.status.includes('Configuration');
   const status: TcbStatus = configuration ? 'RelaunchAdvisedConfigurationNeeded' : 'RelaunchAdvised';
-  return { ...tcb, status, text: `${tcb.text}; the module that runs now is ${later.status}` };
+  return { ...tcb, status, text: `${tcb.text}; the currently running module is ${later.status}` };
 }
 
 function checkLevels(
@@ -148,8 +148,8 @@ export function verifyQuote(
   const padding = quote.trailing.every((byte) => byte === 0);
   const found = padding
     ? `${quote.trailing.length} zero bytes`
-    : `${quote.trailing.length} bytes that are not zero`;
-  checks.record('tdx.trailing-bytes', padding, 'nothing, or zero padding', found);
+    : `${quote.trailing.length} bytes, not all zero`;
+  checks.record('tdx.trailing-bytes', padding, 'nothing or zero padding', found);
   const path = verifyPckChain(certificates.own, context, checks);
   if (path === null) return null;
   checkSignatures(quote, path.leaf, context, checks);

@@ -27,18 +27,18 @@ export function endorsementProblem(
   const isTrusted = (certificate: Certificate): boolean =>
     policy.vtpm.trustedRoots.includes(`sha256:${bytesToHex(crypto.sha256(certificate.der))}`);
   let current = all.find((certificate) => sameKey(certificate.key, key.key));
-  if (current === undefined) return 'no certificate holds this key';
-  if (current.isCa) return 'the certificate of the key is an authority';
+  if (current === undefined) return 'no certificate contains this key';
+  if (current.isCa) return 'the certificate of the key is a CA certificate';
   for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
     if (at < current.notBefore || at > current.notAfter)
       return `${nameOf(current)} is not valid at ${isoTime(at)}`;
     if (isTrusted(current)) return null;
     const found = findIssuer(current, all, context);
-    if (found === null || !found.signed) return `nothing endorses ${nameOf(current)}`;
+    if (found === null || !found.signed) return `no certificate endorses ${nameOf(current)}`;
     const { issuer } = found;
-    if (!issuer.isCa || issuer.maySignCertificates === false) return `${nameOf(issuer)} is no authority`;
+    if (!issuer.isCa || issuer.maySignCertificates === false) return `${nameOf(issuer)} is not a CA`;
     if (issuer === current) return `the root ${nameOf(issuer)} is not trusted`;
     current = issuer;
   }
-  return 'the chain of certificates is too long';
+  return 'the certificate chain is too long';
 }

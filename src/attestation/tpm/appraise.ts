@@ -52,7 +52,7 @@ function checkSignature(input: QuoteInput, key: AttestationKey, checks: CheckLis
       'vtpm.signature',
       right,
       `signed by the key (${found})`,
-      right ? 'signed' : 'signature is wrong',
+      right ? 'signed' : 'invalid signature',
     );
     return hash;
   } catch (thrown) {
@@ -115,7 +115,7 @@ function checkPcrDigest(
   const given = selected.filter((value) => value !== undefined);
   if (given.length < selected.length) {
     const expected = `${selected.length} values`;
-    return checks.record('vtpm.pcr-digest', false, expected, `${given.length} of them were given`);
+    return checks.record('vtpm.pcr-digest', false, expected, `${given.length} of them given`);
   }
   return checks.equalBytes(
     'vtpm.pcr-digest',
@@ -135,7 +135,7 @@ export function appraiseQuote(input: QuoteInput, checks: CheckList): void {
   const hash = input.key === null ? null : checkSignature(input, input.key, checks);
   if (!statement || attest.quote === null) return;
   if (input.qualifyingData === undefined) {
-    checks.missing('vtpm.qualifying-data', 'no nonce was given to compare with');
+    checks.missing('vtpm.qualifying-data', 'no nonce was given');
   } else {
     checks.equalBytes('vtpm.qualifying-data', input.qualifyingData, attest.extraData);
   }
@@ -144,7 +144,7 @@ export function appraiseQuote(input: QuoteInput, checks: CheckList): void {
   } else {
     checks.notChecked(
       'vtpm.safe',
-      `the policy does not ask for it; the clock is ${attest.safe ? '' : 'not '}safe`,
+      `the policy does not require it; the clock is ${attest.safe ? '' : 'not '}safe`,
     );
   }
   const strong = checkSelection(input, attest.quote, checks);

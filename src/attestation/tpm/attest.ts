@@ -81,7 +81,7 @@ export function parseAttest(bytes: Uint8Array): TpmAttest {
     restartCount: reader.u32('restart count'),
   };
   const safe = reader.u8('safe');
-  if (safe > 1) throw reader.error('safe is neither yes nor no');
+  if (safe > 1) throw reader.error('the safe flag is neither yes nor no');
   const rest = { ...base, safe: safe === 1, firmwareVersion: reader.u64('firmware version') };
   const isQuote = rest.magic === TPM_GENERATED && rest.type === ST_ATTEST_QUOTE;
   return { ...rest, quote: isQuote ? readQuote(reader) : null };

@@ -40,12 +40,13 @@ export function parseHclReport(bytes: Uint8Array): HclReport {
   const report = reader.bytes(SNP_REPORT_BYTES, 'report');
   reader.u32('data size');
   reader.u32('version');
-  if (reader.u32('report type') !== REPORT_TYPE_SNP) throw reader.error('not of an SNP guest');
+  if (reader.u32('report type') !== REPORT_TYPE_SNP) throw reader.error('it is not from an SNP guest');
   if (reader.u32('hash type') !== HASH_TYPE_SHA256) throw reader.error('claims are not hashed with SHA-256');
   const size = reader.u32('claims size');
   if (size > MAX_CLAIMS_BYTES) throw reader.error('claims are too large');
   const claims = reader.bytes(size, 'claims');
-  if (reader.rest().some((byte) => byte !== 0)) throw reader.error('something other than padding follows');
+  if (reader.rest().some((byte) => byte !== 0))
+    throw reader.error('it is followed by data other than padding');
   return { report, claims, attestationKey: readKey(claims) };
 }
 

@@ -12,7 +12,7 @@ export function checkAttestationKey(parser: () => AttestationKey, checks: CheckL
   if (key === null) return null;
   const { problems } = key;
   if (problems === null) {
-    checks.notChecked('vtpm.key-attributes', 'a public key without the attributes that its TPM gives it');
+    checks.notChecked('vtpm.key-attributes', 'a public key without its TPM attributes');
   } else {
     const found = problems.length === 0 ? 'restricted, signing, fixed to its TPM' : problems.join('; ');
     checks.record('vtpm.key-attributes', problems.length === 0, 'a restricted signing key', found);

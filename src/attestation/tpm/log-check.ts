@@ -63,7 +63,7 @@ function checkReplay(replayed: PcrBanks, log: EventLog, input: QuoteInput, check
     false,
     `PCR ${first.pcr} ${first.quoted}`,
     `PCR ${first.pcr} ${first.replayed}`,
-    `the log does not give ${all}`,
+    `the log does not replay to ${all}`,
   );
 }
 
@@ -71,9 +71,9 @@ function checkData(log: EventLog, bank: HashName, input: QuoteInput, checks: Che
   const [first] = mismatchedEvents(log, bank, input.crypto);
   const found =
     first === undefined
-      ? 'all as specified'
+      ? 'as specified'
       : `event ${first.number}, ${eventTypeName(first.type)}, has other data`;
-  checks.record('vtpm.event-data', first === undefined, 'data with its digests', found);
+  checks.record('vtpm.event-data', first === undefined, 'data that matches its digests', found);
 }
 
 function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList): void {
@@ -86,7 +86,13 @@ function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList):
   if (departure === null) {
     checks.record('vtpm.reference-log', true, `${events.length} events`, 'the same');
   } else {
-    checks.record('vtpm.reference-log', false, departure.expected, departure.found, 'the first that departs');
+    checks.record(
+      'vtpm.reference-log',
+      false,
+      departure.expected,
+      departure.found,
+      'the first differing event',
+    );
   }
 }
 

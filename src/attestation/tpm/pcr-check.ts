@@ -6,11 +6,11 @@ import type { PcrBanks, QuoteInput } from './quote-input.ts';
 /** What goes into each PCR: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent's. */
 const MEASURED: Readonly<Record<number, string>> = {
   0: 'the firmware',
-  1: 'the settings of the firmware',
-  2: 'drivers of devices',
-  3: 'settings of the drivers of devices',
+  1: 'the firmware settings',
+  2: 'device drivers',
+  3: 'device driver settings',
   4: 'the kernel image',
-  5: 'the settings and the partitions that it was loaded by',
+  5: 'the boot settings and partitions that loaded it',
   7: 'the Secure Boot variables',
   9: 'the command line and the initrd',
   11: 'the sections of the unified kernel image',
@@ -38,7 +38,7 @@ export function checkPcrValues(
     if (reference !== undefined) rules.push({ bank: reference.bank, pcr: Number(pcr), accepted });
   }
   if (rules.length === 0) {
-    checks.notChecked('vtpm.pcrs', 'neither the policy nor the reference values have PCR values');
+    checks.notChecked('vtpm.pcrs', 'neither the policy nor the reference values contain PCR values');
     return;
   }
   const wrong = rules.filter(({ bank, pcr, accepted }) => {
@@ -54,6 +54,6 @@ export function checkPcrValues(
   const value = values.get(bank)?.get(pcr);
   const found = value === undefined ? 'not quoted' : bytesToHex(value);
   const others = wrong.length > 1 ? `; ${wrong.length} PCRs differ` : '';
-  const note = `PCR ${pcr} measures ${MEASURED[pcr] ?? 'what the operating system chooses'}${others}`;
+  const note = `PCR ${pcr} measures ${MEASURED[pcr] ?? 'data that the operating system chooses'}${others}`;
   checks.record('vtpm.pcrs', false, `${bank} PCR ${pcr} ${accepted.join(' or ')}`, found, note);
 }

@@ -23,7 +23,7 @@ function digest(text: string, bank?: HashName): Uint8Array {
   const hex = text.trim().toLowerCase().replace(/^0x/, '');
   const wrong = bank !== undefined && hex.length !== 2 * HASH_BYTES[bank];
   if (wrong || !/^(?:[0-9a-f]{2})+$/.test(hex))
-    throw invalid(`${JSON.stringify(text.slice(0, 80))} is no digest`);
+    throw invalid(`${JSON.stringify(text.slice(0, 80))} is not a digest`);
   return hexToBytes(hex);
 }
 
@@ -45,7 +45,7 @@ function fromArray(values: readonly string[]): PcrBanks {
 function fromBanks(banks: Readonly<Record<string, Readonly<Record<string, string>>>>): PcrBanks {
   return new Map(
     Object.entries(banks).map(([bank, values]) => {
-      if (!isHashName(bank)) throw invalid(`the bank ${bank} is not known`);
+      if (!isHashName(bank)) throw invalid(`the bank ${bank} is unknown`);
       const rows = Object.entries(values).map(
         ([pcr, value]) => [pcrIndex(pcr), digest(value, bank)] as const,
       );
@@ -67,7 +67,7 @@ function fromText(text: string): PcrBanks {
     } else if (value !== null && current !== undefined) {
       current[value[1] ?? ''] = value[2] ?? '';
     } else if (line.trim() !== '') {
-      throw invalid(`the line ${JSON.stringify(line.slice(0, 80))} is not understood`);
+      throw invalid(`the line ${JSON.stringify(line.slice(0, 80))} has an unknown format`);
     }
   }
   return fromBanks(banks);
@@ -85,6 +85,6 @@ export function parsePcrFile(text: string): PcrBanks {
   const values = Values.safeParse(json);
   if (values.success) return fromArray(values.data);
   const banks = Banks.safeParse(json);
-  if (!banks.success) throw invalid('neither a list of values nor banks of them');
+  if (!banks.success) throw invalid('neither a list of values nor an object of banks');
   return fromBanks(banks.data);
 }

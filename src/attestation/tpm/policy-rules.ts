@@ -11,12 +11,12 @@ export const VtpmPolicy = z.strictObject({
     .array(z.enum(['sha256', 'sha384', 'sha512']))
     .min(1)
     .default(['sha256', 'sha384', 'sha512'])
-    .describe('Banks that count. SHA-1 never does.'),
+    .describe('Accepted banks. SHA-1 is never accepted.'),
   requiredPcrs: z
     .array(z.int().min(0).max(23))
     .max(24)
     .default([])
-    .describe('PCRs that must be quoted; those with a value below are needed as well.'),
+    .describe('PCRs that must be quoted, in addition to those with a value below.'),
   pcrs: z
     .strictObject({
       sha256: z.partialRecord(PcrIndex, hexOf(32)).optional(),
@@ -24,20 +24,20 @@ export const VtpmPolicy = z.strictObject({
       sha512: z.partialRecord(PcrIndex, hexOf(64)).optional(),
     })
     .default({})
-    .describe('Values of PCRs, for each bank.'),
+    .describe('Accepted PCR values, per bank.'),
   requireEventLog: z.boolean().default(false).describe('Refuse a quote without an event log.'),
-  requireSafeClock: z.boolean().default(false).describe('Refuse a TPM whose clock may have gone back.'),
+  requireSafeClock: z.boolean().default(false).describe('Refuse a TPM whose clock may have been set back.'),
   unloggedPcrs: z
     .array(z.int().min(0).max(23))
     .max(24)
     .default([])
     .describe(
-      "PCRs that something extends without an entry in the log, as the kernel's integrity subsystem does with PCR 10.",
+      "PCRs that are extended without log entries, as PCR 10 is by the kernel's integrity subsystem.",
     ),
   trustedRoots: z
     .array(Sha256Text)
     .max(16)
     .default([])
-    .describe('Roots of AK certificates that endorse a key which the claims do not name.'),
+    .describe('Roots of the AK certificates that may endorse a key that the claims do not name.'),
 });
 export type VtpmPolicy = z.infer<typeof VtpmPolicy>;

@@ -32,10 +32,10 @@ export interface AttestationKey {
 
 function attributeProblems(attributes: number): string[] {
   const problems: string[] = [];
-  if ((attributes & RESTRICTED) === 0) problems.push('not restricted: it signs anything, quotes or not');
+  if ((attributes & RESTRICTED) === 0) problems.push('not restricted: it can sign arbitrary data');
   if ((attributes & SIGN) === 0) problems.push('not a signing key');
-  if ((attributes & DECRYPT) !== 0) problems.push('it decrypts as well');
-  if ((attributes & FIXED_TPM) === 0) problems.push('it can leave its TPM');
+  if ((attributes & DECRYPT) !== 0) problems.push('it can also decrypt');
+  if ((attributes & FIXED_TPM) === 0) problems.push('it can be exported from its TPM');
   return problems;
 }
 

@@ -63,7 +63,7 @@ export function parseTpmSignature(bytes: Uint8Array, key: AttestationKey): TpmSi
   if (bytes.length > MAX_SIGNATURE_BYTES) throw reader.error(`larger than ${MAX_SIGNATURE_BYTES} bytes`);
   // The size of a plain RSA signature tells it from a structure, which is always longer.
   const signature = readPlain(bytes, key) ?? readStructure(bytes, key);
-  if (signature === null) throw reader.error('neither a TPMT_SIGNATURE nor a plain signature of this key');
+  if (signature === null) throw reader.error('neither a TPMT_SIGNATURE nor a raw signature of this key');
   return signature;
 }
 

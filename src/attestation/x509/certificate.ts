@@ -118,7 +118,7 @@ export function parseExtension(value: DerValue): Extension {
   const flag = reader.optional(TAG.boolean);
   // DER omits a default: FALSE is never written, TRUE is 0xff.
   if (flag !== undefined && (flag.content.length !== 1 || flag.content[0] !== 0xff)) {
-    throw derError('critical flag is not in DER form');
+    throw derError('critical flag is not encoded in DER');
   }
   const content = reader.expect(TAG.octetString, 'extension value').content;
   reader.end('extension');
@@ -142,7 +142,8 @@ function parseBasicConstraints(extensions: readonly Extension[]): boolean {
   if (extension === undefined) return false;
   const reader = new DerReader(readOnly(extension.value, TAG.sequence, 'basicConstraints').content);
   const flag = reader.optional(TAG.boolean);
-  if (flag !== undefined && flag.content[0] !== 0xff) throw derError('basicConstraints is not in DER form');
+  if (flag !== undefined && flag.content[0] !== 0xff)
+    throw derError('basicConstraints is not encoded in DER');
   const pathLength = reader.optional(TAG.integer);
   if (pathLength !== undefined) smallInteger(pathLength, 'path length');
   reader.end('basicConstraints');

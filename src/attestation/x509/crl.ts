@@ -112,7 +112,7 @@ export function parseCrl(der: Uint8Array): RevocationList {
 
   const tbs = new DerReader(tbsValue.content);
   if (smallInteger(tbs.expect(TAG.integer, 'version'), 'version') !== 1) {
-    throw derError('revocation list is not of version 2');
+    throw derError('revocation list is not version 2');
   }
   const inner = tbs.expect(TAG.sequence, 'signature');
   if (!sameBytes(inner.encoded, algorithmValue.encoded)) {

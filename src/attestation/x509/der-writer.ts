@@ -68,7 +68,7 @@ export function time(ms: number): Uint8Array {
   const digits = isoTime(ms).replace(/[-:T]/g, '');
   const year = Number(digits.slice(0, 4));
   if (year < 1950 || year > 9999)
-    throw new CocosError('INPUT_INVALID', `a certificate cannot hold the year ${year}`);
+    throw new CocosError('INPUT_INVALID', `a certificate cannot contain the year ${year}`);
   return year < 2050
     ? element(TAG.utcTime, utf8ToBytes(digits.slice(2)))
     : element(TAG.generalizedTime, utf8ToBytes(digits));

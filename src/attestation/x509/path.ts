@@ -29,7 +29,7 @@ export function findIssuer(
 }
 
 const found = (link: { readonly signed: boolean } | null): string =>
-  link === null ? 'no such certificate' : link.signed ? 'signed' : 'signature is wrong';
+  link === null ? 'no such certificate' : link.signed ? 'signed' : 'invalid signature';
 
 /**
  * Finds the authorities above a leaf and records `chain.intermediate` and `chain.root-signature`.
@@ -52,7 +52,7 @@ export function buildPath(
   checks.record(
     'chain.root-signature',
     second?.signed === true && selfSigned,
-    `signed by ${intermediate.issuer.commonName ?? 'its issuer'}, itself self-signed`,
+    `signed by ${intermediate.issuer.commonName ?? 'its issuer'}, which is self-signed`,
     second?.signed === true && !selfSigned ? 'the root is not self-signed' : found(second),
   );
   return second === null ? null : { leaf, intermediate, root: second.issuer };

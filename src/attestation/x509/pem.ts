@@ -22,7 +22,7 @@ for (let index = 0; index < ALPHABET.length; index += 1) VALUES[ALPHABET.charCod
  * @throws CocosError EVIDENCE_INVALID
  */
 export function base64Bytes(text: string): Uint8Array {
-  const malformed = (): CocosError => new CocosError('EVIDENCE_INVALID', 'a base64 text is malformed');
+  const malformed = (): CocosError => new CocosError('EVIDENCE_INVALID', 'the base64 text is malformed');
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
   if (text.length % 4 !== 0) throw malformed();
   const bytes = new Uint8Array((text.length / 4) * 3 - padding);
@@ -60,9 +60,9 @@ export function base64Bytes(text: string): Uint8Array {
  */
 export function pemBlocks(text: string): PemBlock[] {
   if (text.length > MAX_PEM_CHARACTERS)
-    throw new CocosError('EVIDENCE_INVALID', 'a PEM text is larger than 4 MiB');
+    throw new CocosError('EVIDENCE_INVALID', 'the PEM text is larger than 4 MiB');
   return Array.from(text.matchAll(BLOCK), ([, label = '', body = '', end]) => {
-    if (label !== end) throw new CocosError('EVIDENCE_INVALID', `a PEM block of ${label} ends as ${end}`);
+    if (label !== end) throw new CocosError('EVIDENCE_INVALID', `the PEM block ${label} ends with ${end}`);
     return { label, der: base64Bytes(body.replace(/\s+/g, '')) };
   });
 }
@@ -82,7 +82,7 @@ export function certificateDers(bytes: Uint8Array): Uint8Array[] {
   if (!looksLikePem(bytes)) return [bytes];
   const text = new TextDecoder().decode(bytes);
   const ders = pemBlocks(text).filter(({ label }) => label === 'CERTIFICATE');
-  if (ders.length === 0) throw new CocosError('EVIDENCE_INVALID', 'the PEM text holds no certificate');
+  if (ders.length === 0) throw new CocosError('EVIDENCE_INVALID', 'the PEM text contains no certificate');
   return ders.map(({ der }) => der);
 }
 
@@ -93,7 +93,7 @@ export function certificateDers(bytes: Uint8Array): Uint8Array[] {
  */
 export function base64UrlBytes(text: string): Uint8Array {
   if (!/^[A-Za-z0-9_-]*$/.test(text))
-    throw new CocosError('EVIDENCE_INVALID', 'a base64url text is malformed');
+    throw new CocosError('EVIDENCE_INVALID', 'the base64url text is malformed');
   const standard = text.replaceAll('-', '+').replaceAll('_', '/');
   return base64Bytes(standard.padEnd(Math.ceil(standard.length / 4) * 4, '='));
 }

@@ -53,11 +53,10 @@ export function profileProblems(certificate: Certificate, role: 'ca' | 'leaf'): 
     problems.push(`${name} is not signed by RSA-4096`);
   problems.push(...criticalProblems(certificate));
   if (role === 'ca') {
-    if (!certificate.isCa || certificate.maySignCertificates !== true)
-      problems.push(`${name} is no authority`);
+    if (!certificate.isCa || certificate.maySignCertificates !== true) problems.push(`${name} is not a CA`);
     if (certificate.key?.kind !== 'rsa') problems.push(`${name} has no RSA key`);
   } else if (certificate.isCa) {
-    problems.push(`${name} is an authority`);
+    problems.push(`${name} is a CA`);
   }
   return problems;
 }

@@ -33,14 +33,14 @@ export function checkRevocation(input: RevocationInput, context: SignatureContex
   for (const { authority, certificates } of input.issued) {
     const own = lists.filter((list) => crlIsOf(list, authority));
     const signed = own.filter((list) => isSignedBy(list, authority, context));
-    if (signed.length < own.length) problems.push(`a list of ${nameOf(authority)} has a wrong signature`);
+    if (signed.length < own.length) problems.push(`a list of ${nameOf(authority)} has an invalid signature`);
     if (own.length === 0) absent.push(nameOf(authority));
     const current = signed.find((list) => at >= list.thisUpdate && at <= list.nextUpdate);
     const newest = signed.toSorted((a, b) => b.thisUpdate - a.thisUpdate)[0];
     if (current !== undefined) found.push(`${nameOf(authority)} until ${isoTime(current.nextUpdate)}`);
     else if (newest !== undefined) {
       const span = `${isoTime(newest.thisUpdate)} to ${isoTime(newest.nextUpdate)}`;
-      problems.push(`the list of ${nameOf(authority)} is of ${span}`);
+      problems.push(`the list of ${nameOf(authority)} is valid from ${span}`);
     }
     const named = certificates.filter((certificate) => signed.some((list) => isRevoked(list, certificate)));
     revoked.push(...named.map((certificate) => `${nameOf(certificate)}, serial ${certificate.serial}`));

@@ -72,7 +72,7 @@ export function isoTime(ms: number): string {
  */
 export function instantMs(text: string): number {
   const match = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})Z$/.exec(text);
-  if (match === null) throw derError('a time is not in the form YYYY-MM-DDThh:mm:ssZ');
+  if (match === null) throw derError('a time does not have the format YYYY-MM-DDThh:mm:ssZ');
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1).map(Number);
   const dateOk = month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month);
   if (!dateOk || hour > 23 || minute > 59 || second > 59) throw derError('a time does not exist');

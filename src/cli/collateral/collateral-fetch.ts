@@ -6,9 +6,9 @@ import {
 } from '../../attestation/collateral/collateral-files.ts';
 import { CocosError } from '../../errors.ts';
 
-/** Fetches collateral from a service that the user names. Nothing secret is sent, and nothing is trusted for it. */
+/** Fetches collateral from a service that the user names. The request contains no secret, and the answer is untrusted. */
 
-/** Headers in which services hand over the chain of the key that signed the answer, as percent-encoded PEM. */
+/** Headers with the certificate chain of the key that signed the answer, as percent-encoded PEM. */
 const CHAIN_HEADERS = [
   'tcb-info-issuer-chain',
   'sgx-tcb-info-issuer-chain',
@@ -24,13 +24,14 @@ function addressOf(base: string, path: string): URL {
     root = new URL(base.endsWith('/') ? base : `${base}/`);
     url = new URL(path.replace(/^\/+/, ''), root);
   } catch (cause) {
-    throw new CocosError('USAGE', `${base} and ${path} are no address.`, { cause });
+    throw new CocosError('USAGE', `Invalid URL: base '${base}', path '${path}'.`, { cause });
   }
   const web = root.protocol === 'https:' || root.protocol === 'http:';
   if (!web || root.username !== '' || root.password !== '') {
-    throw new CocosError('USAGE', 'A base URL is http or https and holds no credentials.');
+    throw new CocosError('USAGE', `Invalid base URL '${base}': expected http or https, without credentials.`);
   }
-  if (url.origin !== root.origin) throw new CocosError('USAGE', `${path} leads away from ${base}.`);
+  if (url.origin !== root.origin)
+    throw new CocosError('USAGE', `The path '${path}' leads to another origin than ${base}.`);
   return url;
 }
 
@@ -41,7 +42,10 @@ async function readBounded(response: Response): Promise<Uint8Array> {
     for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
       size += chunk.length;
       if (size > MAX_COLLATERAL_FILE_BYTES)
-        throw new CocosError('LIMIT_EXCEEDED', 'The answer is too large.');
+        throw new CocosError(
+          'LIMIT_EXCEEDED',
+          `The answer is larger than ${MAX_COLLATERAL_FILE_BYTES} bytes.`,
+        );
       chunks.push(chunk);
     }
   }
@@ -51,7 +55,7 @@ async function readBounded(response: Response): Promise<Uint8Array> {
 /**
  * Fetches one answer with the chain in its headers.
  *
- * @param timeoutMs for the whole answer.
+ * @param timeoutMs time limit for the complete answer
  * @throws CocosError USAGE, COLLATERAL_UNAVAILABLE
  */
 export async function fetchCollateral(base: string, path: string, timeoutMs: number): Promise<Collateral> {
@@ -59,17 +63,27 @@ export async function fetchCollateral(base: string, path: string, timeoutMs: num
   try {
     const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(timeoutMs) });
     if (!response.ok)
-      throw new CocosError('COLLATERAL_UNAVAILABLE', `${url.pathname} gave ${response.status}.`);
+      throw new CocosError(
+        'COLLATERAL_UNAVAILABLE',
+        `${url.origin}${url.pathname} answered with HTTP status ${response.status}.`,
+      );
     const texts = CHAIN_HEADERS.map((name) => response.headers.get(name)).filter((text) => text !== null);
     const parts = [await readBounded(response), ...texts.map((text) => new TextEncoder().encode(text))];
     const found = parts.map(classifyCollateral).filter((part) => part !== null);
     if (found.length === 0)
-      throw new CocosError('COLLATERAL_UNAVAILABLE', `${url.pathname} gave no collateral.`);
+      throw new CocosError(
+        'COLLATERAL_UNAVAILABLE',
+        `The answer of ${url.origin}${url.pathname} contains no known collateral.`,
+      );
     return mergeCollateral(found);
   } catch (thrown) {
     if (thrown instanceof CocosError && thrown.code === 'COLLATERAL_UNAVAILABLE') throw thrown;
-    throw new CocosError('COLLATERAL_UNAVAILABLE', `${url.pathname} could not be fetched.`, {
-      cause: thrown,
-    });
+    throw new CocosError(
+      'COLLATERAL_UNAVAILABLE',
+      `Cannot fetch ${url.origin}${url.pathname}. Check the URL and the network, or import a saved answer.`,
+      {
+        cause: thrown,
+      },
+    );
   }
 }

@@ -9,14 +9,14 @@ import {
 } from '../../attestation/collateral/collateral-files.ts';
 import { sha256 } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { readInput, writeNew } from '../files.ts';
+import { parseFailure, readInput, writeNew } from '../files.ts';
 
-/** The folder in which a party keeps what vendors publish, so that appraisal needs no network. */
+/** The local folder of vendor collateral, so that appraisal needs no network. */
 
 const MAX_FILES = 4096;
 const MAX_DEPTH = 4;
 
-/** Where collateral is kept when no folder is named. */
+/** The default folder. */
 export function defaultCollateralFolder(environment: NodeJS.ProcessEnv): string {
   const cache = environment['XDG_CACHE_HOME'] ?? path.join(environment['HOME'] ?? '/', '.cache');
   return environment['COCOSAI_COLLATERAL_DIR'] ?? path.join(cache, 'cocosai', 'collateral');
@@ -24,7 +24,7 @@ export function defaultCollateralFolder(environment: NodeJS.ProcessEnv): string 
 
 async function filesBelow(folder: string, depth: number): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
-    throw new CocosError('FILE_UNREADABLE', `The folder ${folder} cannot be read.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', `Cannot read the folder ${folder}.`, { cause });
   });
   const files: string[] = [];
   for (const entry of entries.toSorted((a, b) => a.name.localeCompare(b.name))) {
@@ -33,25 +33,24 @@ async function filesBelow(folder: string, depth: number): Promise<string[]> {
     else if (entry.isDirectory() && depth < MAX_DEPTH) files.push(...(await filesBelow(file, depth + 1)));
   }
   if (files.length > MAX_FILES)
-    throw new CocosError('LIMIT_EXCEEDED', `${folder} has more than ${MAX_FILES} files.`);
+    throw new CocosError('LIMIT_EXCEEDED', `The folder ${folder} has more than ${MAX_FILES} files.`);
   return files;
 }
 
-/** A file as collateral; null when it is something else. @throws CocosError FILE_UNREADABLE when it is malformed. */
+/** Reads a file of collateral; null for another kind of file. @throws CocosError FILE_UNREADABLE if it is malformed */
 export async function readCollateralFile(file: string): Promise<Collateral | null> {
   const bytes = await readInput(file);
   if (bytes.length > MAX_COLLATERAL_FILE_BYTES) return null;
   try {
     return classifyCollateral(bytes);
   } catch (cause) {
-    const { message } = CocosError.from(cause);
-    throw new CocosError('FILE_UNREADABLE', `${file} is malformed: ${message}`, { cause });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
 }
 
 /**
- * Everything in a folder and the folders in it. Files of other kinds are passed over, so a folder of a vendor's
- * answers can be named as it is.
+ * Reads all collateral in a folder and its subfolders. Other kinds of files are ignored, so that a folder of saved vendor
+ * answers can be used unchanged.
  *
  * @throws CocosError FILE_UNREADABLE
  */
@@ -71,14 +70,14 @@ export async function collateralOf(
 ): Promise<Collateral> {
   if (named !== undefined) return readCollateral(named);
   const folder = defaultCollateralFolder(environment);
-  // A folder that was never filled is none; one that cannot be read must not pass for that.
+  // A missing default folder means no collateral; an unreadable one is an error.
   return existsSync(folder) ? readCollateral(folder) : NO_COLLATERAL;
 }
 
 const decode = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-/** One file for each item, named by its digest: importing the same again changes nothing. */
+/** Writes one file per item, named by its digest, so that importing it again changes nothing. */
 export async function storeCollateral(collateral: Collateral, folder: string): Promise<string[]> {
   const signed = (name: string, { body, signature }: { body: Uint8Array; signature: Uint8Array }): string =>
     `{"${name}":${decode(body)},"signature":"${hex(signature)}"}`;
@@ -91,7 +90,7 @@ export async function storeCollateral(collateral: Collateral, folder: string): P
     ),
   ];
   await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    throw new CocosError('FILE_UNREADABLE', `The folder ${folder} cannot be made.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', `Cannot create the folder ${folder}.`, { cause });
   });
   const written: string[] = [];
   for (const [kind, bytes] of items) {

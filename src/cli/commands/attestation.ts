@@ -1,151 +1,202 @@
-import { createHash, X509Certificate } from 'node:crypto';
-import { Command } from 'commander';
-import { appraise } from '../../attestation/appraisal/appraise.ts';
-import { parsePolicy } from '../../attestation/policy/policy.ts';
-import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
-import { toBase64Url } from '../../crypto/bytes.ts';
-import { canonicalDigest } from '../../crypto/digest.ts';
-import { CocosError } from '../../errors.ts';
-import type { Manifest } from '../../machines/manifest.ts';
-import type { CommandContext } from '../command-context.ts';
-import { readInput, writeNew } from '../files.ts';
-import { readManifest } from '../global-options.ts';
-import { AgentClient } from '../transfer/agent-client.ts';
-import { parseNonce, parseTime } from '../trust/attestation-options.ts';
-import { readEvidence } from '../trust/evidence-files.ts';
-import { relayOf } from '../trust/relay-address.ts';
-import { pinnedPolicy, readTrust, type TrustOptions } from '../trust/trust.ts';
-import { collateralCommands } from './attestation-collateral.ts';
-import { addInspectCommands } from './attestation-inspect.ts';
-import { addSignCommands, writeEar } from './attestation-sign.ts';
-import { addVerifyCommands, showVerdict } from './attestation-verify.ts';
-import { addWatchCommand } from './attestation-watch.ts';
+import {
+  argument,
+  atOption,
+  type CommandGroup,
+  type CommandRow,
+  collateralOption,
+  option,
+  passphraseOption,
+  policyKeyOption,
+  requiredOption,
+  singlePolicyOption,
+} from '../command-row.ts';
 
-interface VerifyOptions extends TrustOptions {
-  readonly nonce?: string;
-  readonly nonceIssued?: string;
-  readonly at?: string;
-  readonly manifest?: string;
-  readonly ear?: string;
-  readonly earKey?: string;
-  readonly passphraseFile?: string;
-}
+const COLLATERAL_FOLDER = () =>
+  option('--collateral <dir>', 'folder to store it in (default: below your cache folder)');
 
-async function verify(file: string, options: VerifyOptions, context: CommandContext): Promise<void> {
-  const nonce = options.nonce === undefined ? undefined : parseNonce(options.nonce);
-  const at = parseTime(options.at);
-  if ((options.ear === undefined) !== (options.earKey === undefined)) {
-    throw new CocosError('USAGE', '--ear and --ear-key go together.');
-  }
-  const evidence = await readEvidence(file);
-  const trust = await readTrust(options, context.environment);
-  const manifest: Manifest | undefined =
-    options.manifest === undefined ? undefined : await readManifest(options.manifest);
-  const verdict = appraise({
-    evidence,
-    nonce,
-    policy: trust.policy,
-    reference: trust.reference,
-    collateral: trust.collateral,
-    nonceIssuedAt: options.nonceIssued === undefined ? undefined : parseTime(options.nonceIssued),
-    at,
-    expectedManifestDigest: manifest === undefined ? undefined : canonicalDigest(manifest),
-    policyDigest: pinnedPolicy(manifest, trust),
-    crypto: attestationCrypto,
-  });
-  const { ear, earKey, passphraseFile } = options;
-  if (ear !== undefined && earKey !== undefined) {
-    const challenge = nonce === undefined ? undefined : toBase64Url(nonce);
-    await writeEar(verdict, trust.policyDigest, challenge, { file: ear, key: earKey, passphraseFile });
-  }
-  showVerdict(context, verdict, ['evidence.parse']);
-}
+const COLLATERAL: CommandGroup = {
+  name: 'collateral',
+  description: 'store vendor certificates, revocation lists and TCB information for offline appraisal',
+  commands: [
+    {
+      name: 'import',
+      description: 'store vendor answers that were saved as files',
+      parameters: [argument('<file...>'), COLLATERAL_FOLDER()],
+      load: () => import('./attestation/collateral-import.ts'),
+    },
+    {
+      name: 'fetch',
+      description: 'fetch collateral from a service that you name, and store it',
+      parameters: [
+        argument('<path...>', 'paths below the base URL, with their queries'),
+        requiredOption('--base-url <url>', 'base URL of a vendor service or of your own cache'),
+        COLLATERAL_FOLDER(),
+        option('--timeout <seconds>', 'time limit per answer').default('20'),
+      ],
+      load: () => import('./attestation/collateral-fetch.ts'),
+    },
+  ],
+};
 
-function addGet(attestation: Command, { output, withManager }: CommandContext): void {
-  attestation
-    .command('get')
-    .description('challenge an enclave and keep its evidence')
-    .argument('<enclave>')
-    .requiredOption('--nonce <hex>', '32 bytes that only you could have chosen')
-    .requiredOption('--out <file>', 'where the evidence goes')
-    .action((enclave: string, options: { readonly nonce: string; readonly out: string }, command: Command) =>
-      withManager(command, async (client) => {
-        const agent = new AgentClient(await relayOf(client, enclave));
-        try {
-          const evidence = await agent.evidence(parseNonce(options.nonce));
-          await writeNew(options.out, evidence);
-          output.result(`wrote ${options.out}, ${evidence.length} bytes`, {
-            file: options.out,
-            size: evidence.length,
-          });
-        } finally {
-          agent.close();
-        }
-      }),
-    );
-}
+/** Appraisal of a single statement. Exit codes: 0 accepted, 2 rejected, 64 usage, 74 unreadable input. */
+const SINGLE_STATEMENTS: readonly CommandRow[] = [
+  {
+    name: 'verify-snp',
+    description: 'appraise an SEV-SNP report: exit code 0 accepted, 2 rejected',
+    parameters: [
+      requiredOption('--report <file>', 'the 1184-byte report, alone or with its certificate table'),
+      requiredOption('--vcek <file>', 'certificate of the signing key: VCEK or VLEK, PEM or DER'),
+      requiredOption(
+        '--chain <file...>',
+        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER',
+      ),
+      option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
+      option('--product <name>', 'expected product line: milan, genoa or turin'),
+      singlePolicyOption(),
+      atOption(),
+    ],
+    load: () => import('./attestation/verify-snp.ts'),
+  },
+  {
+    name: 'verify-tdx',
+    description: 'appraise a TDX quote: exit code 0 accepted, 2 rejected',
+    parameters: [
+      requiredOption('--quote <file>', 'the quote, version 4 or 5'),
+      option('--collateral <dir>', 'folder of TCB info, QE identity, their chain and revocation lists'),
+      option('--eventlog <file>', 'event log (CCEL) to replay to the RTMRs'),
+      singlePolicyOption(),
+      atOption(),
+    ],
+    load: () => import('./attestation/verify-tdx.ts'),
+  },
+  {
+    name: 'verify-tpm',
+    description: 'appraise a TPM quote: exit code 0 accepted, 2 rejected',
+    parameters: [
+      requiredOption('--attest <file>', 'the statement, TPMS_ATTEST'),
+      requiredOption('--signature <file>', 'its signature, TPMT_SIGNATURE or raw'),
+      requiredOption(
+        '--key <file>',
+        'the attestation key that you trust: PEM, DER, certificate or TPM public area',
+      ),
+      requiredOption('--nonce <hex>', 'the qualifying data that you sent'),
+      option('--pcrs <file>', 'PCR values: JSON, or the output of tpm2_pcrread or tpm2_quote -o'),
+      option('--eventlog <file>', 'event log to replay to the quoted PCRs'),
+      singlePolicyOption(),
+    ],
+    load: () => import('./attestation/verify-tpm.ts'),
+  },
+  {
+    name: 'verify-dice',
+    description: 'appraise a DICE chain: exit code 0 accepted, 2 rejected',
+    parameters: [
+      requiredOption('--chain <file>', 'certificates, first layer first: CBOR, or X.509 in PEM or DER'),
+      option('--policy <file>', 'appraisal policy, JSON, with the root keys that you trust'),
+      atOption(),
+    ],
+    load: () => import('./attestation/verify-dice.ts'),
+  },
+];
 
-function addVerify(attestation: Command, context: CommandContext): void {
-  attestation
-    .command('verify')
-    .description('appraise evidence offline: exit 0 accepted, 2 rejected')
-    .argument('<file>')
-    .requiredOption('--policy <file>', 'appraisal policy, JSON, plain or signed')
-    .requiredOption('--reference <file>', 'reference values of the image, JSON or CoRIM')
-    .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
-    .option('--nonce <hex>', 'the nonce of your challenge; without it nothing says how old the evidence is')
-    .option('--nonce-issued <time>', 'when you made the nonce, for a policy that limits its age')
-    .option('--at <time>', 'judge as of this time, ISO 8601; now when left out')
-    .option('--manifest <file>', 'the manifest that the enclave must hold')
-    .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')
-    .option('--ear <file>', 'where an attestation result for other systems (EAR, a signed token) goes')
-    .option('--ear-key <file>', 'private key that signs it')
-    .option('--passphrase-file <file>', 'opens a sealed private key')
-    .action((file: string, options: VerifyOptions) => verify(file, options, context));
-}
-
-function addPolicy(attestation: Command, { output, withManager }: CommandContext): void {
-  attestation
-    .command('policy')
-    .description('write a policy that accepts the emulated platform of one host, and nothing else')
-    .option(
-      '--emulated-root <file>',
-      'certificate of the development root, PEM; the manager is asked when left out',
-    )
-    .requiredOption('--out <file>', 'where the policy goes')
-    .action(async (options: { readonly emulatedRoot?: string; readonly out: string }, command: Command) => {
-      const pem =
-        options.emulatedRoot === undefined
-          ? await withManager(command, async (client) => (await client.host()).emulatedRootPem)
-          : (await readInput(options.emulatedRoot)).toString('utf8');
-      const policy = { version: 1, platforms: ['emulated'], emulatedRoot: rootDigest(pem) };
-      parsePolicy(policy);
-      await writeNew(options.out, `${JSON.stringify(policy, null, 2)}\n`);
-      const digest = canonicalDigest(policy);
-      output.result(
-        `EMULATED platforms under ${policy.emulatedRoot} will be accepted\nwrote ${options.out}`,
-        { file: options.out, digest, policy },
-      );
-    });
-}
-
-export function attestationCommands(context: CommandContext): Command {
-  const attestation = new Command('attestation').description('evidence of enclaves and its appraisal');
-  addGet(attestation, context);
-  addVerify(attestation, context);
-  addWatchCommand(attestation, context);
-  addVerifyCommands(attestation, context);
-  addInspectCommands(attestation, context);
-  addPolicy(attestation, context);
-  addSignCommands(attestation, context);
-  attestation.addCommand(collateralCommands(context));
-  return attestation;
-}
-
-function rootDigest(pem: string): string {
-  try {
-    return `sha256:${createHash('sha256').update(new X509Certificate(pem).raw).digest('hex')}`;
-  } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', 'The root certificate is not PEM.', { cause });
-  }
-}
+export const ATTESTATION: CommandGroup = {
+  name: 'attestation',
+  description: 'request, appraise and inspect evidence of enclaves',
+  commands: [
+    {
+      name: 'get',
+      description: 'challenge an enclave and save its evidence',
+      parameters: [
+        argument('<enclave>'),
+        requiredOption('--nonce <hex>', '32 random bytes of your choice, as 64 hex digits'),
+        requiredOption('--out <file>', 'output file'),
+      ],
+      load: () => import('./attestation/get.ts'),
+    },
+    {
+      name: 'verify',
+      description: 'appraise evidence offline: exit code 0 accepted, 2 rejected',
+      parameters: [
+        argument('<file>'),
+        requiredOption('--policy <file>', 'appraisal policy, JSON, plain or signed'),
+        requiredOption('--reference <file>', 'reference values of the image, JSON or CoRIM'),
+        collateralOption(),
+        option('--nonce <hex>', 'nonce of your challenge; without it the age of the evidence is unknown'),
+        option('--nonce-issued <time>', 'when you created the nonce, for a policy that limits its age'),
+        atOption(),
+        option('--manifest <file>', 'manifest that the enclave must hold'),
+        policyKeyOption(),
+        option('--ear <file>', 'output file for a signed attestation result (EAR) for other systems'),
+        option('--ear-key <file>', 'private key that signs the attestation result'),
+        passphraseOption(),
+      ],
+      load: () => import('./attestation/verify.ts'),
+    },
+    {
+      name: 'watch',
+      description: 'appraise an enclave repeatedly until it is rejected: exit code 2',
+      parameters: [
+        argument('<enclave>'),
+        requiredOption('--policy <file>', 'your appraisal policy'),
+        requiredOption('--reference <file>', 'reference values of the image that you trust'),
+        option('--manifest <file>', 'manifest that the enclave must hold'),
+        option('--every <seconds>', 'how long a verdict is valid (default: 600)'),
+        policyKeyOption(),
+        collateralOption(),
+      ],
+      load: () => import('./attestation/watch.ts'),
+    },
+    ...SINGLE_STATEMENTS,
+    {
+      name: 'inspect',
+      description:
+        'show the content of a bundle, report, quote, event log or DICE chain without verifying it',
+      parameters: [argument('<file>')],
+      load: () => import('./attestation/inspect.ts'),
+    },
+    {
+      name: 'replay',
+      description: 'replay an event log to PCR or RTMR values',
+      parameters: [argument('<file>'), option('--bank <name>', 'sha1, sha256, sha384 or sha512')],
+      load: () => import('./attestation/replay.ts'),
+    },
+    {
+      name: 'policy',
+      description: 'write a policy that accepts only the emulated platform of one host',
+      parameters: [
+        option(
+          '--emulated-root <file>',
+          'certificate of the development root, PEM (default: ask the manager for it)',
+        ),
+        requiredOption('--out <file>', 'output file'),
+      ],
+      load: () => import('./attestation/policy.ts'),
+    },
+    {
+      name: 'sign-policy',
+      description: 'sign an appraisal policy',
+      parameters: [
+        argument('<policy>'),
+        requiredOption('--key <file>', 'your private key'),
+        requiredOption('--out <file>', 'output file'),
+        passphraseOption(),
+      ],
+      load: () => import('./attestation/sign-policy.ts'),
+    },
+    {
+      name: 'verify-ear',
+      description: 'verify and show an attestation result (EAR)',
+      parameters: [
+        argument('<file>'),
+        requiredOption('--key <key>', 'public key that must have signed it, ed25519:…'),
+      ],
+      load: () => import('./attestation/verify-ear.ts'),
+    },
+    {
+      name: 'corim',
+      description: 'convert reference values to CoRIM',
+      parameters: [argument('<reference>'), requiredOption('--out <file>', 'output file')],
+      load: () => import('./attestation/corim.ts'),
+    },
+    COLLATERAL,
+  ],
+};

@@ -1,47 +1,44 @@
-import { Command } from 'commander';
 import { CocosError } from '../../errors.ts';
 import { ComputationStatus } from '../../rpc/sealed.ts';
 import type { CommandContext } from '../command-context.ts';
-import { asParticipant, runRole, withParticipantOptions } from '../trust/participant.ts';
+import { asParticipant, type ParticipantOptions, runRole } from '../trust/participant.ts';
 
 const READY = new Set(['resultsReady', 'delivered']);
 const OVER = new Set(['failed', 'stopped']);
 
-export function runCommand(context: CommandContext): Command {
+export function run(context: CommandContext, options: ParticipantOptions, enclave: string): Promise<void> {
   const { output } = context;
-  return withParticipantOptions(
-    new Command('run')
-      .description('start the run where the manifest lets your key, and wait until the result is ready')
-      .argument('<enclave>'),
-  ).action((enclave: string, _: unknown, command: Command) =>
-    asParticipant(context, command, enclave, runRole, async ({ session, manifest }) => {
-      const before = await session.call({ method: 'status' }, ComputationStatus);
-      if (before.state === 'ready' && manifest.start !== 'auto') {
-        await session.call({ method: 'run.start' }, ComputationStatus);
+  return asParticipant(context, options, enclave, runRole, async ({ session, manifest }) => {
+    const before = await session.call({ method: 'status' }, ComputationStatus);
+    if (before.state === 'ready' && manifest.start !== 'auto') {
+      await session.call({ method: 'run.start' }, ComputationStatus);
+    }
+    if (before.state === 'receiving') {
+      const missing = Object.entries(before.inputs).filter(([, input]) => input.status !== 'committed');
+      output.progress(`waiting for ${missing.map(([name]) => name).join(', ')}`);
+    }
+    for await (const item of session.follow()) {
+      if (item.kind === 'log') {
+        if (!output.json) process.stderr.write(`${item.stream}: ${item.line}\n`);
+        continue;
       }
-      if (before.state === 'receiving') {
-        const missing = Object.entries(before.inputs).filter(([, input]) => input.status !== 'committed');
-        output.progress(`waiting for ${missing.map(([name]) => name).join(', ')}`);
+      const { status } = item;
+      output.progress(`computation: ${status.state}`);
+      if (READY.has(status.state)) {
+        output.result(`the result is ready: ${status.result?.digest}, ${status.result?.size} bytes`, status);
+        return;
       }
-      for await (const item of session.follow()) {
-        if (item.kind === 'log') {
-          if (!output.json) process.stderr.write(`${item.stream}: ${item.line}\n`);
-          continue;
-        }
-        const { status } = item;
-        output.progress(`computation: ${status.state}`);
-        if (READY.has(status.state)) {
-          output.result(
-            `the result is ready: ${status.result?.digest}, ${status.result?.size} bytes`,
-            status,
-          );
-          return;
-        }
-        if (OVER.has(status.state)) {
-          throw CocosError.fromJson(status.cause ?? { code: 'COMPUTATION_FAILED', message: status.state });
-        }
-      }
-      throw new CocosError('AGENT_UNAVAILABLE', 'The agent ended before the run did.');
-    }),
+      if (OVER.has(status.state)) throw failureOf(status);
+    }
+    throw new CocosError(
+      'AGENT_UNAVAILABLE',
+      'The agent closed the connection before the run ended. Look at the enclave with: cocos-cli enclave show',
+    );
+  });
+}
+
+function failureOf({ state, cause }: ComputationStatus): CocosError {
+  return CocosError.fromJson(
+    cause ?? { code: 'COMPUTATION_FAILED', message: `The computation is ${state}.` },
   );
 }

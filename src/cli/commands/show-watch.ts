@@ -2,14 +2,14 @@ import { Cause } from '../../machines/common.ts';
 import type { ControlClient } from '../../rpc/control-client.ts';
 import type { Output } from '../output.ts';
 
-/** Prints snapshots and transitions until the one watched enclave has ended. True when it has failed. */
+/** Prints snapshots and transitions until the watched enclave, if it is only one, has ended. True when it has failed. */
 export async function showWatch(
   output: Output,
   client: ControlClient,
   prefix: string,
   afterSequence = 0,
 ): Promise<boolean> {
-  // A name is looked up; an address, or the beginning of some, is watched as it is.
+  // A name must be resolved; the empty prefix, or one that ends in a slash, may match many actors.
   const address = prefix === '' || prefix.endsWith('/') ? prefix : (await client.get(prefix)).address;
   for await (const item of client.watch(address, undefined, afterSequence)) {
     if (item.kind === 'position') {
@@ -17,11 +17,9 @@ export async function showWatch(
       continue;
     }
     if (item.kind === 'snapshot') {
-      output.line(`${item.actor.address}: ${item.actor.state}${because(item.actor.context)}`, {
-        snapshot: item.actor,
-      });
-      if (item.actor.address === address && ended(item.actor.state))
-        return item.actor.state.startsWith('failed');
+      const { actor } = item;
+      output.line(`${actor.address}: ${actor.state}${causeOf(actor.context)}`, { snapshot: actor });
+      if (actor.address === address && hasEnded(actor.state)) return actor.state.startsWith('failed');
     } else if (item.kind === 'removed') {
       output.line(`${item.address}: removed`, { removed: item.address });
       if (item.address === address) return false;
@@ -30,28 +28,26 @@ export async function showWatch(
       const moved = fromState === toState ? toState : `${fromState || '·'} → ${toState}`;
       const at = new Date(atMs).toISOString().slice(11, 23);
       output.line(
-        `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event}${stepIn(event, item.context)})${because(item.context)}`,
-        {
-          transition: { ...item.transition, context: item.context },
-        },
+        `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event}${bootStep(event, item.context)})${causeOf(item.context)}`,
+        { transition: { ...item.transition, context: item.context } },
       );
-      if (actor === address && ended(toState)) return toState.startsWith('failed');
+      if (actor === address && hasEnded(toState)) return toState.startsWith('failed');
     }
   }
   return false;
 }
 
-function because(context: Readonly<Record<string, unknown>>): string {
+function causeOf(context: Readonly<Record<string, unknown>>): string {
   const cause = Cause.safeParse(context['cause']);
   return cause.success ? `  ${cause.data.code}: ${cause.data.message}` : '';
 }
 
-function ended(state: string): boolean {
+function hasEnded(state: string): boolean {
   return state === 'failed.settled' || state === 'stopped.settled';
 }
 
-/** Which step a boot came to. */
-function stepIn(event: string, context: unknown): string {
+/** The step that a boot has reached. */
+function bootStep(event: string, context: unknown): string {
   if (event !== 'boot.progressed' || typeof context !== 'object' || context === null) return '';
   return 'bootStep' in context ? `: ${String(context.bootStep)}` : '';
 }

@@ -28,12 +28,12 @@ const CALL_LIMIT_MS = 60_000;
 const EVIDENCE_LIMIT_MS = 90_000;
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-/** The agent's service through the relay. Nothing that comes from it is believed before it was opened. */
+/** Client of the agent's service through the relay. Answers are untrusted until they are opened. */
 export class AgentClient {
   private readonly client: AgentServiceClient;
   private readonly relay: Address;
 
-  /** `relay` is the address that the manager tells, as `unix:/path` or `tcp:host:port`. */
+  /** @param relay address from the manager: `unix:/path` or `tcp:host:port` */
   constructor(relay: string) {
     const address = parseAddress(relay);
     this.relay = address;
@@ -59,7 +59,7 @@ export class AgentClient {
     return evidence;
   }
 
-  /** Sends a session's opening; the sealed hello proves that the agent has its key. */
+  /** Sends the opening of a session. The sealed hello proves that the agent has the attested key. */
   async open(opening: SessionOpening, signature: Uint8Array, channel: SealedChannel): Promise<AgentSession> {
     const reply = await this.unary<{ sequence: number; ciphertext: Uint8Array }>((done) =>
       this.client.openSession(
@@ -89,7 +89,7 @@ export class AgentClient {
   }
 }
 
-/** A session that the agent has accepted: everything it carries is sealed. */
+/** A session that the agent has accepted. All its messages are sealed. */
 export class AgentSession {
   readonly channel: SealedChannel;
   private readonly client: AgentServiceClient;
@@ -118,28 +118,28 @@ export class AgentSession {
     return decodeAnswer(schema, body);
   }
 
-  /** Tells the agent that the session is over; one that cannot be told ends by itself. */
+  /** Closes the session at the agent. If the agent cannot be reached, the session expires. */
   async close(): Promise<void> {
     await this.call({ method: 'session.close' }, z.null()).catch(() => undefined);
   }
 
-  /** A stream beside gRPC for segments; null where the path does not carry one. @throws CocosError the agent's refusal */
+  /** Opens a bulk stream for segments; null if the path does not carry one. @throws CocosError the agent's refusal */
   bulk(preface: BulkPreface): Promise<BulkStream | null> {
     return openBulk(this.relay, preface);
   }
 
-  /** Sends segments over gRPC, with back-pressure; resolves with the segments that the agent holds. */
+  /** Sends segments over gRPC with back-pressure. Resolves with the number of segments that the agent holds. */
   async upload(ticket: Uint8Array, segments: AsyncIterable<SealedSegment>): Promise<number> {
     let settle: (error: CocosError | null, segments: number) => void = () => undefined;
     const answered = new Promise<number>((resolve, reject) => {
       settle = (error, count) => (error === null ? resolve(count) : reject(error));
     });
-    // The answer may come before the last segment is written, when the agent refuses one.
+    // If the agent refuses a segment, it answers before the last one is written.
     answered.catch(() => undefined);
     let over = false;
     const call = this.client.upload((error: ServiceError | null, response: UploadResponse) => {
       over = true;
-      settle(error === null ? null : fromStatus(error, 'AGENT_UNAVAILABLE'), response?.segments ?? 0);
+      settle(error === null ? null : agentError(error), response?.segments ?? 0);
     });
     call.on('error', () => undefined);
     let shown = Buffer.from(ticket);
@@ -158,13 +158,13 @@ export class AgentSession {
     try {
       for await (const { index, last, ciphertext } of call) yield { index, last, bytes: ciphertext };
     } catch (thrown) {
-      throw fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+      throw agentError(thrown as ServiceError);
     } finally {
       call.cancel();
     }
   }
 
-  /** States and, for consumers, log lines as they happen. */
+  /** Yields states and, for consumers, log lines as they happen. */
   async *follow(): AsyncGenerator<FollowItem> {
     const sealed = this.channel.seal(encodeBody(null), ASSOCIATED.follow);
     const channel = this.channel.subchannel(followLabel(sealed.sequence));
@@ -178,7 +178,7 @@ export class AgentSession {
         yield decodeBody(FollowItem, channel.open(sequence, ciphertext, ASSOCIATED.item));
       }
     } catch (thrown) {
-      throw thrown instanceof CocosError ? thrown : fromStatus(thrown as ServiceError, 'AGENT_UNAVAILABLE');
+      throw thrown instanceof CocosError ? thrown : agentError(thrown as ServiceError);
     } finally {
       call.cancel();
     }
@@ -187,10 +187,16 @@ export class AgentSession {
 
 function unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
   return new Promise((resolve, reject) => {
-    start((error, value) =>
-      error === null ? resolve(value) : reject(fromStatus(error, 'AGENT_UNAVAILABLE')),
-    );
+    start((error, value) => (error === null ? resolve(value) : reject(agentError(error))));
   });
+}
+
+/** The error that the agent sent, or that it does not answer. */
+function agentError(error: ServiceError): CocosError {
+  const known = fromStatus(error, 'AGENT_UNAVAILABLE');
+  if (known.code !== 'AGENT_UNAVAILABLE' || known.cause !== error) return known;
+  const next = 'Check the state of the enclave with: cocos-cli enclave show';
+  return new CocosError(known.code, `The agent does not answer through its relay. ${next}`, { cause: error });
 }
 
 function drained(call: ClientWritableStream<UploadRequest>): Promise<void> {

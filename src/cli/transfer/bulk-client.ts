@@ -5,10 +5,10 @@ import { BULK_STALL_MS, type BulkPreface, encodePreface } from '../../rpc/bulk.t
 import { BulkReader } from '../../rpc/bulk-reader.ts';
 import { BulkWriter } from '../../rpc/bulk-writer.ts';
 
-/** How long the agent may take to answer a preface before the path counts as one that carries HTTP/2 only. */
+/** Time limit for the answer to a preface, after which the path is considered to carry HTTP/2 only. */
 const ANSWER_LIMIT_MS = 10_000;
 
-/** A bulk stream that the agent has taken. */
+/** A bulk stream that the agent has accepted. */
 export interface BulkStream {
   readonly reader: BulkReader;
   writer(segmentBytes: number): BulkWriter;
@@ -16,8 +16,8 @@ export interface BulkStream {
 }
 
 /**
- * Opens a bulk stream through the relay. Null where the path does not carry it: nobody answered in the protocol, so
- * the same bytes may go over gRPC.
+ * Opens a bulk stream through the relay. Null if the path does not carry it, so that the caller can use gRPC.
+ *
  * @throws CocosError the agent's refusal
  */
 export async function openBulk(relay: Address, preface: BulkPreface): Promise<BulkStream | null> {

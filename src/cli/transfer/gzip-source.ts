@@ -6,12 +6,12 @@ import { CocosError } from '../../errors.ts';
 import type { UploadSource } from './upload-source.ts';
 
 const PIECE_BYTES = 256 * 1024;
-/** Its gain over the fastest is small, and the fastest keeps up with most links. */
+/** The fastest level: higher ones save little, and are slower than most networks. */
 const LEVEL = 1;
 
 /**
- * The gzip of an input. It is compressed once to know its size and the content's digest, and again each time that it is
- * sent: the same program gives the same bytes.
+ * The gzip of an input. It is compressed once for the size and the digest of the content, and again for each upload: the
+ * same program yields the same bytes.
  *
  * @throws CocosError as the source
  */
@@ -29,7 +29,11 @@ export async function gzipSource(content: UploadSource, name: DigestName): Promi
         reader.read(length).catch((thrown: unknown) => {
           const error = CocosError.from(thrown);
           if (error.code !== 'STREAM_TRUNCATED') throw error;
-          throw new CocosError('FILE_UNREADABLE', 'The input changed while it was sent.', { cause: error });
+          throw new CocosError(
+            'FILE_UNREADABLE',
+            'The input changed during the upload. Try again when no other program writes to it.',
+            { cause: error },
+          );
         });
       for (let left = fromByte; left > 0; left -= PIECE_BYTES) await read(Math.min(left, PIECE_BYTES));
       return {

@@ -1,11 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
-/** Bytes that gather before the disk is told to take them. */
+/** Bytes between two syncs. */
 const PORTION_BYTES = 64 * 1024 * 1024;
 
 /**
- * Lets the disk take what was written while more comes: a file that is synced only at its end keeps everybody waiting
- * for all of it.
+ * Syncs a file while it is written, so that the final sync has little left to do.
  */
 export class IncrementalFsync {
   private readonly file: FileHandle;
@@ -16,7 +15,7 @@ export class IncrementalFsync {
     this.file = file;
   }
 
-  /** As many bytes more were written. */
+  /** Reports written bytes. */
   wrote(bytes: number): void {
     this.gathered += bytes;
     if (this.gathered < PORTION_BYTES || this.running !== null) return;
@@ -26,12 +25,12 @@ export class IncrementalFsync {
       () => {
         this.running = null;
       },
-      // Told by `finish`: what the disk did not take once it will not have.
+      // `finish` reports it: a failed fsync is final.
       () => undefined,
     );
   }
 
-  /** Resolves when all of the file is on the disk. @throws the disk's error, also of an earlier portion */
+  /** Resolves when the complete file is on the disk. @throws the error of this or an earlier sync */
   async finish(): Promise<void> {
     await this.running;
     await this.file.sync();

@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rename } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { ByteReader } from '../../crypto/byte-reader.ts';
 import { equal } from '../../crypto/bytes.ts';
@@ -11,6 +10,7 @@ import { openContentKey, resultSegments } from '../../protocol/result.ts';
 import {
   encodeResultHeader,
   openResult,
+  RESULT_MAGIC,
   type ResultHeader,
   readResultHeader,
   verifyResultHeader,
@@ -19,70 +19,54 @@ import { FRAME_HEADER_BYTES, writeFrameHeader } from '../../protocol/segment-fra
 import { SegmentOpener, segmentCount } from '../../protocol/segments.ts';
 import { ResultOpened } from '../../rpc/sealed.ts';
 import { keepFreedMemory } from '../../runtime/allocator-tuning.ts';
+import { alreadyExists, notWritten, publishFile } from '../files.ts';
 import type { AgentSession } from './agent-client.ts';
 import { IncrementalFsync } from './incremental-fsync.ts';
+import { NO_BULK, type RetryOptions, retryTransfer } from './retry.ts';
 
-/** Broken connections in a row, without a segment getting through, that a download survives. */
-const FRUITLESS_ATTEMPTS = 8;
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5_000;
-/** After these the same consumer may come back. */
-const BROKEN: ReadonlySet<string> = new Set(['AGENT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'STREAM_TRUNCATED']);
+/** The parts of a session that a fetch uses. */
+export type ResultSession = Pick<AgentSession, 'call' | 'bulk' | 'download'>;
 
-export interface FetchRequest {
-  /** Where the result goes; until it is whole it lies beside that, with `.part` at its end. */
+export interface FetchRequest extends RetryOptions {
+  /** Output file. Until the result is complete, it is in a file of the same name with `.part` appended. */
   readonly file: string;
   readonly keys: ParticipantKeys;
   readonly manifestDigest: string;
-  readonly grpcOnly: boolean;
   readonly onProgress: (received: number, size: number) => void;
-  readonly onBroken: () => void;
 }
 
 /**
- * Fetches a result into a file, from where an earlier fetch into it has broken off. Every segment is opened before
- * it is kept, so that a file which is there is one that opens.
- * @throws CocosError the agent's; RESULT_INVALID, CRYPTO_OPEN_FAILED for what does not verify; FILE_UNREADABLE
+ * Fetches a result into a file, and resumes an earlier fetch into it. Every segment is opened before it is written, so
+ * that a complete file is one that opens.
+ *
+ * @throws CocosError the agent's; RESULT_INVALID, CRYPTO_OPEN_FAILED if something does not verify; FILE_UNREADABLE;
+ * FILE_EXISTS if another program has created the file meanwhile, which names the complete `.part` file
  */
-export async function fetchResult(session: AgentSession, request: FetchRequest): Promise<Receipt> {
+export async function fetchResult(session: ResultSession, request: FetchRequest): Promise<Receipt> {
   keepFreedMemory();
   const partFile = `${request.file}.part`;
-  let isBulk = !request.grpcOnly;
-  let held = -1;
-  for (let fruitless = 0; ; fruitless++) {
+  return retryTransfer(request, async ({ isBulk, resumesAt }) => {
+    const opened = await session.call({ method: 'result.open' }, ResultOpened);
+    const part = await openPart(partFile, headerOf(opened, request.manifestDigest));
     try {
-      const opened = await session.call({ method: 'result.open' }, ResultOpened);
-      const part = await openPart(partFile, headerOf(opened, request.manifestDigest));
-      try {
-        if (part.segments > held) fruitless = 0;
-        held = part.segments;
-        const done = await fetchSegments(session, request, opened.ticket, part, isBulk);
-        if (!done) {
-          isBulk = false;
-          continue;
-        }
-        await part.disk.finish();
-      } finally {
-        await part.file.close();
-      }
-      await rename(partFile, request.file);
-      return part.receipt;
-    } catch (thrown) {
-      const error = CocosError.from(thrown);
-      if (!BROKEN.has(error.code) || fruitless === FRUITLESS_ATTEMPTS) throw error;
-      isBulk = !request.grpcOnly;
-      request.onBroken();
-      await sleep(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** fruitless));
+      resumesAt(part.segments);
+      if (!(await fetchSegments(session, request, opened.ticket, part, isBulk))) return NO_BULK;
+      await part.disk.finish();
+    } finally {
+      await part.file.close();
     }
-  }
+    await publishFile(partFile, request.file);
+    return part.receipt;
+  });
 }
 
 /**
- * The receipt of the file that is there when it is this consumer's result, whole: then only its delivery is left to
- * confirm. Null when it is anything else.
- * @throws CocosError the agent's; RESULT_INVALID when what the agent says of the result does not verify
+ * The receipt of an existing file that is this consumer's complete result, so that only the delivery must be confirmed.
+ * Null for any other file.
+ *
+ * @throws CocosError the agent's; RESULT_INVALID if the agent's receipt does not verify
  */
-export async function fetchedBefore(session: AgentSession, request: FetchRequest): Promise<Receipt | null> {
+export async function fetchedBefore(session: ResultSession, request: FetchRequest): Promise<Receipt | null> {
   const header = await openedWhole(request).catch(() => null);
   if (header === null) return null;
   const opened = await session.call({ method: 'result.open' }, ResultOpened);
@@ -91,7 +75,7 @@ export async function fetchedBefore(session: AgentSession, request: FetchRequest
   return isOfOneResult(header, fresh) ? receipt : null;
 }
 
-/** The header of a result file that opens to its end with this consumer's key. @throws CocosError when it does not */
+/** The header of a result file, all of which opens with this consumer's key. @throws CocosError if it does not */
 async function openedWhole({ file, keys }: FetchRequest): Promise<ResultHeader> {
   const stream = createReadStream(file);
   try {
@@ -105,12 +89,12 @@ async function openedWhole({ file, keys }: FetchRequest): Promise<ResultHeader> 
   }
 }
 
-/** The content key is sealed anew each time; what it is sealed for is the receipt's result. */
+/** The content key is sealed anew for each request, so only the receipts can be compared. */
 function isOfOneResult(one: ResultHeader, other: ResultHeader): boolean {
   return equal(one.receipt, other.receipt) && equal(one.signature, other.signature);
 }
 
-/** A result file in the making: its header and the segments that it holds whole. */
+/** An incomplete result file: its header and its complete segments. */
 interface Part {
   readonly file: FileHandle;
   readonly disk: IncrementalFsync;
@@ -135,7 +119,7 @@ function headerOf(opened: ResultOpened, manifestDigest: string): ResultHeader {
   };
 }
 
-/** Goes on with the part of the same result that is there, and begins anew otherwise. */
+/** Resumes with an existing part of the same result, or starts a new one. @throws CocosError FILE_EXISTS */
 async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
   const receipt = verifyResultHeader(fresh);
   const found = await readPart(partFile, fresh);
@@ -145,8 +129,9 @@ async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
     return { file, disk: new IncrementalFsync(file), receipt, ...found };
   }
   const head = encodeResultHeader(fresh);
+  await requireReplaceable(partFile);
   const file = await open(partFile, 'w', 0o600).catch((cause: unknown) => {
-    throw new CocosError('FILE_UNREADABLE', `${partFile} cannot be written.`, { cause });
+    throw notWritten(partFile, cause);
   });
   await file.write(head, 0, head.length, 0);
   return {
@@ -157,6 +142,20 @@ async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
     headerBytes: head.length,
     segments: 0,
   };
+}
+
+/** Refuses to overwrite a file that is not the beginning of a result file. @throws CocosError FILE_EXISTS */
+async function requireReplaceable(partFile: string): Promise<void> {
+  const file = await open(partFile, 'r').catch(() => null);
+  if (file === null) return;
+  try {
+    const begin = Buffer.alloc(RESULT_MAGIC.length);
+    const { bytesRead } = await file.read(begin, 0, begin.length, 0);
+    if (equal(begin.subarray(0, bytesRead), RESULT_MAGIC.subarray(0, bytesRead))) return;
+  } finally {
+    await file.close();
+  }
+  throw new CocosError('FILE_EXISTS', `${alreadyExists(partFile)} Move it, or choose another --out.`);
 }
 
 async function readPart(
@@ -171,7 +170,7 @@ async function readPart(
     const file = await open(partFile, 'r');
     const { size } = await file.stat().finally(() => file.close());
     const whole = Math.floor((size - headerBytes) / frameBytes(header));
-    // The last segment is fetched again: only its length tells whether it is whole.
+    // The last segment is fetched again: only its length shows whether it is complete.
     const segments = Math.min(whole, segmentCount(header.size, header.segmentSize) - 1);
     return { header, headerBytes, segments };
   } catch {
@@ -185,9 +184,9 @@ function frameBytes({ segmentSize }: ResultHeader): number {
   return FRAME_HEADER_BYTES + segmentSize + AEAD_TAG_BYTES;
 }
 
-/** Fetches what is missing; false where the path does not carry a bulk stream. */
+/** Fetches the missing segments. False if the path does not carry a bulk stream. */
 async function fetchSegments(
-  session: AgentSession,
+  session: ResultSession,
   request: FetchRequest,
   ticket: Uint8Array,
   part: Part,
@@ -206,7 +205,7 @@ async function fetchSegments(
   const segments =
     stream === null ? session.download(ticket, firstSegment) : stream.reader.segments(segmentBytes);
   const scratch = Buffer.allocUnsafeSlow(header.segmentSize);
-  // One segment is written while the next one comes; its memory is used again by the one after that.
+  // One segment is written while the next one arrives; the one after that reuses its memory.
   let written = Promise.resolve();
   try {
     for await (const { bytes, last } of segments) {
@@ -238,7 +237,7 @@ async function writeSegment(
   const position = part.headerBytes + part.segments * frameBytes(part.header);
   const { bytesWritten } = await part.file.writev([head, bytes], position);
   if (bytesWritten !== head.length + bytes.length)
-    throw new CocosError('FILE_UNREADABLE', `${file} cannot be written to its end.`);
+    throw new CocosError('FILE_UNREADABLE', `Cannot write all of ${file}.part: the disk may be full.`);
   part.disk.wrote(bytesWritten);
   part.segments += 1;
   onProgress(Math.min(part.header.size, part.segments * part.header.segmentSize), part.header.size);

@@ -2,28 +2,28 @@ import { open, stat } from 'node:fs/promises';
 import { packDirectory } from '../../archive/pack.ts';
 import { createDigest, type DigestName } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { digestFile } from '../files.ts';
+import { digestFile, unreadable } from '../files.ts';
 
-/** Files up to this size are hashed before anything is sent; larger ones while they are. */
+/** Files up to this size are hashed before the upload, larger ones during the upload. */
 const HASH_FIRST_BYTES = 64 * 1024 * 1024;
 
-/** The bytes of an input, read in order from any place. */
+/** The bytes of an input, read in order from any position. */
 export interface UploadSource {
   readonly size: number;
-  /** Of the whole content, where it is known already. */
+  /** Of the complete content, if it is known before the upload. */
   readonly digest: string | undefined;
-  /** Bytes of the content where `size` and what is read are its gzip. */
+  /** Size of the content if the source yields its gzip. */
   readonly inflatedSize?: number;
   open(fromByte: number): Promise<SourceReader>;
 }
 
 export interface SourceReader {
-  /** Fills all of `into` with the next bytes. @throws CocosError FILE_UNREADABLE when the content has changed */
+  /** Fills `into` with the next bytes. @throws CocosError FILE_UNREADABLE if the content has changed */
   fill(into: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A file as it is, or a folder as its deterministic tar. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE, ARCHIVE_UNSAFE */
+/** A file, or a folder as a deterministic tar. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE, ARCHIVE_UNSAFE */
 export async function uploadSource(path: string, name: DigestName = 'sha256'): Promise<UploadSource> {
   const info = await stat(path).catch(() => null);
   if (info?.isDirectory()) return treeSource(path, name);
@@ -38,7 +38,7 @@ function fileSource(path: string, size: number, digest: string | undefined): Upl
     digest,
     open: async (fromByte) => {
       const file = await open(path, 'r').catch((cause: unknown) => {
-        throw new CocosError('FILE_UNREADABLE', `${path} cannot be read.`, { cause });
+        throw unreadable(path, cause);
       });
       let position = fromByte;
       return {
@@ -56,7 +56,7 @@ function fileSource(path: string, size: number, digest: string | undefined): Upl
   };
 }
 
-/** Packed once to know size and digest, and again each time that it is sent: the same tree gives the same bytes. */
+/** Packs the folder once for size and digest, and again for each upload: the same tree yields the same bytes. */
 async function treeSource(path: string, name: DigestName): Promise<UploadSource> {
   const digest = createDigest(name);
   for await (const chunk of packDirectory(path)) digest.update(chunk);
@@ -96,5 +96,8 @@ async function treeSource(path: string, name: DigestName): Promise<UploadSource>
 }
 
 function changed(path: string): CocosError {
-  return new CocosError('FILE_UNREADABLE', `${path} changed while it was sent.`);
+  return new CocosError(
+    'FILE_UNREADABLE',
+    `${path} changed during the upload. Try again when no other program writes to it.`,
+  );
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { createDigest, type Digest, digestNameOf } from '../../crypto/digest.ts';
@@ -9,67 +8,49 @@ import { TransferFinished, TransferOpened } from '../../rpc/sealed.ts';
 import { keepFreedMemory } from '../../runtime/allocator-tuning.ts';
 import type { AgentSession } from './agent-client.ts';
 import type { BulkStream } from './bulk-client.ts';
+import { NO_BULK, type RetryOptions, retryTransfer } from './retry.ts';
 import type { SourceReader, UploadSource } from './upload-source.ts';
 
-/** Plaintext bytes of a segment: from 512 KiB on, larger ones were no faster and cost more when a stream breaks. */
+/** Plaintext bytes of a segment. Larger ones were measured to be no faster, and lose more when a stream breaks. */
 const SEGMENT_BYTES = 512 * 1024;
-/** Broken connections in a row, without a segment getting through, that an upload survives. */
-const FRUITLESS_ATTEMPTS = 8;
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 5_000;
 
-export interface UploadRequest {
+export interface UploadRequest extends RetryOptions {
   readonly input: string;
   readonly source: UploadSource;
-  /** What the manifest asks for. */
+  /** Expected by the manifest. */
   readonly digest: string;
-  /** Never use the bulk stream. */
-  readonly grpcOnly: boolean;
   readonly onProgress: (sent: number) => void;
-  readonly onBroken: () => void;
 }
 
-/** Sends an input; after a break it goes on with the first segment that the agent does not hold. */
+/** Sends an input. After a break it resumes at the first segment that the agent does not hold. */
 export async function upload(session: AgentSession, request: UploadRequest): Promise<TransferFinished> {
   keepFreedMemory();
   const hash = new SourceHash(request);
-  let isBulk = !request.grpcOnly;
-  let held = 0;
-  for (let fruitless = 0; ; fruitless++) {
-    let transferId: string | null = null;
+  const { input, digest, source } = request;
+  return retryTransfer(request, async ({ isBulk, resumesAt }) => {
+    const opened = await session.call(
+      { method: 'transfer.open', ...contentOf(source), input, digest, segmentSize: SEGMENT_BYTES },
+      TransferOpened,
+    );
+    const { transferId } = opened;
+    resumesAt(opened.firstSegment);
     try {
-      const { input, digest, source } = request;
-      const opened = await session.call(
-        { method: 'transfer.open', ...contentOf(source), input, digest, segmentSize: SEGMENT_BYTES },
-        TransferOpened,
-      );
-      transferId = opened.transferId;
-      if (opened.firstSegment > held) fruitless = 0;
-      held = opened.firstSegment;
-      const carried = await send(session, request, opened, hash, isBulk);
-      if (carried) return await session.call({ method: 'transfer.finish', transferId }, TransferFinished);
-      isBulk = false;
+      if (!(await send(session, request, opened, hash, isBulk))) return NO_BULK;
+      return await session.call({ method: 'transfer.finish', transferId }, TransferFinished);
     } catch (thrown) {
-      const error = CocosError.from(thrown);
-      if (error.code === 'TRANSFER_DIGEST_MISMATCH' && transferId !== null) {
+      if (CocosError.from(thrown).code === 'TRANSFER_DIGEST_MISMATCH') {
         await session.call({ method: 'transfer.abort', transferId }, z.null()).catch(() => undefined);
       }
-      if (!BROKEN.has(error.code) || fruitless === FRUITLESS_ATTEMPTS) throw error;
-      isBulk = !request.grpcOnly;
-      request.onBroken();
-      await sleep(Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** fruitless));
+      throw thrown;
     }
-  }
+  });
 }
 
 function contentOf({ size, inflatedSize }: UploadSource) {
   return inflatedSize === undefined ? { size } : { size, inflatedSize };
 }
 
-/** After these the same sender may come back. */
-const BROKEN: ReadonlySet<string> = new Set(['AGENT_UNAVAILABLE', 'DEADLINE_EXCEEDED', 'STREAM_TRUNCATED']);
-
-/** Sends the segments of one attempt; false where the path does not carry a bulk stream. */
+/** Sends the segments of one attempt; False if the path does not carry a bulk stream. */
 async function send(
   session: AgentSession,
   request: UploadRequest,
@@ -104,7 +85,7 @@ interface Sealing {
   readonly segmentSize: number;
 }
 
-/** Reads, hashes and seals the next segment in its place in `memory`. */
+/** Reads, hashes and seals the next segment in place, in `memory`. */
 async function sealNext(sealing: Sealing, memory: Uint8Array): Promise<SealedSegment> {
   const { sealer, reader, hash, segmentSize, request } = sealing;
   const { size } = request.source;
@@ -113,7 +94,7 @@ async function sealNext(sealing: Sealing, memory: Uint8Array): Promise<SealedSeg
   const plaintext = memory.subarray(0, Math.min(segmentSize, size - start));
   await reader.fill(plaintext);
   hash.update(start, plaintext);
-  // What is not the manifest's input is never complete in the enclave.
+  // Before the last segment is sealed, so that a wrong input is never complete in the enclave.
   if (last) hash.verify();
   request.onProgress(start + plaintext.length);
   return sealer.seal(plaintext, last, memory.subarray(0, plaintext.length + AEAD_TAG_BYTES));
@@ -121,7 +102,7 @@ async function sealNext(sealing: Sealing, memory: Uint8Array): Promise<SealedSeg
 
 async function sendBulk(stream: BulkStream, sealing: Sealing): Promise<void> {
   const writer = stream.writer(sealing.segmentSize + AEAD_TAG_BYTES);
-  // The agent may refuse a segment while others are under way.
+  // The agent may refuse a segment while later ones are still being sent.
   const answered = stream.reader.answer();
   answered.catch(() => undefined);
   try {
@@ -147,8 +128,8 @@ async function* sealedSegments(sealing: Sealing): AsyncGenerator<SealedSegment> 
 }
 
 /**
- * Holds what is sent against the manifest before its end is sent. Where an upload goes on that another process has
- * begun, the beginning was not seen here, and the enclave alone compares.
+ * Compares the sent bytes with the digest in the manifest before the last segment is sent. When this process resumes the
+ * upload of another one, it does not see the beginning, and only the enclave compares.
  */
 class SourceHash {
   private readonly expected: string;
@@ -173,8 +154,12 @@ class SourceHash {
     this.state = 'known';
     const found = this.digest.finish();
     if (found === this.expected) return;
-    throw new CocosError('TRANSFER_DIGEST_MISMATCH', 'What was read is not the input of the manifest.', {
-      details: { expected: this.expected, found },
-    });
+    throw new CocosError(
+      'TRANSFER_DIGEST_MISMATCH',
+      'The file changed, or it is not the input in the manifest: its digest differs.',
+      {
+        details: { expected: this.expected, found },
+      },
+    );
   }
 }

@@ -1,27 +1,35 @@
 import { CocosError } from '../../errors.ts';
 import { systemClock } from '../../runtime/clock.ts';
 
-/** Values of options that several commands of `attestation` take. */
+/** Parsers of options that several `attestation` commands share. */
 
 /** A 32-byte nonce. @throws CocosError USAGE */
 export function parseNonce(text: string): Uint8Array {
-  if (!/^[0-9a-fA-F]{64}$/.test(text)) throw new CocosError('USAGE', 'A nonce is 64 hex digits.');
+  if (!/^[0-9a-fA-F]{64}$/.test(text)) {
+    throw new CocosError('USAGE', `Invalid nonce '${text}': expected 32 bytes as 64 hex digits.`);
+  }
   return new Uint8Array(Buffer.from(text, 'hex'));
 }
 
-/** Bytes in hex, at most 64 of them. @throws CocosError USAGE */
-export function parseHex(text: string, what: string): Uint8Array {
+/** At most 64 bytes in hex. @throws CocosError USAGE */
+export function parseHex(text: string, flag: string): Uint8Array {
   const digits = text.replace(/^0x/, '');
-  if (!/^(?:[0-9a-fA-F]{2}){0,64}$/.test(digits))
-    throw new CocosError('USAGE', `${what} is at most 64 bytes in hex.`);
+  if (!/^(?:[0-9a-fA-F]{2}){0,64}$/.test(digits)) {
+    throw new CocosError('USAGE', `Invalid value '${text}' for ${flag}: expected at most 64 bytes in hex.`);
+  }
   return new Uint8Array(Buffer.from(digits, 'hex'));
 }
 
 /** Milliseconds since 1970 of an ISO 8601 time; now when there is none. @throws CocosError USAGE */
 export function parseTime(text: string | undefined): number {
   if (text === undefined) return systemClock.wall();
-  // Date.parse alone takes many other forms, among them numbers.
+  // Date.parse alone accepts many other formats, such as plain numbers.
   const ms = /^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) throw new CocosError('USAGE', `${text} is no time in ISO 8601.`);
+  if (Number.isNaN(ms)) {
+    throw new CocosError(
+      'USAGE',
+      `Invalid time '${text}': expected ISO 8601, for example 2026-01-31T12:00:00Z.`,
+    );
+  }
   return ms;
 }

@@ -2,22 +2,26 @@ import { CocosError } from '../../errors.ts';
 import { Cause } from '../../machines/common.ts';
 import type { ActorInfo, ControlClient } from '../../rpc/control-client.ts';
 
-/** How long the manager may take to notice that an enclave has ended. */
+/** Time in which the manager notices that an enclave has ended. */
 const NOTICE_LIMIT_MS = 5_000;
 const POLL_MS = 200;
 
-/** Why an enclave has failed, with where its console was written to. */
+/** The cause of an enclave's failure, with the path of its console log. */
 export function failureOf(context: ActorInfo['context']): CocosError {
   const log = typeof context['logFile'] === 'string' ? { log: context['logFile'] } : {};
   const cause = Cause.safeParse(context['cause']);
-  if (!cause.success) return new CocosError('ENCLAVE_FAILED', 'The enclave has failed.', { details: log });
+  if (!cause.success)
+    return new CocosError(
+      'ENCLAVE_FAILED',
+      'The enclave has failed, and the manager recorded no cause. Look at its console log.',
+      { details: log },
+    );
   const { code, message, details } = cause.data;
   return new CocosError(code, message, { details: { ...log, ...details } });
 }
 
 /**
- * What stands behind an agent that does not answer: the failure of its enclave, when the manager knows of one, else
- * the error as it is.
+ * Replaces the error of an agent that does not answer by the failure of its enclave, if the manager reports one.
  */
 export async function explain(
   client: ControlClient,

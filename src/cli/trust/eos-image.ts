@@ -10,7 +10,7 @@ import { CocosError } from '../../errors.ts';
 import { digestFile, readInput } from '../files.ts';
 import { judgeSignature, type SignatureState, trustedCertificates } from './uki-signature.ts';
 
-/** A folder with an EOS image, as the builder leaves it. */
+/** A folder with an EOS image, as eos/build.ts writes it. */
 
 const SUMS = 'SHA256SUMS';
 const SUMS_SIGNATURE = 'SHA256SUMS.sig';
@@ -21,11 +21,11 @@ const GUEST_FEATURES = 0x1;
 export interface SumCheck {
   readonly name: string;
   readonly expected: string | null;
-  /** Null for a file that is missing. */
+  /** Null for a missing file. */
   readonly found: string | null;
 }
 
-/** Every file of `SHA256SUMS` and every other file of the folder. @throws CocosError FILE_NOT_FOUND, INPUT_INVALID */
+/** Checks every file listed in `SHA256SUMS` and every other file of the folder. @throws CocosError FILE_NOT_FOUND, INPUT_INVALID */
 export async function checkSums(folder: string): Promise<SumCheck[]> {
   const text = (await readInput(path.join(folder, SUMS))).toString('utf8');
   const expected = new Map(text.split('\n').filter(Boolean).map(parseLine));
@@ -48,7 +48,10 @@ export async function checkSums(folder: string): Promise<SumCheck[]> {
 function parseLine(line: string): [string, string] {
   const [, digest, name] = LINE.exec(line) ?? [];
   if (digest === undefined || name === undefined) {
-    throw new CocosError('INPUT_INVALID', `${SUMS} holds a line of another form.`);
+    throw new CocosError(
+      'INPUT_INVALID',
+      `Invalid line '${line.slice(0, 100)}' in ${SUMS}: expected a SHA-256 digest and a file name.`,
+    );
   }
   return [name, digest];
 }
@@ -90,7 +93,7 @@ export async function predictLaunch(
 /**
  * The state of the kernel image's signature.
  *
- * @param certificate PEM file of who must have signed it; left out for any that its firmware's variables trust
+ * @param certificate PEM file of the required signer; by default any that the variables of its firmware trust
  * @throws CocosError FILE_NOT_FOUND, INPUT_INVALID, MEASURE_UNSUPPORTED
  */
 export async function imageSignature(folder: string, certificate?: string): Promise<SignatureState> {
@@ -114,7 +117,7 @@ export async function sumsSignature(folder: string, certificate?: string): Promi
   return trusted.some(isBy) ? 'valid' : 'invalid';
 }
 
-/** Certificates, DER, of whose signatures are relied on. */
+/** Certificates of the accepted signers, DER. */
 async function trustedBy(folder: string, certificate: string | undefined): Promise<readonly Uint8Array[]> {
   if (certificate !== undefined) return [await readCertificate(certificate)];
   return trustedCertificates(await readInput(path.join(folder, 'ovmf-vars.fd')));
@@ -125,7 +128,7 @@ async function readCertificate(file: string): Promise<Uint8Array> {
   try {
     return new X509Certificate(text).raw;
   } catch (cause) {
-    throw new CocosError('INPUT_INVALID', `${file} is no certificate.`, { cause });
+    throw new CocosError('INPUT_INVALID', `Cannot parse the certificate ${file}: expected PEM.`, { cause });
   }
 }
 
@@ -136,7 +139,8 @@ async function readCertificate(file: string): Promise<Uint8Array> {
  */
 export async function predictTd(folder: string): Promise<string> {
   const mrtd = measureTd(await readInput(path.join(folder, 'ovmf-tdx.fd')), attestationCrypto);
-  if (mrtd === null) throw new CocosError('MEASURE_UNSUPPORTED', 'ovmf-tdx.fd is no firmware for TDX.');
+  if (mrtd === null)
+    throw new CocosError('MEASURE_UNSUPPORTED', 'ovmf-tdx.fd is not a TDX firmware: it has no TDX metadata.');
   return Buffer.from(mrtd).toString('hex');
 }
 

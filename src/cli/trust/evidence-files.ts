@@ -1,10 +1,10 @@
 import { certificateDers, looksLikePem, pemBlocks } from '../../attestation/x509/pem.ts';
 import { CocosError } from '../../errors.ts';
-import { readInput } from '../files.ts';
+import { parseFailure, readInput } from '../files.ts';
 
-/** Files of evidence named on the command line: whatever keeps them from being read is exit code 74. */
+/** Evidence files that the user names. Every failure to read one has exit code 74. */
 
-/** @throws CocosError FILE_UNREADABLE, also when there is no such file. */
+/** @throws CocosError FILE_UNREADABLE, also for a missing file */
 export async function readEvidence(file: string): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readInput(file));
@@ -33,18 +33,22 @@ export async function readRevocationLists(files: readonly string[]): Promise<Uin
       if (!looksLikePem(bytes)) return [bytes];
       const blocks = inFile(file, () => pemBlocks(Buffer.from(bytes).toString('latin1')));
       const lists = blocks.filter(({ label }) => label === 'X509 CRL').map(({ der }) => der);
-      if (lists.length === 0) throw new CocosError('FILE_UNREADABLE', `${file} holds no revocation list.`);
+      if (lists.length === 0)
+        throw new CocosError(
+          'FILE_UNREADABLE',
+          `${file} contains no revocation list: expected an X509 CRL block or DER.`,
+        );
       return lists;
     }),
   );
   return all.flat();
 }
 
-/** Parses with the name of the file in the error. */
+/** Adds the name of the file to an error of its parser. */
 export function inFile<T>(file: string, parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `${file}: ${CocosError.from(cause).message}`, { cause });
+    throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
 }

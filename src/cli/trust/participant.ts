@@ -1,11 +1,12 @@
-import type { Command } from 'commander';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { encodeSigningKey, type ParticipantKeys } from '../../crypto/keys.ts';
 import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 import type { SessionRole } from '../../protocol/session.ts';
 import type { CommandContext } from '../command-context.ts';
-import { readKeys, readManifest } from '../global-options.ts';
+import { readKeys } from '../key-files.ts';
+import { withManager } from '../manager-client.ts';
+import { readManifest } from '../manifest-file.ts';
 import { AgentClient, type AgentSession } from '../transfer/agent-client.ts';
 import { explain } from './enclave-failure.ts';
 import { relayOf } from './relay-address.ts';
@@ -13,7 +14,7 @@ import { readTrust, type TrustOptions } from './trust.ts';
 import { openTrustedSession } from './trusted-session.ts';
 import type { TrustedEnclave } from './verifier.ts';
 
-/** Options of every command that speaks with an agent as a participant. */
+/** Options of every command that opens a session with an agent. */
 export interface ParticipantOptions extends TrustOptions {
   readonly manifest: string;
   readonly key: string;
@@ -27,27 +28,15 @@ export interface Participant extends TrustedEnclave {
   readonly session: AgentSession;
 }
 
-export function withParticipantOptions(command: Command): Command {
-  return command
-    .requiredOption('--manifest <file>', 'the manifest that you agreed to')
-    .requiredOption('--key <file>', 'your private key')
-    .requiredOption('--policy <file>', 'your appraisal policy')
-    .requiredOption('--reference <file>', 'reference values of the image that you rely on')
-    .option('--policy-key <key>', 'who must have signed the policy, ed25519:…')
-    .option('--collateral <dir>', "vendors' certificates, revocation lists and TCB information")
-    .option('--passphrase-file <file>', 'opens a sealed private key');
-}
-
 /** Verifies the enclave, opens a session in a role, and closes everything afterwards. */
 export function asParticipant<T>(
   context: CommandContext,
-  command: Command,
+  options: ParticipantOptions,
   enclave: string,
   role: SessionRole | ((manifest: Manifest, signing: string) => SessionRole),
   run: (participant: Participant) => Promise<T>,
 ): Promise<T> {
-  return context.withManager(command, async (client) => {
-    const options = command.opts<ParticipantOptions>();
+  return withManager(context, async (client) => {
     const manifest = await readManifest(options.manifest);
     const { keys } = await readKeys(options.key, options.passphraseFile);
     const trust = await readTrust(options, context.environment);
@@ -65,7 +54,9 @@ export function asParticipant<T>(
     async function converse(): Promise<T> {
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
       if (trusted.verdict.emulated && !context.output.json) {
-        process.stderr.write('EMULATED platform: this proves the program, not the machine it runs on.\n');
+        process.stderr.write(
+          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.\n',
+        );
       }
       try {
         return await run({ ...trusted, manifest, manifestDigest: canonicalDigest(manifest), keys });
@@ -76,12 +67,15 @@ export function asParticipant<T>(
   });
 }
 
-/** The part of a key in a manifest that may follow and, where the manifest says so, start the run. */
+/** The role in which a key may follow the run and, if the manifest allows it, start the run. */
 export function runRole(manifest: Manifest, signing: string): SessionRole {
   if (manifest.start !== 'auto' && manifest.start.includes(signing)) return 'controller';
   if (manifest.consumers.some((consumer) => consumer.signing === signing)) return 'consumer';
   if (manifest.algorithm.provider === signing) return 'algorithm';
   if (manifest.datasets.some((dataset) => dataset.provider === signing)) return 'dataset';
   if (manifest.stop.includes(signing)) return 'controller';
-  throw new CocosError('KEY_NOT_IN_MANIFEST', 'This key has no part in the manifest.');
+  throw new CocosError(
+    'KEY_NOT_IN_MANIFEST',
+    `The key ${signing} is not in the manifest. Use the key that the manifest names, or another manifest.`,
+  );
 }

@@ -1,15 +1,24 @@
 import { CocosError } from '../../errors.ts';
 import type { ControlClient } from '../../rpc/control-client.ts';
 
-/** Where an enclave's agent is reached. @throws CocosError ENCLAVE_NOT_FOUND, ENCLAVE_FAILED, AGENT_UNAVAILABLE */
+/** The relay address of an enclave's agent. @throws CocosError ENCLAVE_NOT_FOUND, ENCLAVE_FAILED, AGENT_UNAVAILABLE */
 export async function relayOf(client: ControlClient, enclave: string): Promise<string> {
   const { state, context } = await client.get(enclave);
   const relay = context['relayAddress'];
   if (state.startsWith('failed') || state.startsWith('stopped')) {
-    throw new CocosError('ENCLAVE_FAILED', `The enclave is ${state.split('.')[0]}.`, {
-      details: { cause: context['cause'] },
-    });
+    throw new CocosError(
+      'ENCLAVE_FAILED',
+      `The enclave '${enclave}' is ${state.split('.')[0]}. Create a new one.`,
+      {
+        details: { cause: context['cause'] },
+      },
+    );
   }
-  if (typeof relay !== 'string') throw new CocosError('AGENT_UNAVAILABLE', `The enclave is ${state}.`);
+  if (typeof relay !== 'string') {
+    throw new CocosError(
+      'AGENT_UNAVAILABLE',
+      `The agent of the enclave '${enclave}' is not ready yet: the enclave is in the state ${state}.`,
+    );
+  }
   return relay;
 }

@@ -11,25 +11,25 @@ import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 import { type Trace, traceTo } from '../../runtime/trace.ts';
 import { collateralOf } from '../collateral/collateral.ts';
-import { readInput, readJson } from '../files.ts';
+import { namingFile, readInput, readJson } from '../files.ts';
 
-/** What a party relies on when it judges an enclave. */
+/** What a party trusts when it appraises an enclave. */
 export interface TrustInputs {
   readonly policy: AppraisalPolicy;
   /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
   readonly policyDigest: string;
   readonly reference: ReferenceValues;
-  /** What vendors publish, from the named folder or the default one. */
+  /** Published by vendors; from the named folder or the default one. */
   readonly collateral: Collateral;
-  /** Sees every step of what is judged; undefined for nobody. */
+  /** Records every step of the appraisal; undefined for none. */
   readonly trace: Trace | undefined;
 }
 
-/** Where a party keeps what it relies on, as options of the command line. */
+/** The files of {@link TrustInputs}, as command-line options. */
 export interface TrustOptions {
   readonly policy: string;
   readonly reference: string;
-  /** `ed25519:…` of who must have signed the policy. */
+  /** Public key that must have signed the policy, `ed25519:…`. */
   readonly policyKey?: string;
   readonly collateral?: string;
 }
@@ -37,26 +37,31 @@ export interface TrustOptions {
 /**
  * Reads a policy, plain or signed.
  *
- * @param key `ed25519:…` of who must have signed it; when given, a plain policy is refused.
+ * @param key public key that must have signed it, `ed25519:…`; when given, a plain policy is refused.
  * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
-  return parsePolicy(await readPolicyJson(file, key));
+  const json = await readPolicyJson(file, key);
+  return namingFile(file, () => parsePolicy(json));
 }
 
 async function readPolicyJson(file: string, key: string | undefined): Promise<unknown> {
   const json = await readJson(file);
   if (!isPolicyEnvelope(json)) {
-    if (key !== undefined) throw new CocosError('POLICY_INVALID', `The policy ${file} is not signed.`);
+    if (key !== undefined)
+      throw new CocosError(
+        'POLICY_INVALID',
+        `The policy ${file} is not signed, but --policy-key requires a signature.`,
+      );
     return json;
   }
-  const { policy } = openPolicy(json, key, attestationCrypto);
+  const { policy } = namingFile(file, () => openPolicy(json, key, attestationCrypto));
   try {
     return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(policy));
   } catch (cause) {
     throw new CocosError(
       'POLICY_INVALID',
-      `The signed policy in ${file} is not JSON with each member once.`,
+      `The signed policy in ${file} is not valid JSON without duplicate members.`,
       { cause },
     );
   }
@@ -65,14 +70,16 @@ async function readPolicyJson(file: string, key: string | undefined): Promise<un
 /** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
 async function readReference(file: string): Promise<ReferenceValues> {
   const bytes = await readInput(file);
-  return looksLikeCorim(bytes) ? referenceFromCorim(bytes) : parseReferenceValues(await readJson(file));
+  if (looksLikeCorim(bytes)) return namingFile(file, () => referenceFromCorim(bytes));
+  const json = await readJson(file);
+  return namingFile(file, () => parseReferenceValues(json));
 }
 
 /** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
   const json = await readPolicyJson(options.policy, options.policyKey);
   return {
-    policy: parsePolicy(json),
+    policy: namingFile(options.policy, () => parsePolicy(json)),
     policyDigest: canonicalDigest(json),
     reference: await readReference(options.reference),
     collateral: await collateralOf(options.collateral, environment),
@@ -80,7 +87,7 @@ export async function readTrust(options: TrustOptions, environment: NodeJS.Proce
   };
 }
 
-/** What the verifier compares when a manifest pins its policy. */
+/** The policy digests to compare when the manifest pins a policy. */
 export function pinnedPolicy(manifest: Manifest | undefined, trust: TrustInputs) {
   if (manifest?.policyDigest === undefined) return undefined;
   return { expected: manifest.policyDigest, found: trust.policyDigest };

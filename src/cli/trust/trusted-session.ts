@@ -8,7 +8,7 @@ import type { AgentClient, AgentSession } from '../transfer/agent-client.ts';
 import type { TrustInputs } from './trust.ts';
 import { type TrustedEnclave, verifyEnclave } from './verifier.ts';
 
-/** Verifies the enclave and opens a session sealed to the key that was just proven. */
+/** Verifies the enclave and opens a session that is sealed to the attested key. */
 export async function openTrustedSession(
   agent: AgentClient,
   trust: TrustInputs,
@@ -19,7 +19,11 @@ export async function openTrustedSession(
   const manifestDigest = canonicalDigest(manifest);
   const trusted = await verifyEnclave(agent, trust, manifest);
   const agentKem = trusted.verdict.claims?.kemKeys.find(({ kem }) => kem === DEFAULT_SUITE.kem);
-  if (agentKem === undefined) throw new CocosError('ATTEST_REJECTED', 'The evidence proves no usable key.');
+  if (agentKem === undefined)
+    throw new CocosError(
+      'ATTEST_REJECTED',
+      `The evidence of the enclave contains no ${DEFAULT_SUITE.kem} key to seal the session to.`,
+    );
   const { opening, signature, channel } = openSession({
     agentKemPublicKey: agentKem.publicKey,
     suite: DEFAULT_SUITE,

@@ -28,7 +28,10 @@ export function trustedCertificates(variables: Uint8Array): Uint8Array[] {
     const [size, header, entry] = [16, 20, 24].map((field) => data.readUInt32LE(at + field));
     if (size === undefined || header === undefined || entry === undefined) break;
     if (size < LIST_HEADER_BYTES + header || entry <= OWNER_BYTES || at + size > data.length) {
-      throw new CocosError('MEASURE_UNSUPPORTED', 'The variable db is malformed.');
+      throw new CocosError(
+        'MEASURE_UNSUPPORTED',
+        'The signature database (db) in the firmware variables is malformed.',
+      );
     }
     const isCertificate = data.subarray(at, at + 16).equals(X509_LIST);
     for (let next = at + LIST_HEADER_BYTES + header; next + entry <= at + size; next += entry) {
@@ -64,7 +67,7 @@ export function judgeSignature(image: Uint8Array, trusted: readonly Uint8Array[]
   }
 }
 
-/** Without the zeros that align the table. */
+/** Removes the zeros that align the table. */
 function trim(padded: Uint8Array): Uint8Array {
   return new DerReader(padded).expect(TAG.sequence, 'SignedData').encoded;
 }
@@ -91,7 +94,7 @@ function readSignedData(der: Uint8Array) {
   return {
     content: value.content,
     signature,
-    // Signed as the SET that it is, and not under the tag that it stands with (RFC 2315, 9.3).
+    // The signature covers the attributes with the tag SET, not with their context tag (RFC 2315, 9.3).
     attributes: { digest: messageDigest(attributes.content), signed: asSet(attributes.encoded) },
   };
 }
@@ -114,7 +117,7 @@ function messageDigest(attributes: Uint8Array): Buffer {
   throw new Error('no digest of the content');
 }
 
-/** SpcIndirectDataContent: kind and place of the data, then DigestInfo. */
+/** SpcIndirectDataContent: data, then DigestInfo. */
 function imageDigest(content: Uint8Array): Uint8Array {
   const reader = new DerReader(content);
   reader.expect(TAG.sequence, 'data');

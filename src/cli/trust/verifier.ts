@@ -12,39 +12,50 @@ import {
   type VerifierContext,
   verifierMachine,
 } from '../../machines/verifier.machine.ts';
-import { systemClock } from '../../runtime/clock.ts';
+import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { asyncEffect, clockEffect } from '../../runtime/effects.ts';
 import type { AgentClient } from '../transfer/agent-client.ts';
 import { pinnedPolicy, type TrustInputs } from './trust.ts';
 
-/** An enclave that was proven to run what the party relies on. */
+/** An enclave whose evidence was accepted. */
 export interface TrustedEnclave {
   readonly verdict: Verdict;
   readonly evidence: Uint8Array;
   readonly nonce: Uint8Array;
 }
 
-/** A party's judgement of one enclave, as long as the party wants it; the machine says where in this it is. */
+/** Answers a challenge with evidence. */
+type EvidenceSource = Pick<AgentClient, 'evidence'>;
+
+export interface VerifierOptions {
+  /** How long a verdict is valid. */
+  readonly lifetimeMs?: number;
+  readonly clock?: Clock;
+}
+
+/** Repeated appraisal of one enclave by one party. The machine holds the state of it. */
 export class EnclaveVerifier {
-  private readonly agent: AgentClient;
+  private readonly agent: EvidenceSource;
   private readonly trust: TrustInputs;
   private readonly manifest: Manifest | undefined;
+  private readonly clock: Clock;
   private readonly actor: Actor<typeof verifierMachine>;
   private nonce: Uint8Array = new Uint8Array(0);
+  /** Of the monotonic clock. */
   private nonceIssuedAt = 0;
   private evidence: Uint8Array = new Uint8Array(0);
   private verdict: Verdict | null = null;
 
-  /** @param lifetimeMs how long a verdict is relied on */
   constructor(
-    agent: AgentClient,
+    agent: EvidenceSource,
     trust: TrustInputs,
     manifest: Manifest | undefined,
-    lifetimeMs: number = VERDICT_LIFETIME_MS,
+    { lifetimeMs = VERDICT_LIFETIME_MS, clock = systemClock }: VerifierOptions = {},
   ) {
     this.agent = agent;
     this.trust = trust;
     this.manifest = manifest;
+    this.clock = clock;
     this.actor = createActor(this.provide(), {
       id: 'verifier',
       input: { lifetimeMs },
@@ -53,34 +64,40 @@ export class EnclaveVerifier {
   }
 
   /**
-   * Challenges the enclave with a new nonce and appraises its evidence.
+   * Challenges the enclave with a new nonce and appraises its evidence. An enclave that was rejected stays rejected.
    *
-   * @throws CocosError ATTEST_REJECTED with the verdict's failures, or why no evidence came.
+   * @throws CocosError ATTEST_REJECTED with the failed checks; STATE_EVENT_ILLEGAL during another call; or why there is
+   * no evidence.
    */
   async verify(): Promise<TrustedEnclave> {
+    const challenge = { type: 'verifier.challenge' } as const;
+    const before = this.actor.getSnapshot();
+    if (before.matches('rejected')) throw rejection(before.context);
+    if (!before.can(challenge)) {
+      throw new CocosError('STATE_EVENT_ILLEGAL', 'Another challenge of this enclave has not finished yet.');
+    }
     this.nonce = randomBytes(32);
-    this.nonceIssuedAt = systemClock.monotonic();
+    this.nonceIssuedAt = this.clock.monotonic();
     this.verdict = null;
-    this.actor.send({ type: 'verifier.challenge' });
+    this.actor.send(challenge);
     const settled = await waitFor(
       this.actor,
       (snapshot) =>
         snapshot.matches('trusted') || snapshot.matches('rejected') || snapshot.matches('unanswered'),
     );
-    const { cause, failures } = settled.context;
+    const { cause } = settled.context;
     if (settled.matches('unanswered')) {
-      throw new CocosError(cause?.code ?? 'EVIDENCE_UNAVAILABLE', cause?.message ?? 'No evidence came.');
+      throw new CocosError(
+        cause?.code ?? 'EVIDENCE_UNAVAILABLE',
+        cause?.message ?? 'The enclave did not send evidence.',
+      );
     }
     const { verdict, evidence, nonce } = this;
-    if (!settled.matches('trusted') || verdict === null) {
-      throw new CocosError('ATTEST_REJECTED', `The evidence was rejected: ${failures.join(', ')}.`, {
-        details: { failures },
-      });
-    }
+    if (!settled.matches('trusted') || verdict === null) throw rejection(settled.context);
     return { verdict, evidence, nonce };
   }
 
-  /** Resolves when the verdict may not be relied on any longer. */
+  /** Resolves when the verdict has become stale. */
   async stale(): Promise<void> {
     await waitFor(this.actor, (snapshot) => !snapshot.matches('trusted'));
   }
@@ -102,10 +119,10 @@ export class EnclaveVerifier {
         ),
         appraise: asyncEffect<VerifierContext>(
           async () => {
-            const atMs = systemClock.monotonic();
-            const verdict = this.appraise(atMs);
+            const verdict = this.appraise();
             this.verdict = verdict;
             const accepted = verdict.outcome === 'accepted';
+            const atMs = this.clock.monotonic();
             this.actor.send({ type: 'verdict.reached', accepted, failures: [...verdict.failures], atMs });
           },
           ({ code }) =>
@@ -113,7 +130,7 @@ export class EnclaveVerifier {
               type: 'verdict.reached',
               accepted: false,
               failures: [code],
-              atMs: systemClock.monotonic(),
+              atMs: this.clock.monotonic(),
             }),
         ),
         clock: clockEffect(),
@@ -121,12 +138,16 @@ export class EnclaveVerifier {
     });
   }
 
-  private appraise(at: number): Verdict {
-    const { trust, manifest, evidence, nonce, nonceIssuedAt } = this;
+  private appraise(): Verdict {
+    const { trust, manifest, evidence, nonce, clock } = this;
+    // Certificates are valid by the wall clock. The age of the nonce is measured by the monotonic clock, since the wall
+    // clock may be set in between.
+    const at = clock.wall();
+    const nonceAgeMs = clock.monotonic() - this.nonceIssuedAt;
     return appraise({
       evidence,
       nonce,
-      nonceIssuedAt,
+      nonceIssuedAt: at - nonceAgeMs,
       at,
       policy: trust.policy,
       reference: trust.reference,
@@ -136,6 +157,14 @@ export class EnclaveVerifier {
       crypto: attestationCrypto,
     });
   }
+}
+
+function rejection({ failures }: VerifierContext): CocosError {
+  return new CocosError(
+    'ATTEST_REJECTED',
+    `The evidence of the enclave was rejected. Failed checks: ${failures.join(', ')}.`,
+    { details: { failures } },
+  );
 }
 
 /** One challenge and its verdict. @throws CocosError as {@link EnclaveVerifier.verify} */

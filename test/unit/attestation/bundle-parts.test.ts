@@ -111,7 +111,7 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     );
     expect(outcome(verdict, 'binding.parts')).toMatchObject({
       outcome: 'passed',
-      expected: `all of boot ${'01'.repeat(16)}`,
+      expected: `all parts from boot ${'01'.repeat(16)}`,
     });
     expect(outcome(verdict, 'binding.nonce')?.outcome).toBe('passed');
   });

@@ -1,0 +1,24 @@
+import type { CheckName } from '../../../attestation/appraisal/checks.ts';
+import { formatVerdict, verdictToJson } from '../../../attestation/appraisal/format-verdict.ts';
+import type { Verdict } from '../../../attestation/appraisal/verdict.ts';
+import { type AppraisalPolicy, parsePolicy } from '../../../attestation/policy/policy.ts';
+import { EXIT } from '../../../errors.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { readPolicy } from '../../trust/trust.ts';
+
+/**
+ * Shows a verdict and sets the exit code.
+ *
+ * @param form checks whose failure means that a file is not of the declared kind, so that no evidence was appraised
+ */
+export function showVerdict(context: CommandContext, verdict: Verdict, form: readonly CheckName[]): void {
+  context.output.result(formatVerdict(verdict), verdictToJson(verdict));
+  if (verdict.outcome === 'accepted') return;
+  const unreadable = verdict.failures.some((name) => form.includes(name));
+  context.exit(unreadable ? EXIT.io : EXIT.rejected);
+}
+
+/** The policy in a file, or the strict one for a platform. */
+export async function policyOf(file: string | undefined, platform: 'snp' | 'tdx'): Promise<AppraisalPolicy> {
+  return file === undefined ? parsePolicy({ version: 1, platforms: [platform] }) : readPolicy(file);
+}

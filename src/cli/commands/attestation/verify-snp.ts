@@ -1,0 +1,50 @@
+import { verifySnp } from '../../../attestation/appraisal/standalone.ts';
+import { NO_COLLATERAL } from '../../../attestation/collateral/collateral.ts';
+import type { AppraisalPolicy } from '../../../attestation/policy/policy.ts';
+import type { SnpProduct } from '../../../attestation/snp/products.ts';
+import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
+import { CocosError } from '../../../errors.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { parseTime } from '../../trust/attestation-options.ts';
+import { readCertificates, readEvidence, readRevocationLists } from '../../trust/evidence-files.ts';
+import { policyOf, showVerdict } from './show-verdict.ts';
+
+interface Options {
+  readonly report: string;
+  readonly vcek: string;
+  readonly chain: readonly string[];
+  readonly crl?: readonly string[];
+  readonly product?: string;
+  readonly policy?: string;
+  readonly at?: string;
+}
+
+export async function run(context: CommandContext, options: Options): Promise<void> {
+  const product = parseProduct(options.product);
+  const verdict = verifySnp({
+    report: await readEvidence(options.report),
+    certificates: await readCertificates([options.vcek, ...options.chain]),
+    policy: requiring(await policyOf(options.policy, 'snp'), options.crl !== undefined),
+    collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
+    at: parseTime(options.at),
+    product,
+    crypto,
+  });
+  showVerdict(context, verdict, ['report.parse', 'report.size', 'certificates.parse']);
+}
+
+/** A revocation list that the user names must be used: without this, one of another root would be ignored silently. */
+const requiring = (policy: AppraisalPolicy, lists: boolean): AppraisalPolicy =>
+  lists ? { ...policy, snp: { ...policy.snp, requireRevocationList: true } } : policy;
+
+const PRODUCT_NAMES: readonly SnpProduct[] = ['milan', 'genoa', 'turin', 'emulated'];
+
+function parseProduct(name: string | undefined): SnpProduct | undefined {
+  if (name === undefined) return undefined;
+  const product = PRODUCT_NAMES.find((each) => each === name.toLowerCase());
+  if (product !== undefined) return product;
+  throw new CocosError(
+    'USAGE',
+    `Invalid value '${name}' for --product: expected ${PRODUCT_NAMES.join(', ')}.`,
+  );
+}

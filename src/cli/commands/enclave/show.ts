@@ -1,0 +1,14 @@
+import type { CommandContext } from '../../command-context.ts';
+import { withManager } from '../../manager-client.ts';
+import { table } from '../../output.ts';
+import { describe } from './describe.ts';
+
+export function run(context: CommandContext, _options: unknown, name: string): Promise<void> {
+  return withManager(context, async (client) => {
+    const enclave = await client.get(name);
+    const inside = (await client.list(enclave.address)).filter((actor) => actor.address !== enclave.address);
+    const rows = inside.map((actor) => [actor.address.slice(enclave.address.length + 1), actor.state]);
+    const text = rows.length === 0 ? describe(enclave) : `${describe(enclave)}\n\n${table(rows)}`;
+    context.output.result(text, { ...enclave, inside });
+  });
+}

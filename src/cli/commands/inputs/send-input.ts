@@ -1,0 +1,67 @@
+import { digestNameOf } from '../../../crypto/digest.ts';
+import { CocosError } from '../../../errors.ts';
+import { ALGORITHM_INPUT } from '../../../machines/manifest.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { readManifest } from '../../manifest-file.ts';
+import { gzipSource } from '../../transfer/gzip-source.ts';
+import { upload } from '../../transfer/upload.ts';
+import { uploadSource } from '../../transfer/upload-source.ts';
+import { asParticipant, type ParticipantOptions } from '../../trust/participant.ts';
+
+export interface SendOptions extends ParticipantOptions {
+  readonly grpcOnly?: boolean;
+  readonly compress?: boolean;
+}
+
+interface Sent {
+  readonly enclave: string;
+  readonly input: string;
+  readonly file: string;
+}
+
+export async function sendInput(
+  context: CommandContext,
+  options: SendOptions,
+  { enclave, input, file }: Sent,
+): Promise<void> {
+  const { output } = context;
+  const { grpcOnly = false, compress = false } = options;
+  const manifest = await readManifest(options.manifest);
+  const entry =
+    input === ALGORITHM_INPUT
+      ? manifest.algorithm
+      : manifest.datasets.find((dataset) => dataset.name === input);
+  if (entry === undefined) {
+    const names = manifest.datasets.map(({ name }) => name).join(', ') || 'none';
+    throw new CocosError(
+      'INPUT_NOT_EXPECTED',
+      `The manifest has no dataset '${input}'. Its datasets are: ${names}.`,
+    );
+  }
+  const hash = digestNameOf(entry.digest);
+  const content = await uploadSource(file, hash);
+  const source = compress ? await gzipSource(content, hash) : content;
+  const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
+  await asParticipant(context, options, enclave, role, async ({ session }) => {
+    if (source.digest !== undefined && entry.digest !== source.digest) {
+      throw new CocosError(
+        'TRANSFER_DIGEST_MISMATCH',
+        `${file} does not have the digest of '${input}' in the manifest.`,
+        { details: { expected: entry.digest, found: source.digest } },
+      );
+    }
+    const finished = await upload(session, {
+      input,
+      source,
+      digest: entry.digest,
+      grpcOnly,
+      onProgress: (sent) =>
+        output.progress(`${input}: ${Math.floor((sent / Math.max(source.size, 1)) * 100)} %`),
+      onBroken: () => output.progress(`${input}: connection lost, resuming`),
+    });
+    output.result(`the enclave accepted ${input}: ${finished.digest}, ${finished.size} bytes`, {
+      input,
+      ...finished,
+    });
+  });
+}

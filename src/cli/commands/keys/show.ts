@@ -1,0 +1,24 @@
+import { decodePublicKeyFile } from '../../../crypto/key-file.ts';
+import { encodeKemKey, encodeSigningKey } from '../../../crypto/keys.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { namingFile, readInput } from '../../files.ts';
+import { openKeys } from '../../key-files.ts';
+
+interface Options {
+  readonly passphraseFile?: string;
+}
+
+export async function run({ output }: CommandContext, options: Options, file: string): Promise<void> {
+  const shown = await publicKeysIn(file, options.passphraseFile);
+  output.result(`${shown.name}\n${shown.signing}\n${shown.kem}`, shown);
+}
+
+async function publicKeysIn(file: string, passphraseFile: string | undefined) {
+  const text = (await readInput(file)).toString('utf8');
+  if (!text.includes('private key')) {
+    const { name, signing, kem } = namingFile(file, () => decodePublicKeyFile(text));
+    return { name, signing, kem };
+  }
+  const { name, keys } = await openKeys(file, text, passphraseFile);
+  return { name, signing: encodeSigningKey(keys.signing.publicKey), kem: encodeKemKey(keys.kem) };
+}

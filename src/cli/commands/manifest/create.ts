@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import { canonicalDigest, canonicalJson, type DigestName } from '../../../crypto/digest.ts';
+import { decodePublicKeyFile } from '../../../crypto/key-file.ts';
+import { CocosError } from '../../../errors.ts';
+import { InputDigest, type Manifest } from '../../../machines/manifest.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { digestFile, namingFile, readInput, writeNew } from '../../files.ts';
+import { parseManifest } from '../../manifest-file.ts';
+import { uploadSource } from '../../transfer/upload-source.ts';
+
+interface Options {
+  readonly id?: string;
+  readonly name: string;
+  readonly algorithm: string;
+  readonly kind: string;
+  readonly argument: readonly string[];
+  readonly dataset: readonly string[];
+  readonly consumer: readonly string[];
+  readonly start: readonly string[];
+  readonly stop: readonly string[];
+  readonly limit: readonly string[];
+  readonly hash: DigestName;
+  readonly policyDigest?: string;
+  readonly out: string;
+}
+
+export async function run({ output }: CommandContext, options: Options): Promise<void> {
+  const manifest = await createManifest(options);
+  await writeNew(options.out, `${canonicalJson(manifest)}\n`);
+  const digest = canonicalDigest(manifest);
+  output.result(`${digest}\nwrote ${options.out}`, { digest, file: options.out });
+}
+
+async function createManifest(options: Options): Promise<Manifest> {
+  const key = async (file: string) => {
+    const text = (await readInput(file)).toString('utf8');
+    return namingFile(file, () => decodePublicKeyFile(text));
+  };
+  const signing = async (file: string) => (await key(file)).signing;
+  const sourced = async (text: string) => {
+    const at = text.lastIndexOf('@');
+    if (at < 1) throw new CocosError('USAGE', `Invalid value '${text}': expected SOURCE@KEY.`);
+    return {
+      digest: await digestOf(text.slice(0, at), options.hash),
+      provider: await signing(text.slice(at + 1)),
+    };
+  };
+  const manifest = {
+    version: 1,
+    id: options.id ?? randomUUID(),
+    name: options.name,
+    algorithm: { kind: options.kind, arguments: options.argument, ...(await sourced(options.algorithm)) },
+    datasets: await Promise.all(
+      options.dataset.map(async (text) => {
+        const [name, rest] = split(text, 'NAME=SOURCE@KEY');
+        return { name, ...(await sourced(rest)) };
+      }),
+    ),
+    consumers: await Promise.all(
+      options.consumer.map(async (file) => {
+        const keys = await key(file);
+        return { signing: keys.signing, kem: keys.kem };
+      }),
+    ),
+    limits: Object.fromEntries(
+      options.limit.map((text) => {
+        const [name, number] = split(text, 'NAME=NUMBER');
+        return [name, Number(number)];
+      }),
+    ),
+    start: options.start.length === 0 ? 'auto' : await Promise.all(options.start.map(signing)),
+    stop: await Promise.all(options.stop.map(signing)),
+    ...(options.policyDigest === undefined ? {} : { policyDigest: options.policyDigest }),
+  };
+  return parseManifest(manifest, 'The manifest that the options describe');
+}
+
+async function digestOf(source: string, name: DigestName): Promise<string> {
+  return InputDigest.safeParse(source).success
+    ? source
+    : ((await uploadSource(source, name)).digest ?? (await digestFile(source, name)).digest);
+}
+
+function split(text: string, form: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new CocosError('USAGE', `Invalid value '${text}': expected ${form}.`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}

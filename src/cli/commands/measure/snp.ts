@@ -1,0 +1,93 @@
+import { measureSev, measureSevEs, measureSvsm } from '../../../attestation/measure/other-modes.ts';
+import { firmwareState, measureVm } from '../../../attestation/measure/snp.ts';
+import { attestationCrypto as hashes } from '../../../crypto/attestation-crypto.ts';
+import { CocosError } from '../../../errors.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { readEvidence } from '../../trust/evidence-files.ts';
+
+const MODES = ['snp', 'snp:svsm', 'seves', 'sev'] as const;
+const MAX_VCPUS = 512;
+
+interface Options {
+  readonly ovmf: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  readonly vcpus: string;
+  readonly vcpuType: string;
+  readonly guestFeatures: string;
+  readonly mode: string;
+  readonly svsm?: string;
+  readonly varsSize: string;
+}
+
+export async function run(context: CommandContext, options: Options): Promise<void> {
+  const digest = Buffer.from(await measure(options)).toString('hex');
+  context.output.result(digest, { mode: options.mode, digest });
+}
+
+async function measure(options: Options): Promise<Uint8Array> {
+  const mode = MODES.find((each) => each === options.mode);
+  if (mode === undefined) {
+    throw new CocosError(
+      'USAGE',
+      `Invalid value '${options.mode}' for --mode: expected ${MODES.join(', ')}.`,
+    );
+  }
+  const vcpus = parseNumber(options.vcpus, '--vcpus', 1, MAX_VCPUS);
+  const { vcpuType } = options;
+  // Hex digits, with or without 0x.
+  const features = `0x${options.guestFeatures.replace(/^0x/, '')}`;
+  const guestFeatures = parseNumber(features, '--guest-features', 0, 0xffff_ffff);
+  const firmware = await readEvidence(options.ovmf);
+  const kernel = await kernelOf(options);
+  switch (mode) {
+    case 'snp': {
+      const { state, layout } = firmwareState(firmware, hashes);
+      const none = { kernel: null, initrd: null, commandLine: '' };
+      return measureVm(
+        { firmware: { digest: state, layout }, ...(kernel ?? none), vcpus, vcpuType, guestFeatures },
+        hashes,
+      );
+    }
+    case 'snp:svsm': {
+      if (options.svsm === undefined) throw new CocosError('USAGE', '--mode snp:svsm requires --svsm.');
+      if (kernel !== null) {
+        throw new CocosError(
+          'USAGE',
+          '--kernel has no effect in --mode snp:svsm: its launch measures no kernel.',
+        );
+      }
+      const svsm = await readEvidence(options.svsm);
+      const variablesBytes = parseNumber(options.varsSize, '--vars-size', 0, 64 * 1024 * 1024);
+      return measureSvsm({ firmware, svsm, variablesBytes, vcpus, vcpuType }, hashes);
+    }
+    case 'seves':
+      return measureSevEs({ firmware, kernel, vcpus, vcpuType }, hashes);
+    case 'sev':
+      return measureSev({ firmware, kernel }, hashes);
+  }
+}
+
+/** Digests of kernel and initrd; null without a kernel. */
+async function kernelOf({ kernel, initrd, append }: Options) {
+  if (kernel === undefined) {
+    if (initrd === undefined && append === undefined) return null;
+    throw new CocosError('USAGE', '--initrd and --append require --kernel.');
+  }
+  const hex = async (file: string) => Buffer.from(hashes.sha256(await readEvidence(file))).toString('hex');
+  return {
+    kernel: await hex(kernel),
+    initrd: initrd === undefined ? null : await hex(initrd),
+    commandLine: append ?? '',
+  };
+}
+
+function parseNumber(text: string, flag: string, least: number, most: number): number {
+  const value = /^(?:0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  throw new CocosError(
+    'USAGE',
+    `Invalid value '${text}' for ${flag}: expected a whole number from ${least} to ${most}.`,
+  );
+}

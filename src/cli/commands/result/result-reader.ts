@@ -1,0 +1,40 @@
+import { createReadStream } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { ByteReader } from '../../../crypto/byte-reader.ts';
+import type { Receipt } from '../../../protocol/receipt.ts';
+import { unreadable } from '../../files.ts';
+import { table } from '../../output.ts';
+
+/** Reads a result file as a stream. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function withResult<T>(file: string, run: (reader: ByteReader) => Promise<T>): Promise<T> {
+  await access(file).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  const stream = createReadStream(file);
+  try {
+    return await run(new ByteReader(stream));
+  } finally {
+    stream.destroy();
+  }
+}
+
+export async function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+export function describeReceipt(receipt: Receipt): string {
+  return table([
+    ['receipt', 'verified: signed by the agent of the enclave'],
+    ['platform', receipt.platform === 'emulated' ? 'EMULATED, not hardware' : receipt.platform],
+    ['computation', receipt.computationId],
+    ['manifest', receipt.manifestDigest],
+    ['algorithm', receipt.algorithmDigest],
+    ...receipt.datasets.map((dataset) => ['dataset', `${dataset.name} ${dataset.digest}`]),
+    ['result', `${receipt.resultDigest}, ${receipt.resultSize} bytes`],
+    ['runtime', `${receipt.runtime}, exit code ${receipt.exitCode}`],
+    ['ran', `${receipt.startedAt} to ${receipt.endedAt}`],
+  ]);
+}

@@ -1,0 +1,32 @@
+import { decodeClaims } from '../../../attestation/evidence/claims.ts';
+import { decodeEvidence } from '../../../attestation/evidence/evidence.ts';
+import { sha256Text } from '../../../crypto/digest.ts';
+import { encodeSigningKey } from '../../../crypto/keys.ts';
+import { CocosError } from '../../../errors.ts';
+import { readResultHeader, verifyResultHeader } from '../../../protocol/result-file.ts';
+import type { CommandContext } from '../../command-context.ts';
+import { readInput } from '../../files.ts';
+import { describeReceipt, withResult } from './result-reader.ts';
+
+interface Options {
+  readonly evidence?: string;
+}
+
+export async function run({ output }: CommandContext, { evidence }: Options, file: string): Promise<void> {
+  const header = await withResult(file, async (reader) => readResultHeader(reader));
+  const receipt = verifyResultHeader(header);
+  if (evidence !== undefined) {
+    const { claims } = decodeEvidence(await readInput(evidence));
+    const { signingKey } = decodeClaims(claims);
+    const isProven =
+      encodeSigningKey(signingKey) === header.agentSigningKey &&
+      sha256Text(claims) === receipt.evidenceDigest;
+    if (!isProven) {
+      throw new CocosError(
+        'RESULT_INVALID',
+        `The receipt in ${file} was signed by another agent than the one that produced ${evidence}.`,
+      );
+    }
+  }
+  output.result(describeReceipt(receipt), { receipt, agentSigningKey: header.agentSigningKey });
+}
