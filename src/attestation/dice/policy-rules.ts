@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The part of a policy that speaks of DICE chains. */
+/** Policy rules for DICE chains. */
 
 export const DICE_MODES = ['not-configured', 'normal', 'debug', 'recovery'] as const;
 export type DiceMode = (typeof DICE_MODES)[number];

@@ -80,7 +80,7 @@ export interface SnpReport {
   readonly policy: GuestPolicy;
   readonly familyId: Uint8Array;
   readonly imageId: Uint8Array;
-  /** 0..3; 0xffffffff when the host asked for the report. */
+  /** 0..3; 0xffffffff if the host requested the report. */
   readonly vmpl: number;
   readonly currentTcb: Uint8Array;
   readonly platformInfo: bigint;
