@@ -139,7 +139,7 @@ function parseSigningKey(keyInfo: number): SigningKeyKind {
   return kind;
 }
 
-/** r or s: 72 bytes little-endian of which P-384 uses 48; anything above would be a second form of the same value. */
+/** r or s: 72 bytes little-endian of which P-384 uses 48; the others must be zero, so that each value has a single encoding. */
 function signatureHalf(field: Uint8Array): Uint8Array {
   if (!isZero(field.subarray(48)))
     throw invalid('a signature value exceeds 384 bits', 'report.signature-form');

@@ -25,7 +25,7 @@ const EVENTS: readonly LogEvent[] = [
 ];
 const Verdict = z.object({ failures: z.array(z.string()) });
 
-describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () => {
+describe.skipIf(reason !== null)('quotes of a live TPM, compared with tpm2-tools', () => {
   let tpm: TestTpm;
   const at = (name: string): string => join(tpm.folder, name);
   const log = eventLog(EVENTS, { banks: BANKS });
@@ -116,7 +116,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () =
     });
   });
 
-  it('replays a log to the values that tpm2_eventlog gives and the TPM has', async () => {
+  it('replay to the values of tpm2_eventlog and of the TPM', async () => {
     const { output } = await tpm.tool('tpm2_eventlog', 'log');
     const listed = output.slice(output.lastIndexOf('\npcrs:'));
     const { output: live } = await tpm.tool('tpm2_pcrread', 'sha256:0,1,4,7,8+sha384:0,1,4,7,8');

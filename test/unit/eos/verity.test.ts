@@ -46,13 +46,13 @@ describe('buildVerityTree', () => {
     },
   );
 
-  it('gives another root hash when one bit changes', () => {
+  it('returns another root hash if one bit changes', () => {
     const data = blocks(300);
     data[299 * 4096 + 17] = (data[299 * 4096 + 17] ?? 0) ^ 1;
     expect(buildVerityTree(data).rootHash.toString('hex')).not.toBe(MADE_BY_VERITYSETUP[2]?.rootHash);
   });
 
-  it('refuses data that is not made of whole blocks', () => {
+  it('refuses data that is not a multiple of the block size', () => {
     expect(() => buildVerityTree(Buffer.alloc(2 * 4096 + 1))).toThrow(RangeError);
     expect(() => buildVerityTree(Buffer.alloc(4096))).toThrow(RangeError);
   });
