@@ -158,7 +158,7 @@ describe('the command line', () => {
       'TRANSFER_DIGEST_MISMATCH',
       65,
     );
-    // A folder is sent as its tar; one that holds a socket has none.
+    // A folder is sent as a tar, which cannot contain a socket.
     expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'ARCHIVE_UNSAFE', 65);
     expectError(await cli('result', 'verify', system.file('none')), 'FILE_NOT_FOUND', 66);
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
@@ -370,7 +370,7 @@ function copyRoot(system: System): string {
   return folder;
 }
 
-/** Files of the right names, for a host that is to fail before it reads more of them. */
+/** Files with the expected names, for a host that fails before it reads their content. */
 function fakeImage(folder: string): string {
   for (const name of ['bios.bin', 'vmlinuz', 'initrd.img', 'root.img', 'cmdline']) {
     writeFileSync(path.join(folder, name), Buffer.alloc(65_536));

@@ -220,7 +220,7 @@ describe('appraise: hostile bytes', () => {
       if (Buffer.compare(cut, input.evidence) === 0) continue;
       const verdict = appraise({ ...input, evidence: cut });
       if (verdict.outcome === 'accepted') {
-        // The firmware's name is a label for people, which nothing measures: only there may a change pass.
+        // The name of the firmware is an unmeasured label: only there a change is accepted.
         const mutated = decodeEvidence(cut);
         expect({ ...mutated, launchLog: { ...mutated.launchLog, firmware: null } }, `round ${round}`).toEqual(
           {

@@ -299,7 +299,7 @@ describe.skipIf(!hasVectors)('measure snp', () => {
   const { cases, extra_cases_computed_here } = hasVectors
     ? Launches.parse(json('snp-launch-digest', 'expected.json'))
     : { cases: [], extra_cases_computed_here: [] };
-  // The tail of a firmware stands for the whole file; a replaced firmware hash has no form on the command line.
+  // The vectors contain only the tail of the firmware; the command line cannot override the hash of a firmware.
   const own = [...cases, ...extra_cases_computed_here].filter(
     (each) => each.vmm_type.toLowerCase() === 'qemu' && each.snp_ovmf_hash === undefined,
   );

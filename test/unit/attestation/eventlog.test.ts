@@ -77,7 +77,7 @@ describe.skipIf(!hasVectors).each(cases)('event log %s', (name) => {
 
   it('has data that matches its digests wherever the specification defines them', () => {
     const log = parseEventLog(open(name).bytes);
-    // The boot loader of the legacy log wrote a digest of another form for its own certificate.
+    // The boot loader of the legacy log used another digest for its own certificate.
     const known = log.specId === null ? [24] : [];
     for (const bank of log.banks) {
       expect(mismatchedEvents(log, bank, crypto).map(({ number }) => number)).toEqual(known);

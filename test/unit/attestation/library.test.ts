@@ -13,7 +13,7 @@ import { hasVectors, vectorsDir } from '../../vectors.ts';
 
 const read = (...parts: string[]): Uint8Array => new Uint8Array(readFileSync(join(vectorsDir(), ...parts)));
 
-/** Only what every browser has and the language itself has not; nothing of node's. */
+/** Only globals of browsers that are not part of the language; none of Node. */
 const BROWSER = { TextEncoder, TextDecoder, Uint8Array, ArrayBuffer, DataView, URL };
 
 const Outcome = z.object({ outcome: z.string(), failures: z.array(z.string()) });

@@ -30,7 +30,7 @@ const [root, first, second, third] = keys;
 type Format = 'cbor' | 'x509';
 const write = { cbor: cborLayer, x509: x509Layer };
 
-/** Three layers, each changed as asked for. */
+/** Three layers, each with optional changes. */
 function chainOf(format: Format, changes: readonly Partial<Layer>[] = []): Uint8Array[] {
   const layers: Layer[] = [
     { issuerKey: root, subjectKey: first },
@@ -219,7 +219,7 @@ describe.skipIf(!hasVectors)('the published certificates', () => {
     const format = file.endsWith('.der') ? 'x509' : 'cbor';
     const layer = format === 'x509' ? parseX509Layer(bytes, crypto) : parseCborLayer(bytes, crypto);
     const kind = curve === p256 ? 'P-256' : 'P-384';
-    // The set does not hold the authority's key: of those that the signature admits, the identifier tells which.
+    // The set does not contain the key of the CA; the identifier selects it from the keys that fit the signature.
     const own = candidates(curve, layer.signed.message, layer.signed.signature).filter((text) => {
       const point = new Uint8Array(Buffer.from(text, 'hex'));
       return keyIdentifier({ kind, point }, crypto) === layer.issuer;

@@ -6,7 +6,7 @@ import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
 
-/** Whether the published schema takes a value; its rule across members is held by `parsePolicy` alone here. */
+/** Whether the published schema accepts a value; only `parsePolicy` checks the rule across members here. */
 function bySchema(name: string, json: unknown): boolean {
   const file = new URL(`../../../docs/schema/${name}.schema.json`, import.meta.url);
   const { if: _, then: __, ...schema } = z.looseObject({}).parse(JSON.parse(readFileSync(file, 'utf8')));

@@ -94,7 +94,7 @@ function open(name: string) {
   return { expected, bytes, ders, at: Date.parse(expected.verify_at) };
 }
 
-/** What `verifySnp` has against a report, the product that was proven, and whether the report is genuine. */
+/** Failed checks of `verifySnp`, the proven product, and whether the report is genuine. */
 function verify(bytes: Uint8Array, ders: readonly Uint8Array[], at: number, snp: object = {}) {
   const verdict = verifySnp({
     report: bytes,
@@ -116,7 +116,7 @@ const flip = (bytes: Uint8Array, at: number, mask = 1): Uint8Array => {
   return changed;
 };
 
-/** What a default policy has against each genuine report. */
+/** Checks that fail for each genuine report under a default policy. */
 const REFUSED_BY_DEFAULT: Readonly<Record<(typeof CASES)[number], string[]>> = {
   'milan-v2': [],
   'genoa-v3': [],

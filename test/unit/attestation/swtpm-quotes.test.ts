@@ -48,7 +48,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, compared with tpm2-tools
       ...['--key', at(key), '--nonce', nonce, '--pcrs', at('values.txt'), '--eventlog', at('log'), ...more],
     );
 
-  /** What another verifier says: tpm2_checkquote, which knows no PSS, or openssl. */
+  /** Verdict of another verifier: tpm2_checkquote, which does not support PSS, or openssl. */
   async function crosscheck(scheme: string, hash: string): Promise<void> {
     if (scheme === 'rsapss') {
       // A TPMT_SIGNATURE is scheme, hash and size before the plain signature.
@@ -133,7 +133,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, compared with tpm2-tools
   });
 });
 
-/** What the event extends its register by, in one bank. */
+/** The digest with which the event extends its register, in one bank. */
 function extendedDigest(event: LogEvent, bank: (typeof BANKS)[number]): Uint8Array {
   const { register, type, data } = event;
   const text = eventLog([{ register, type, data }], { banks: [bank] });

@@ -73,7 +73,7 @@ describe('the keys command', () => {
     const made = await cli('keys', 'import', name, ...source);
     const shown = await cli('keys', 'show', at(`${name}.pub`));
     expect(shown).toMatchObject({ kem: expect.stringMatching(/^x25519:/) });
-    // openssl says what the public key is.
+    // openssl derives the public key.
     const der = spawnSync('openssl', [
       'pkey',
       '-in',

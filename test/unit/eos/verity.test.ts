@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { buildVerityTree } from '../../../eos/verity.ts';
 
-/** Block i holds 64 times the 64 bytes 7i, 7i+1, ... modulo 256. */
+/** Block i contains 64 times the 64 bytes 7i, 7i+1, ... modulo 256. */
 function blocks(count: number): Buffer {
   const data = Buffer.alloc(count * 4096);
   for (let i = 0; i < count; i++) {

@@ -9,7 +9,7 @@ catch (error) { console.log(error.name, error.message); process.exitCode = 1; }
 `;
 const AS_USER = `process.getuid = () => 1000;\n`;
 const INSTALLED = 'echo "Status: install ok installed"';
-/** Nothing is installed until apt-get has been asked to. */
+/** Nothing is installed before apt-get is called. */
 const AFTER_APT = `grep -q '^apt-get .*install' $LOG && ${INSTALLED}`;
 
 describe('ensureHostPackages', () => {
