@@ -137,7 +137,7 @@ describe('fetchResult', () => {
     linkSync(kept, `${file}.part`);
     const before = readFileSync(kept);
     await fetchResult(
-      agentWith(() => undefined),
+      agentWith(() => undefined, 1),
       request(),
     );
     expect(readFileSync(kept).equals(before)).toBe(true);
