@@ -15,8 +15,8 @@ import { parseReferenceValues } from '../../src/attestation/policy/reference.ts'
 import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
 
 /**
- * A host of the emulated platform whose signatures are always right, so that a test can change one property of a
- * report, a certificate or a launch and see that this one is what the verifier names.
+ * A host of the emulated platform whose signatures are always valid, so that a test can change one property of a report, a
+ * certificate or a launch and check that the verifier names it.
  */
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
@@ -28,7 +28,7 @@ export const manifestText = `sha256:${Buffer.from(MANIFEST).toString('hex')}`;
 
 let cached: Promise<DevelopmentRoot> | undefined;
 
-/** One development root for a test file: RSA-4096 keys take seconds. */
+/** One development root per test file, because RSA-4096 keys take seconds. */
 export function testRoot(): Promise<DevelopmentRoot> {
   cached ??= createDevelopmentRoot({ now: NOW });
   return cached;
@@ -76,7 +76,7 @@ export function endorse(root: DevelopmentRoot, options: EndorsementOptions = {})
   return { certificate, key: keys.privateKey };
 }
 
-/** An authority certificate named as asked, for the public half of any key. */
+/** A CA certificate with the given name, for the public half of any key. */
 export function authority(
   subject: string,
   key: KeyObject,
@@ -161,7 +161,7 @@ export const claims = {
 
 export interface SceneOptions {
   readonly claims?: Parameters<typeof encodeClaims>[0];
-  /** Claims bytes that stand in the bundle instead of the bound ones. */
+  /** Claims in the bundle instead of the bound ones. */
   readonly otherClaims?: Uint8Array;
   readonly log?: LaunchLog | null;
   readonly endorsement?: EndorsementOptions;
@@ -175,7 +175,7 @@ export interface SceneOptions {
   readonly nonce?: Uint8Array;
 }
 
-/** A whole appraisal that is accepted as it stands, changed in the ways asked for. */
+/** The input of an appraisal that is accepted without options, which change it. */
 export async function scene(
   options: SceneOptions = {},
 ): Promise<AppraisalInput & { bundle: EvidenceBundle }> {

@@ -4,7 +4,7 @@ import { ia5String, integer } from '../../src/attestation/x509/der-writer.ts';
 import { AUTHORITY, type Extension, type Issuer, issue, revocationList } from './x509-issuer.ts';
 
 /**
- * A hierarchy like AMD's, under a root of its own: every signature is right, and each property of a report and of its
+ * A hierarchy like AMD's with its own root: every signature is valid, and each property of a report and of its
  * certificates can be changed alone.
  */
 
@@ -31,7 +31,7 @@ export interface Amd {
 const generate = promisify(generateKeyPair);
 let keys: Promise<readonly [KeyObject, KeyObject, KeyObject]> | undefined;
 
-/** RSA-4096 keys take seconds: one set for a test file. */
+/** One set per test file, because RSA-4096 keys take seconds. */
 async function makeKeys(): Promise<readonly [KeyObject, KeyObject, KeyObject]> {
   const rsa = { modulusLength: 4096, publicExponent: 65_537 };
   const pairs = await Promise.all([generate('rsa', rsa), generate('rsa', rsa), generate('rsa', rsa)]);
@@ -41,7 +41,7 @@ async function makeKeys(): Promise<readonly [KeyObject, KeyObject, KeyObject]> {
 export const ARK_SERIAL = Uint8Array.of(1);
 export const ASK_SERIAL = Uint8Array.of(2, 1);
 
-/** A hierarchy; `swap` gives other keys the same names. */
+/** A hierarchy; `swap` uses other keys with the same names. */
 export async function createAmd(line: Line, swap = false): Promise<Amd> {
   keys ??= makeKeys();
   const [first, second, third] = await keys;
@@ -126,7 +126,7 @@ export interface EvidenceOptions {
   readonly serial?: Uint8Array;
 }
 
-/** A report with its certificates, right in everything that the options do not change. */
+/** A report with its certificates, correct except for the options. */
 export function createReport(amd: Amd, options: EvidenceOptions = {}) {
   const kind = options.kind ?? 'VCEK';
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: options.curve ?? 'P-384' });

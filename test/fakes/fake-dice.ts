@@ -6,7 +6,7 @@ import { parsePublicKey } from '../../src/attestation/x509/public-key.ts';
 import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
 import { AUTHORITY, type Extension, issue } from './x509-issuer.ts';
 
-/** Layers of a DICE chain whose signatures are right, in both forms. */
+/** Correctly signed layers of a DICE chain, in both formats. */
 
 const DAY = 86_400_000;
 export const AT = Date.parse('2026-06-01T00:00:00Z');

@@ -4,7 +4,7 @@ import { integer, octetString, oid, sequence } from '../../src/attestation/x509/
 import { AUTHORITY, type Extension, type Issuer, issue, revocationList, toPem } from './x509-issuer.ts';
 
 /**
- * A hierarchy like Intel's, under a root of its own: every signature is right, and each property of a quote and of its
+ * A hierarchy like Intel's with its own root: every signature is valid, and each property of a quote and of its
  * collateral can be changed alone.
  */
 
@@ -63,7 +63,7 @@ export const PCK_SERIAL = Uint8Array.of(0x11, 0x22);
 export const SIGNER_SERIAL = Uint8Array.of(0x33);
 export const PLATFORM_SERIAL = Uint8Array.of(0x44);
 
-/** The whole hierarchy; a PCK of other properties on request. */
+/** The complete hierarchy, optionally with a PCK of other properties. */
 export function createIntel(pckOptions: PckOptions = {}): Intel {
   const [rootKey, platformKey, pckKey, signerKey] = [newKey(), newKey(), newKey(), newKey()];
   const root = { name: 'Intel SGX Root CA', key: rootKey };
@@ -155,7 +155,7 @@ const u32 = (value: number): Buffer => {
   return out;
 };
 
-/** A quote that is right in everything that the options do not change. */
+/** A quote that is correct except for the options. */
 export function createQuote(intel: Intel, options: QuoteOptions = {}): Uint8Array {
   const version = options.version ?? 4;
   const size = version === 4 ? 584 : (options.bodySize ?? 648);

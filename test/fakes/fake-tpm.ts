@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
 
-/** A TPM whose statements are right in everything that a test does not change, and event logs to go with it. */
+/** A TPM whose statements are correct except for the changes of a test, with matching event logs. */
 
 export type Bank = 'sha1' | 'sha256' | 'sha384' | 'sha512';
 export const BANK_ID: Readonly<Record<Bank, number>> = { sha1: 4, sha256: 0xb, sha384: 0xc, sha512: 0xd };
@@ -114,7 +114,7 @@ export interface LogEvent {
   readonly register: number;
   readonly type: number;
   readonly data: Uint8Array;
-  /** Digest in each bank; of the data when left out. */
+  /** Digest in each bank (default: that of the data). */
   readonly digests?: readonly (readonly [Bank, Uint8Array])[];
 }
 
@@ -153,7 +153,7 @@ export function eventLog(events: readonly LogEvent[], options: LogOptions = {}):
   return new Uint8Array(Buffer.concat([head, ...body]));
 }
 
-/** What the events extend the PCRs to. */
+/** PCR values after all events. */
 export function extendAll(events: readonly LogEvent[], bank: Bank = 'sha256'): Map<number, Uint8Array> {
   const values = new Map<number, Uint8Array>();
   for (const event of events) {

@@ -237,7 +237,7 @@ export function parsers(): Parser[] {
     {
       name: 'EAR',
       seeds: [utf8(signEar(token, 'key', () => new Uint8Array(64)))],
-      // Every signature counts here, so that the readers behind it are met.
+      // Every signature is accepted, so that the parsers after the verification are reached.
       parse: (bytes) => verifyEar(text(bytes), new Uint8Array(32), { ...crypto, verifyEd25519: () => true }),
     },
     {

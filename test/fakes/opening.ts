@@ -2,8 +2,8 @@ import { createPrivateKey, sign } from 'node:crypto';
 import type { SessionOpening } from '../../src/protocol/session.ts';
 
 /**
- * The signature of a session's opening, built from what `src/protocol/session.ts` documents and node:crypto alone: for
- * participants who sign what an honest program would never send.
+ * The signature of a session opening, built only from the documentation in `src/protocol/session.ts` and node:crypto: for
+ * participants that sign messages which an honest program never sends.
  */
 export function signOpening(opening: SessionOpening, secretKey: Uint8Array): Uint8Array {
   const core = prefixed(

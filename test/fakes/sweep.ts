@@ -15,7 +15,7 @@ import { openTdx } from './tdx-vectors.ts';
 import { toPem } from './x509-issuer.ts';
 
 /**
- * Real evidence with every part in which no bit may change: what is signed, the signatures, and the signed part of
+ * Real evidence with every part in which no bit may change: signed bytes, signatures, and the signed part of
  * each certificate.
  */
 
@@ -36,7 +36,7 @@ function replaced(whole: Uint8Array, at: number, part: Uint8Array): Uint8Array {
   return out;
 }
 
-/** Where the signed part of a certificate lies in its DER. */
+/** Position of the signed part of a certificate in its DER. */
 function tbsOf(der: Uint8Array): { readonly at: number; readonly tbs: Uint8Array } {
   const { tbs } = parseCertificate(der);
   return { at: tbs.byteOffset - der.byteOffset, tbs };
@@ -94,7 +94,7 @@ export function tdxTargets(crypto: AttestationCrypto = attestationCrypto): Targe
   });
   const { chain, signed, trailing } = parseTdxQuote(quote);
   const certificates = readQuoteChain(chain);
-  // Certificates stand in the quote as PEM: it is written anew around changed ones, with the sizes before it.
+  // The quote contains certificates as PEM: changed ones are re-encoded, and the preceding sizes adjusted.
   const chainAt = 632 + 4 + 128 + 6 + 384 + 64 + 2 + 32 + 6;
   const withChain = (ders: readonly Uint8Array[]): Uint8Array => {
     const pem = Buffer.from(`${ders.map((der) => toPem(der)).join('')}\0`);

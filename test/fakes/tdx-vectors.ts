@@ -6,7 +6,7 @@ import { splitSignedJson } from '../../src/attestation/tdx/signed-json.ts';
 import { certificateDers } from '../../src/attestation/x509/pem.ts';
 import { vectorsDir } from '../vectors.ts';
 
-/** Quotes of real trust domains with the collateral that lies beside each of them. */
+/** Quotes of real trust domains with the collateral of each. */
 
 const folder = join(vectorsDir(), 'tdx');
 const load = (...parts: string[]): Uint8Array => new Uint8Array(readFileSync(join(folder, ...parts)));
@@ -64,7 +64,7 @@ export interface TdxVector {
   readonly collateral: Collateral;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** The whole of expected.json. */
+  /** Content of expected.json. */
   readonly expected: unknown;
 }
 

@@ -24,14 +24,14 @@ import {
   stopProcess,
 } from '../harness/system.ts';
 
-/** Every kind of bad input has a named error and its exit code, and harms nothing. */
+/** Every kind of bad input has a named error with an exit code, and does no damage. */
 
 function expectError(result: CliResult, code: string, exit: number): void {
   expect(result.stderr).toMatch(new RegExp(`^${code}:`, 'm'));
   expect(result.code).toBe(exit);
 }
 
-describe('bad input', () => {
+describe('the command line', () => {
   let system: System;
   let parties: Parties;
   const cli = (...args: string[]) => system.cli(...args);
@@ -56,7 +56,7 @@ describe('bad input', () => {
     expect(processesWith(folder)).toEqual([]);
   });
 
-  it('names an unknown enclave', async () => {
+  it('reports an unknown enclave', async () => {
     expectError(await cli('enclave', 'show', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
     expectError(await cli('enclave', 'stop', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
     expectError(await cli('enclave', 'watch', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
@@ -68,12 +68,12 @@ describe('bad input', () => {
     expectError(await cli('actors', 'show', 'enclave/nobody'), 'ACTOR_NOT_FOUND', 1);
   });
 
-  it('names a name that is taken, and one that is no name', async () => {
+  it('reports a used name and an invalid name', async () => {
     expectError(await cli('enclave', 'create', 'good'), 'ENCLAVE_EXISTS', 1);
     expectError(await cli('enclave', 'create', 'no/name'), 'INPUT_INVALID', 65);
   });
 
-  it('names a malformed manifest', async () => {
+  it('reports a malformed manifest', async () => {
     const noJson = system.file('no.json');
     writeFileSync(noJson, '{');
     expectError(await cli('enclave', 'create', 'x', '--manifest', noJson), 'MANIFEST_INVALID', 65);
@@ -86,7 +86,7 @@ describe('bad input', () => {
     expectError(await cli('enclave', 'create', 'x', '--manifest', system.file('none')), 'FILE_NOT_FOUND', 66);
   });
 
-  it('names usage errors', async () => {
+  it('reports usage errors', async () => {
     expectError(await cli('nonsense'), 'USAGE', 64);
     expectError(await cli('enclave', 'create', '--nonsense'), 'USAGE', 64);
     expectError(await cli('enclave', 'create', 'x', '--vcpus', 'two'), 'USAGE', 64);
@@ -98,7 +98,7 @@ describe('bad input', () => {
     expectError(await cli('keys', 'generate', '../x'), 'USAGE', 64);
   });
 
-  it('names a key that is not in the manifest, or not in this part', async () => {
+  it('reports a key that the manifest does not name, or not for this role', async () => {
     const file = system.file('one');
     expectError(
       await cli('data', 'good', 'one', file, ...parties.trust('stranger')),
@@ -113,7 +113,7 @@ describe('bad input', () => {
     expectError(await cli('run', 'good', ...parties.trust('stranger')), 'KEY_NOT_IN_MANIFEST', 77);
   });
 
-  it('names a key file that others can read, that is damaged, or that the passphrase does not open', async () => {
+  it('reports a key file that others can read, that is damaged, or that the passphrase does not open', async () => {
     const trust = (key: string, ...more: string[]) => [
       ...['--manifest', parties.manifest, '--policy', parties.policy, '--reference', parties.reference],
       ...['--key', system.file(key), ...more],
@@ -149,7 +149,7 @@ describe('bad input', () => {
     expectError(await cli('keys', 'generate', 'sealed', '--out', system.folder), 'FILE_EXISTS', 73);
   });
 
-  it('names a file that is missing or is not the one in the manifest', async () => {
+  it('reports a file that is missing or does not match the manifest', async () => {
     const provider = parties.trust('provider');
     expectError(await cli('data', 'good', 'one', system.file('none'), ...provider), 'FILE_NOT_FOUND', 66);
     expectError(await cli('data', 'good', 'two', system.file('one'), ...provider), 'INPUT_NOT_EXPECTED', 1);
@@ -158,13 +158,13 @@ describe('bad input', () => {
       'TRANSFER_DIGEST_MISMATCH',
       65,
     );
-    // A folder is sent as its tar; one that holds a socket has none.
+    // A folder is sent as a tar, which cannot contain a socket.
     expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'ARCHIVE_UNSAFE', 65);
     expectError(await cli('result', 'verify', system.file('none')), 'FILE_NOT_FOUND', 66);
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
   });
 
-  it('names a result that is not ready and an input that was taken in already', async () => {
+  it('reports a result that is not ready and an input that was already uploaded', async () => {
     const provider = parties.trust('provider');
     const out = system.file('early.cocos');
     expectError(
@@ -176,7 +176,7 @@ describe('bad input', () => {
     expectError(await cli('data', 'good', 'one', system.file('one'), ...provider), 'INPUT_NOT_EXPECTED', 1);
   });
 
-  it('names an event that is not legal, with those that are', async () => {
+  it('reports an illegal event with the legal ones', async () => {
     const address = (await cli('actors', 'list')).stdout.match(/enclave\/\w+/)?.[0] ?? '';
     const refused = await cli('actors', 'send', `${address}/computation`, 'manifest.deliver', '-o', 'json');
     expectError(refused, 'STATE_EVENT_ILLEGAL', 1);
@@ -194,7 +194,7 @@ describe('bad input', () => {
     );
   });
 
-  it('rejects evidence that is altered, stale, or of another manifest, and names unreadable files', async () => {
+  it('rejects evidence that is altered, stale or for another manifest, and reports unreadable files', async () => {
     const nonce = '11'.repeat(32);
     const evidence = system.file('evidence');
     expect((await cli('attestation', 'get', 'good', '--nonce', nonce, '--out', evidence)).code).toBe(0);
@@ -231,7 +231,7 @@ describe('bad input', () => {
     expect(mismatch.stderr).toContain('binding.manifest');
   });
 
-  it('rejects an agent that is not the one of the reference values, by name', async () => {
+  it('rejects an agent that does not match the reference values', async () => {
     const program = system.file('altered-agent.mjs');
     copyFileSync(path.join(ROOT, 'dist/cocos-agent.js'), program);
     appendFileSync(program, '\n');
@@ -257,15 +257,15 @@ describe('bad input', () => {
   });
 });
 
-describe('a host that cannot', () => {
-  it('says that no manager runs', async () => {
+describe('a failing host', () => {
+  it('reports that no manager is running', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     await stopProcess(system.manager);
     expectError(await system.cli('enclave', 'list'), 'MANAGER_UNAVAILABLE', 69);
     await system.stop();
   });
 
-  it('says that its address is taken', async () => {
+  it('reports that the address is in use', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
     const elsewhere = { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state') };
@@ -286,7 +286,7 @@ describe('a host that cannot', () => {
     expect(await system.stop()).toBe(0);
   });
 
-  it('says that its state folder is in use', async () => {
+  it('reports that the state folder is in use', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
     const second = spawnManager({ ...system.environment, COCOSAI_RUN_DIR: system.file('other') }, log);
@@ -296,7 +296,7 @@ describe('a host that cannot', () => {
     expect(await system.stop()).toBe(0);
   });
 
-  it('says that a setting is wrong', async () => {
+  it('reports an invalid setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('wrong.log');
     for (const wrong of [
@@ -314,7 +314,7 @@ describe('a host that cannot', () => {
     await system.stop();
   });
 
-  it('says that QEMU, the image or the agent program is missing', async () => {
+  it('reports that QEMU, the image or the agent program is missing', async () => {
     const empty = path.join(ROOT, 'build', 'no-programs');
     mkdirSync(empty, { recursive: true });
     const noQemu = await startSystem({ COCOSAI_MODE: 'vm', PATH: empty, COCOSAI_EOS_DIR: fakeImage(empty) });
@@ -331,7 +331,7 @@ describe('a host that cannot', () => {
     await noAgent.stop();
   });
 
-  it('says that its disk is full, by its setting', async () => {
+  it('reports a full disk, by its setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process', COCOSAI_MIN_FREE_MIB: '1000000000' });
     expectError(await system.cli('enclave', 'create', 'x'), 'HOST_DISK_FULL', 73);
     expect(readdirSync(system.file('run'))).toEqual(['manager.sock']);
@@ -339,7 +339,7 @@ describe('a host that cannot', () => {
   });
 
   const isRoot = process.getuid?.() === 0;
-  it.skipIf(!isRoot)('says that its disk is full, on a full disk (needs root to mount one)', async () => {
+  it.skipIf(!isRoot)('reports a full disk, on a full file system (requires root to mount one)', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const small = system.file('small');
     mkdirSync(small);
@@ -370,7 +370,7 @@ function copyRoot(system: System): string {
   return folder;
 }
 
-/** Files of the right names, for a host that is to fail before it reads more of them. */
+/** Files with the expected names, for a host that fails before it reads their content. */
 function fakeImage(folder: string): string {
   for (const name of ['bios.bin', 'vmlinuz', 'initrd.img', 'root.img', 'cmdline']) {
     writeFileSync(path.join(folder, name), Buffer.alloc(65_536));

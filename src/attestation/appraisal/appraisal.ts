@@ -8,8 +8,8 @@ export interface AppraisalInput {
   /** The bundle as received: hostile until proven. */
   readonly evidence: Uint8Array;
   /**
-   * 32 bytes that this verifier chose for this evidence. When left out, the nonce in the bundle says what the report
-   * binds, and the verdict says that nobody knows how old the evidence is.
+   * 32 bytes that this verifier chose for this evidence. If absent, the nonce in the bundle determines what the report
+   * binds, and the verdict states that the age of the evidence is unknown.
    */
   readonly nonce?: Uint8Array | undefined;
   readonly policy: AppraisalPolicy;
@@ -20,21 +20,21 @@ export interface AppraisalInput {
   readonly expectedManifestDigest?: string | undefined;
   /** `sha256:` digests of the policy that the manifest pins and of the one that is used. */
   readonly policyDigest?: { readonly expected: string; readonly found: string } | undefined;
-  /** When the nonce was made, milliseconds since 1970; needed when the policy limits the age. */
+  /** Creation time of the nonce, milliseconds since 1970; required if the policy limits its age. */
   readonly nonceIssuedAt?: number | undefined;
-  /** What vendors publish, as far as the verifier has it; parts that are left out are empty. */
+  /** Published by vendors, as available to the verifier; absent parts are empty. */
   readonly collateral?: Partial<Collateral> | undefined;
   readonly crypto: AttestationCrypto;
-  /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
+  /** Reused between appraisals, it avoids repeated signature checks of the same certificates. */
   readonly cache?: CertificateCache | undefined;
 }
 
-/** What the platform's own statement says, whatever the platform. */
+/** Content of the report, independent of the platform. */
 export interface PlatformReport {
   readonly platform: 'snp' | 'tdx' | 'emulated' | 'unknown';
   readonly namedEmulated: boolean;
   /** 64 bytes; null when the report cannot be parsed. */
   readonly reportData: Uint8Array | null;
-  /** HOST_DATA or MRCONFIGID: what the host named at launch. */
+  /** HOST_DATA or MRCONFIGID, as the host set it at launch. */
   readonly hostData: Uint8Array | null;
 }

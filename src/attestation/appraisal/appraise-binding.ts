@@ -4,7 +4,7 @@ import type { EvidenceBundle } from '../evidence/evidence.ts';
 import type { AppraisalInput, PlatformReport } from './appraisal.ts';
 import type { CheckList } from './verdict.ts';
 
-/** Does the report speak of these claims, in answer to this challenge, for this manifest? */
+/** Whether the report binds these claims, this challenge and this manifest. */
 
 const SHA256_BYTES = 32;
 
@@ -56,7 +56,7 @@ function checkManifest(
     checks.notChecked('binding.host-data', 'no manifest was specified at launch');
     return;
   }
-  // MRCONFIGID is longer than a digest; what follows it must be zero.
+  // MRCONFIGID is longer than a digest; the remaining bytes must be zero.
   const rest = hostData.subarray(SHA256_BYTES);
   const named = `sha256:${bytesToHex(hostData.subarray(0, SHA256_BYTES))}`;
   checks.equal('binding.host-data', claimed, rest.some((byte) => byte !== 0) ? bytesToHex(hostData) : named);

@@ -9,7 +9,7 @@ import type { ReferenceValues } from '../policy/reference.ts';
 import type { CheckName } from './checks.ts';
 import type { CheckList } from './verdict.ts';
 
-/** Is what was launched a genuine EOS? The launch log against the measurement, then part by part against references. */
+/** Compares the launch log with the measurement, and then its parts with the reference values of EOS. */
 
 const VM_CHECKS = [
   'launch.firmware',
@@ -86,9 +86,9 @@ function checkMeasurement(
 
 /**
  * Records every `launch.*` check except `launch.eos-version`. Components are compared only when the log is
- * authenticated by the measurement, since before that it says nothing.
+ * authenticated by the measurement; an unauthenticated log proves nothing.
  *
- * @param emulated whether the platform is the emulated one: only there can an enclave be a process.
+ * @param emulated whether the platform is emulated: only there an enclave can be a process
  */
 export function appraiseLaunch(
   log: LaunchLog | undefined,

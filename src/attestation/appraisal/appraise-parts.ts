@@ -14,7 +14,7 @@ import type { CheckName } from './checks.ts';
 import type { AppraisalContext } from './context.ts';
 import type { CheckList } from './verdict.ts';
 
-/** The parts of a bundle beside the report, and that all of them are of one boot of one enclave. */
+/** Appraises the parts of a bundle other than the report, and that all parts come from the same boot of an enclave. */
 
 /** Records `vtpm.key` and `vtpm.key-binding`: the claims name the key, or a certificate endorses it. */
 function checkKey(
@@ -108,7 +108,7 @@ function appraiseChain(
   else checks.equalBytes('dice.leaf', named, leaf);
 }
 
-/** Records `binding.parts`: every part that is there is tied to the claims, and so to one boot id. */
+/** Records `binding.parts`: every part is bound to the claims, and thereby to one boot id. */
 function checkParts(bundle: EvidenceBundle, claims: Claims | null, checks: CheckList): void {
   const ties: CheckName[] = ['binding.report-data'];
   if (bundle.vtpm !== undefined) ties.push('vtpm.key-binding', 'vtpm.signature', 'vtpm.qualifying-data');
@@ -117,7 +117,7 @@ function checkParts(bundle: EvidenceBundle, claims: Claims | null, checks: Check
   const boot = claims === null ? 'unknown' : bytesToHex(claims.bootId);
   const expected = `all parts from boot ${boot}`;
   const [first] = loose;
-  // What is loose has failed, or could not be made, under its own name; this line says what that means.
+  // The check of an unbound part has already failed or was not made; this entry states the consequence.
   if (first === undefined) checks.record('binding.parts', true, expected, `${ties.length} parts bound`);
   else checks.notChecked('binding.parts', `not bound to boot ${boot}: ${loose.join(', ')}`);
 }

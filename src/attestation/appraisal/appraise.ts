@@ -67,12 +67,12 @@ function checkInput(input: AppraisalInput): number {
 const UNPARSED_SCOPE = bundleScope({ report: 'snp', tpm: false, dice: false });
 
 /**
- * Appraises evidence: a pure function of its arguments, without network, clock or state. Whatever the evidence holds,
- * the answer is a verdict with one entry for every check that this kind of evidence is asked; it is accepted only when
- * no check failed and every required one passed.
+ * Appraises evidence. This is a pure function without network, clock or state. For any evidence it returns a verdict with
+ * one entry for every check of this kind of evidence. The outcome is `accepted` only if no check failed and every required
+ * check passed.
  *
- * @throws CocosError INPUT_INVALID when the caller's own arguments are wrong (nonce length, digest form), never for
- * anything in the evidence.
+ * @throws CocosError INPUT_INVALID for invalid arguments of the caller (nonce length, digest format), never for the
+ * evidence
  */
 export function appraise(input: AppraisalInput): Verdict {
   const at = checkInput(input);

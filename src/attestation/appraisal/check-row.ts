@@ -12,9 +12,9 @@ export type CheckStep =
 
 export interface CheckRow {
   readonly step: CheckStep;
-  /** A required check must pass: when it is not reached, the evidence is rejected all the same. */
+  /** A required check must pass. If it is not reached, the evidence is rejected too. */
   readonly required: boolean;
-  /** What passing means. */
+  /** Meaning of the check, if it passes. */
   readonly doc: string;
 }
 

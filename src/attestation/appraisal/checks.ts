@@ -5,8 +5,8 @@ import { TPM_CHECKS } from '../tpm/checks.ts';
 import { type CheckRow, may, must } from './check-row.ts';
 
 /**
- * Every check of the appraisal. A verdict lists the whole scope of what it judged, whatever it found: what could not
- * be looked at stands there as `not-checked`, with the reason.
+ * Every check of the appraisal. A verdict lists all checks of its scope. A check that could not be made is listed as
+ * `not-checked`, with the reason.
  */
 
 export type { CheckStep } from './check-row.ts';
@@ -37,7 +37,7 @@ const REPORT_CHECKS = {
   'policy.migration': must('policy', 'The guest cannot be moved to another machine.'),
 } as const satisfies Record<string, CheckRow>;
 
-/** Why a statement could not be parsed, where that has a name of its own; listed only when it is the reason. */
+/** Specific reasons why a statement could not be parsed; listed only if they apply. */
 const FORM_CHECKS = {
   'report.size': may('parse', 'The report has exactly the size of its kind.'),
   'report.version': may('parse', 'The version is known.'),
@@ -100,7 +100,7 @@ const LAUNCH_CHECKS = {
   'launch.agent': may('launch', 'The agent of a process enclave matches the reference values.'),
 } as const satisfies Record<string, CheckRow>;
 
-/** The build that the claims name, and what else the evidence may hold. */
+/** The build named in the claims, and the optional parts of the evidence. */
 const PART_CHECKS = {
   'launch.eos-version': must('launch', 'The claims name the EOS version of the reference values.'),
   'vtpm.quote': may('vtpm', 'The evidence has a vTPM quote.'),
@@ -134,7 +134,7 @@ const names = (...groups: readonly object[]): readonly CheckName[] => {
   return CHECK_NAMES.filter((name) => wanted.has(name));
 };
 
-/** What one statement alone is asked. */
+/** Checks of a single statement. */
 export const SCOPES = {
   snp: names(REPORT_CHECKS, SNP_CHECKS),
   tdx: names(REPORT_CHECKS, TDX_CHECKS),
@@ -148,7 +148,7 @@ export interface BundleParts {
   readonly dice: boolean;
 }
 
-/** What a whole bundle is asked, from the parts that it has. */
+/** Checks of a complete bundle, depending on its parts. */
 export function bundleScope(parts: BundleParts): readonly CheckName[] {
   return names(
     BUNDLE_CHECKS,

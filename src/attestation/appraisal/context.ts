@@ -9,14 +9,14 @@ import { sameName } from '../x509/path.ts';
 import { type CheckName, isCheckName } from './checks.ts';
 import type { CheckList } from './verdict.ts';
 
-/** What every appraisal is given beside the evidence. */
+/** Input of every appraisal besides the evidence. */
 export interface AppraisalContext {
   readonly policy: AppraisalPolicy;
   readonly collateral: Collateral;
   /** Time of appraisal, milliseconds since 1970. */
   readonly at: number;
   readonly crypto: AttestationCrypto;
-  /** Certificates that were seen before; only speed depends on it. */
+  /** Certificates of earlier appraisals; it only affects speed. */
   readonly cache: CertificateCache;
 }
 
@@ -45,18 +45,18 @@ export function recordThrown(checks: CheckList, name: CheckName, expected: strin
 }
 
 export interface Endorsements {
-  /** Those of the evidence alone. */
+  /** Certificates of the evidence only. */
   readonly own: readonly Certificate[];
-  /** Those of the evidence, and of the collateral where the evidence has none of that subject. */
+  /** Certificates of the evidence, and those of the collateral whose subject the evidence lacks. */
   readonly certificates: readonly Certificate[];
   readonly revocationLists: readonly RevocationList[];
 }
 
 /**
- * Parses the certificates of the evidence and all that the collateral holds, recording `certificates.parse`.
+ * Parses the certificates of the evidence and of the collateral, and records `certificates.parse`.
  *
- * Collateral fills what the evidence lacks: where the evidence has a certificate of some subject, that one must do, so
- * that a damaged one is never made good from elsewhere.
+ * Collateral only supplies missing certificates: it never replaces a certificate of the evidence, so that a damaged one
+ * is not hidden.
  */
 export function parseEndorsements(
   ders: readonly Uint8Array[],

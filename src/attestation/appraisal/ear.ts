@@ -10,8 +10,7 @@ import type { Check, Verdict } from './verdict.ts';
 
 /**
  * A verdict as an EAT attestation result (draft-ietf-rats-ear, with the trustworthiness vector of
- * draft-ietf-rats-ar4si), in a JSON Web Token signed with Ed25519 (RFC 7519, RFC 8037): for systems that act on
- * verdicts of others.
+ * draft-ietf-rats-ar4si), in a JSON Web Token signed with Ed25519 (RFC 7519, RFC 8037), for systems that consume verdicts.
  */
 
 export const EAR_PROFILE = 'tag:github.com,2023:veraison/ear';
@@ -21,12 +20,12 @@ const MAX_TOKEN_CHARACTERS = 256 * 1024;
 /** Tiers of the status and of each claim of the vector. */
 const TIER = { none: 0, affirming: 2, warning: 32, contraindicated: 96 } as const;
 type Status = keyof typeof TIER;
-/** Claims of the vector that say more than their tier. */
+/** Claims of the vector with values other than their tier. */
 const VECTOR = {
   /** The instance is recognised and not compromised. */
   trustworthyInstance: 2,
   cryptoFailed: 99,
-  /** Configured as the policy asks. */
+  /** Configured as the policy requires. */
   approvedConfiguration: 2,
   unsafeConfiguration: 32,
   unsupportableConfiguration: 96,
@@ -47,7 +46,7 @@ const outcomeOf = (
   return own.some(({ outcome }) => outcome === 'failed') ? 'failed' : 'passed';
 };
 
-/** The vector: each claim from the checks that speak of it; one without checks is left out. */
+/** The vector: each claim follows from its checks; a claim without checks is omitted. */
 function trustVector({ checks, emulated }: Verdict): Record<string, number> {
   const claim = (name: string, names: (check: CheckName) => boolean, good: number, bad: number) => {
     const outcome = outcomeOf(checks, names);
@@ -94,7 +93,7 @@ function trustVector({ checks, emulated }: Verdict): Record<string, number> {
 
 function statusOf(verdict: Verdict): Status {
   if (verdict.outcome === 'rejected') return 'contraindicated';
-  // What an emulated platform shows is not what its hardware would have to show.
+  // An emulated platform proves nothing about hardware.
   return verdict.emulated ? 'warning' : 'affirming';
 }
 
@@ -120,14 +119,14 @@ export function earClaims(verdict: Verdict, options: EarOptions): Record<string,
     'ear.verifier-id': { developer: DEVELOPER, build: options.build },
     ...(options.nonce === undefined ? {} : { eat_nonce: options.nonce }),
     submods: { [verdict.platform]: submodule },
-    // Claims of our own, under a name that no other profile takes.
+    // Private claims, under a name that no other profile uses.
     'cocosai.evidence': verdict.evidenceDigest,
     'cocosai.emulated': verdict.emulated,
     'cocosai.failures': [...verdict.failures],
   };
 }
 
-/** Signs bytes with Ed25519 and gives 64 bytes. */
+/** Signs bytes with Ed25519 and returns 64 bytes. */
 export type Signer = (message: Uint8Array) => Uint8Array;
 
 const json64 = (value: unknown): string => base64UrlText(utf8ToBytes(JSON.stringify(value)));
@@ -149,10 +148,10 @@ const Claims = z.looseObject({
 });
 
 /**
- * Verifies a token and gives its claims.
+ * Verifies a token and returns its claims.
  *
  * @param publicKey 32 bytes of the verifier's Ed25519 key.
- * @throws CocosError EVIDENCE_INVALID when it is no such token, ATTEST_REJECTED when the signature is wrong.
+ * @throws CocosError EVIDENCE_INVALID for another kind of token, ATTEST_REJECTED for an invalid signature.
  */
 export function verifyEar(
   token: string,

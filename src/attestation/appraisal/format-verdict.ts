@@ -3,15 +3,15 @@ import { isoTime } from '../x509/time.ts';
 import type { CheckName, CheckStep } from './checks.ts';
 import type { Check, CheckOutcome, Verdict } from './verdict.ts';
 
-/** Verdicts for people and for programs. */
+/** Formats verdicts for people and for programs. */
 
 const MARKS: Readonly<Record<CheckOutcome, string>> = { passed: 'ok', failed: 'FAILED', 'not-checked': '-' };
-/** Longer values are shortened in the table, never in the JSON form. */
+/** The table truncates longer values; the JSON does not. */
 const MAX_VALUE_CHARACTERS = 128;
 
-/** Text with `?` in place of what moves a terminal's cursor or turns its direction. */
+/** Replaces characters that move the cursor of a terminal or change its text direction by `?`. */
 export function withoutControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach the terminal
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters must not reach the terminal
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
 }
 
@@ -69,7 +69,7 @@ function tables(checks: readonly Check[]): string[] {
   ]);
 }
 
-/** What the table comes to: proven what, by whom, how fresh, and what was left out. */
+/** Summary of the table: what is proven, by whom, how fresh it is, and what was not checked. */
 function summary(verdict: Verdict): string[] {
   const { checks, failures, missing, outcome } = verdict;
   const of = (name: CheckName) => checks.find((check) => check.name === name);
@@ -103,9 +103,9 @@ function summary(verdict: Verdict): string[] {
 }
 
 /**
- * A table with one line for each check, and what it comes to. An emulated platform is named EMULATED in capitals.
+ * Formats a verdict as a table with one line per check, and a summary. An emulated platform is marked EMULATED.
  *
- * @returns lines ended by newlines.
+ * @returns lines that end with newlines
  */
 export function formatVerdict(verdict: Verdict): string {
   const head = [

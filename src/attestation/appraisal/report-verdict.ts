@@ -3,7 +3,7 @@ import { evidenceDigest } from '../evidence/evidence.ts';
 import type { AppraisalContext } from './context.ts';
 import type { CheckList, Verdict, VerdictPlatform } from './verdict.ts';
 
-/** A verdict from the checks that were made. */
+/** Creates a verdict from the recorded checks. */
 export function verdictOf(
   evidence: Uint8Array,
   platform: VerdictPlatform,

@@ -16,16 +16,16 @@ import { parseChecked } from './context.ts';
 import { checkTime, verdictOf } from './report-verdict.ts';
 import { CheckList, type Verdict } from './verdict.ts';
 
-/** Verdicts on one statement alone: whether it is genuine and acceptable, not what it binds. */
+/** Verdicts on a single statement: whether it is genuine and acceptable, not what it binds. */
 
-/** A context whose cache may be left out. */
+/** A context with an optional cache. */
 type Given<Left extends keyof AppraisalContext = never> = Omit<AppraisalContext, 'cache' | Left> & {
-  /** Kept between appraisals, it saves the signatures of certificates that were seen before. */
+  /** Reused between appraisals, it avoids repeated signature checks of the same certificates. */
   readonly cache?: CertificateCache | undefined;
 };
 
 export interface SnpInput extends Given {
-  /** 1184 bytes, or these with the certificate table that the host puts behind them (extended report). */
+  /** 1184 bytes, optionally followed by the certificate table of the host (extended report). */
   readonly report: Uint8Array;
   /** Endorsement certificate and its authorities, DER, in any order. */
   readonly certificates: readonly Uint8Array[];
@@ -33,7 +33,7 @@ export interface SnpInput extends Given {
   readonly product?: SnpProduct | undefined;
 }
 
-/** A report and the certificates behind it; what is too short for a table is left, as a report of a wrong size. */
+/** Splits a report from its certificates. Data too short for a table remains part of the report, whose size is then wrong. */
 function splitExtended(bytes: Uint8Array, checks: CheckList) {
   if (bytes.length < SNP_REPORT_BYTES + LEAST_TABLE_BYTES) return { report: bytes, certificates: [] };
   const table = bytes.subarray(SNP_REPORT_BYTES);
@@ -44,7 +44,7 @@ function splitExtended(bytes: Uint8Array, checks: CheckList) {
   return { report: bytes.subarray(0, SNP_REPORT_BYTES), certificates: certificates ?? [] };
 }
 
-/** Judges one SNP report. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+/** Appraises an SNP report. Never throws for the content of the evidence. @throws CocosError INPUT_INVALID */
 export function verifySnp(input: SnpInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.snp);
@@ -67,7 +67,7 @@ export interface TdxInput extends Given {
   readonly eventLog?: Uint8Array | undefined;
 }
 
-/** Judges one TDX quote. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+/** Appraises a TDX quote. Never throws for the content of the evidence. @throws CocosError INPUT_INVALID */
 export function verifyTdx(input: TdxInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.tdx);
@@ -100,7 +100,7 @@ function readKey(bytes: Uint8Array): AttestationKey {
   return bytes[0] === DER_SEQUENCE ? attestationKeyFromSpki(bytes) : parsePublicArea(bytes);
 }
 
-/** Judges one TPM quote. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+/** Appraises a TPM quote. Never throws for the content of the evidence. @throws CocosError INPUT_INVALID */
 export function verifyTpm(input: TpmInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.tpm);
@@ -119,11 +119,11 @@ export interface DiceChainInput extends Given<'collateral'> {
   readonly format: 'cbor' | 'x509';
   /** First layer first. */
   readonly chain: readonly Uint8Array[];
-  /** Root key that came with the chain; it counts only when the policy lists it. */
+  /** Root key sent with the chain; used only if the policy lists it. */
   readonly rootKey?: Uint8Array | undefined;
 }
 
-/** Judges one DICE chain. Never throws for anything in the evidence. @throws CocosError INPUT_INVALID */
+/** Appraises a DICE chain. Never throws for the content of the evidence. @throws CocosError INPUT_INVALID */
 export function verifyDice(input: DiceChainInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.dice);

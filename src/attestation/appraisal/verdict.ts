@@ -13,10 +13,10 @@ export interface Check {
   readonly note?: string;
 }
 
-/** What a verdict is about: a whole bundle, or one statement alone. */
+/** The subject of a verdict: a complete bundle, or a single statement. */
 export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
 
-/** Result of an appraisal: plain data that explains itself. */
+/** Result of an appraisal, as plain data. */
 export interface Verdict {
   readonly outcome: 'accepted' | 'rejected';
   /** From the root that signed, never from the claims alone; `unknown` when no root was established. */
@@ -33,7 +33,7 @@ export interface Verdict {
   readonly checks: readonly Check[];
   /** Names of the checks for which the evidence is rejected; empty when it is accepted. */
   readonly failures: readonly CheckName[];
-  /** Required checks that could not be made: with these alone in `failures`, the evidence is incomplete, not wrong. */
+  /** Required checks that could not be made. If `failures` contains only these, the evidence is incomplete, not false. */
   readonly missing: readonly CheckName[];
 }
 
@@ -46,18 +46,18 @@ const NOT_REACHED: Entry = {
   note: 'not reached because an earlier check failed',
 };
 
-/** Collects outcomes while the evidence is walked. The first failure of a check stands. */
+/** Collects outcomes during an appraisal. The first failure of a check is final. */
 export class CheckList {
   readonly #entries = new Map<CheckName, Entry>();
   readonly #required = new Set<CheckName>();
   #scope: readonly CheckName[];
 
-  /** @param scope the checks that the verdict lists; every check when left out. */
+  /** @param scope the checks that the verdict lists; all checks by default. */
   constructor(scope: readonly CheckName[] = CHECK_NAMES) {
     this.#scope = scope;
   }
 
-  /** Narrows or widens what the verdict lists, once it is known what the evidence holds. */
+  /** Changes the scope of the verdict when the content of the evidence is known. */
   setScope(scope: readonly CheckName[]): void {
     this.#scope = scope;
   }
@@ -66,7 +66,7 @@ export class CheckList {
     if (this.#entries.get(name)?.outcome !== 'failed') this.#entries.set(name, entry);
   }
 
-  /** Records whether `found` is what was expected; returns the same boolean. */
+  /** Records whether `found` matches the expectation; returns that boolean. */
   record(name: CheckName, ok: boolean, expected: string, found: string, note?: string): boolean {
     const base = { expected, found, outcome: ok ? ('passed' as const) : ('failed' as const) };
     this.#set(name, note === undefined ? base : { ...base, note });
@@ -97,7 +97,7 @@ export class CheckList {
     this.#set(name, { expected: '-', found: '-', outcome: 'not-checked', note });
   }
 
-  /** A check that cannot be made although it must: the evidence is rejected as incomplete. */
+  /** Records a required check that cannot be made, so that the evidence is rejected as incomplete. */
   missing(name: CheckName, note: string): void {
     this.#required.add(name);
     this.notChecked(name, note);
@@ -109,8 +109,8 @@ export class CheckList {
   }
 
   /**
-   * The whole scope and the names that reject: each failed check, or, when nothing failed, each required one that was
-   * not made.
+   * All checks of the scope, and the names of those that reject: the failed checks or, if none failed, the required ones
+   * that were not made.
    */
   finish(): Pick<Verdict, 'checks' | 'failures' | 'missing'> {
     const failedElsewhere = [...this.#entries].some(

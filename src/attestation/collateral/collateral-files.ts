@@ -8,19 +8,19 @@ import { pemBlocks } from '../x509/pem.ts';
 import { type Collateral, NO_COLLATERAL } from './collateral.ts';
 
 /**
- * Collateral in the forms in which vendors' services hand it out and people save it: DER, PEM, PEM in a percent-encoded
- * header, hex of DER, signed JSON, and one JSON file that holds all of a platform's.
+ * Collateral in the formats of vendor services and of saved answers: DER, PEM, PEM in a percent-encoded header, DER in
+ * hex, signed JSON, and a JSON file with all collateral of a platform.
  */
 
-/** Largest file that is looked at. */
+/** Size limit of a file. */
 export const MAX_COLLATERAL_FILE_BYTES = 4 * 1024 * 1024;
 
-/** What one file holds; null when it is nothing of the kind. */
+/** The collateral in one file; null for another kind of file. */
 type Classified = Collateral | null;
 
 const only = (part: Partial<Collateral>): Collateral => ({ ...NO_COLLATERAL, ...part });
 
-/** Several pieces as one. */
+/** Merges several pieces. */
 export function mergeCollateral(parts: readonly Collateral[]): Collateral {
   return {
     certificates: parts.flatMap(({ certificates }) => certificates),
@@ -55,7 +55,7 @@ function fromPem(text: string): Classified {
   return parts.length === 0 ? null : mergeCollateral(parts);
 }
 
-/** One file with everything, as verification libraries write it. */
+/** A file with all collateral of a platform, as verification libraries write it. */
 const Whole = z.object({
   tcb_info: z.string(),
   tcb_info_signature: z.string().regex(/^[0-9a-fA-F]{128}$/),
@@ -111,7 +111,7 @@ function fromJson(text: string): Classified {
   return whole.success ? fromWhole(whole.data) : null;
 }
 
-/** Text in which a header's percent-encoded PEM is written out. */
+/** Decodes a percent-encoded PEM of a header. */
 function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', '%2B'));
@@ -130,11 +130,11 @@ function fromText(text: string): Classified {
 }
 
 const DER_SEQUENCE = 0x30;
-/** `0` is also the first character of some texts; a long-form length behind it is not. */
+/** `0` is also the first character of some texts, but a long-form length never follows it there. */
 const isDer = (bytes: Uint8Array): boolean => bytes[0] === DER_SEQUENCE && (bytes[1] ?? 0) >= 0x80;
 
 /**
- * What a file holds.
+ * Determines the collateral in a file.
  *
  * @returns null when it is not collateral.
  * @throws CocosError EVIDENCE_INVALID when it is collateral and malformed, LIMIT_EXCEEDED when it is too large.

@@ -1,11 +1,11 @@
 /**
- * Collateral: what vendors publish about their platforms and a verifier brings along. All of it is bytes, signed by
- * its vendor; where it was kept or by whom it was carried does not matter.
+ * Collateral: data that vendors publish about their platforms. All of it is signed by its vendor, so its storage and
+ * transport need no trust.
  */
 
 /** A signed JSON object of Intel's provisioning service. */
 export interface SignedJson {
-  /** The object exactly as it was signed: never written anew. */
+  /** The object exactly as it was signed, never re-encoded. */
   readonly body: Uint8Array;
   /** ECDSA P-256, r ‖ s. */
   readonly signature: Uint8Array;

@@ -109,7 +109,7 @@ export function encodeCorim(corim: Corim): Uint8Array {
 
 function decodeTagged(bytes: Uint8Array): unknown {
   try {
-    // Identifiers may be UUIDs (37), OIDs (111) or URIs (32); they are read and passed over.
+    // Identifiers may be UUIDs (37), OIDs (111) or URIs (32); they are parsed and ignored.
     const tags = Tagged.preserve(TAG.corim, TAG.comid, TAG.bytes, 1, 32, 37, 111, 505, 552, 553);
     const value: unknown = decode(bytes, { useMaps: true, rejectDuplicateMapKeys: true, strict: true, tags });
     return value;
@@ -179,7 +179,7 @@ function tripleIn(value: unknown): ReferenceTriple {
 }
 
 function comidIn(tag: unknown): Corim['comids'] {
-  // Tags of other kinds (CoSWID) are passed over.
+  // Other tags (CoSWID) are ignored.
   if (!(tag instanceof Tagged) || tag.tag !== TAG.comid) return [];
   const content: unknown = tag.value;
   if (!(content instanceof Uint8Array)) throw invalid('a CoMID is not a byte string');
@@ -200,7 +200,7 @@ export function looksLikeCorim(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads an unsigned CoRIM. What it holds beside reference values of the kinds above is passed over.
+ * Reads an unsigned CoRIM. Content other than the reference values above is ignored.
  *
  * @throws CocosError REFERENCE_INVALID
  */

@@ -5,8 +5,8 @@ import { parseReferenceValues, type ReferenceValues } from '../policy/reference.
 import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
 
 /**
- * Our reference values as a CoRIM with one CoMID, and back. Each component is a measurement with its digest under a
- * text key; what has no digest (names of vCPU types, the command line) is JSON in a raw value.
+ * Converts reference values to a CoRIM with one CoMID, and back. Each component is a measurement with its digest under a
+ * text key. Values without a digest (names of vCPU types, the command line) are JSON in a raw value.
  */
 
 const VENDOR = 'CocosAI';

@@ -16,9 +16,9 @@ export interface DiceInput {
   readonly format: 'cbor' | 'x509';
   /** First layer first. */
   readonly chain: readonly Uint8Array[];
-  /** Root key that came with the chain: not trusted for that. */
+  /** Root key sent with the chain, which does not make it trusted. */
   readonly rootKey: Uint8Array | undefined;
-  /** SHA-256 of the root key that the report names, where there is one. */
+  /** SHA-256 of the root key that the report names, if any. */
   readonly namedRoot: Uint8Array | undefined;
   readonly policy: DicePolicy;
   /** Layers of the reference values. */

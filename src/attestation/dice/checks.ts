@@ -1,6 +1,6 @@
 import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
-/** What is asked of a DICE chain. */
+/** Checks of a DICE chain. */
 export const DICE_CHECKS = {
   'dice.parse': must('dice', 'The chain consists of certificates of the Open Profile for DICE.'),
   'dice.profile': must('dice', 'Every certificate is self-consistent, and its key may sign the next one.'),

@@ -71,7 +71,7 @@ export function asBytes(value: unknown, what: string): Uint8Array {
 
 export interface CoseSign1 {
   readonly payload: Uint8Array;
-  /** Sig_structure: what is signed (RFC 9052 section 4.4). */
+  /** Sig_structure: the signed bytes (RFC 9052 section 4.4). */
   readonly message: Uint8Array;
   readonly signature: Uint8Array;
   readonly scheme: SignatureScheme;

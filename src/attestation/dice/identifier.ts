@@ -25,12 +25,12 @@ function keyBytes(key: PublicKey): Uint8Array | null {
   return key.kind === 'rsa' ? null : key.point.subarray(1);
 }
 
-/** The 20 bytes, in hex, that stand for a key; null for a kind of key that the profile does not have. */
+/** The 20-byte identifier of a key, in hex; null for a kind of key that the profile does not define. */
 export function keyIdentifier(key: PublicKey, hashes: AttestationHashes): string | null {
   const bytes = keyBytes(key);
   if (bytes === null) return null;
   const pseudorandom = hmacSha512(ID_SALT, bytes, hashes);
-  // One round of HKDF-Expand gives 64 bytes, of which 20 are taken.
+  // One round of HKDF-Expand yields 64 bytes, of which 20 are used.
   const output = hmacSha512(pseudorandom, concatBytes(utf8ToBytes('ID'), Uint8Array.of(1)), hashes);
   const id = output.slice(0, ID_BYTES);
   // A serial number of a certificate must be positive.

@@ -2,15 +2,15 @@ import type { SignatureHash } from '../../crypto/crypto-port.ts';
 import type { PublicKey } from '../x509/public-key.ts';
 import type { DiceMode } from './policy-rules.ts';
 
-/** One layer of a DICE chain: what a certificate says about the layer whose key it holds. */
+/** One layer of a DICE chain: the statements of a certificate about the layer whose key it contains. */
 export interface DiceLayer {
-  /** The certificate as it stands. */
+  /** The encoded certificate. */
   readonly encoded: Uint8Array;
   /** Identifier of the layer that signed, 20 bytes in hex. */
   readonly issuer: string;
   readonly subject: string;
   readonly key: PublicKey;
-  /** Null where a certificate of another profile does not say it. */
+  /** Null if a certificate of another profile does not contain it. */
   readonly codeHash: Uint8Array | null;
   /** Hash of the configuration descriptor, or the inline configuration. */
   readonly configuration: Uint8Array | null;
@@ -20,7 +20,7 @@ export interface DiceLayer {
   readonly mode: DiceMode;
   /** Milliseconds since 1970; null in CBOR, which has no dates. */
   readonly validity: { readonly notBefore: number; readonly notAfter: number } | null;
-  /** What in the certificate contradicts itself or the profile; empty when nothing does. */
+  /** Contradictions within the certificate and violations of the profile; empty if there are none. */
   readonly problems: readonly string[];
   /** The signed bytes, and how they are signed. */
   readonly signed: {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The part of a policy that speaks of DICE chains. */
+/** Policy rules for DICE chains. */
 
 export const DICE_MODES = ['not-configured', 'normal', 'debug', 'recovery'] as const;
 export type DiceMode = (typeof DICE_MODES)[number];
@@ -11,7 +11,7 @@ const Hashes = z
   .min(1)
   .max(256);
 
-/** Accepted values of one layer; what is left out is not compared. */
+/** Accepted values of one layer; absent values are not compared. */
 export const DiceLayerRule = z.strictObject({
   codeHashes: Hashes.optional(),
   configurations: Hashes.optional().describe('Hash of the configuration descriptor, or the inline value.'),

@@ -92,7 +92,7 @@ function identifierProblems(certificate: Certificate, issuer: string, subject: s
   return problems;
 }
 
-/** How a certificate is signed; the curve of an ECDSA signature is that of the signer, told here by its size. */
+/** How a certificate is signed; the curve of an ECDSA signature is that of the signer, derived from its size. */
 function readSigned(certificate: Certificate): DiceLayer['signed'] {
   const { tbs: message, signature, signatureAlgorithm } = certificate;
   if (signatureAlgorithm.oid === OID_ED25519) return { message, signature, scheme: { kind: 'ed25519' } };

@@ -10,14 +10,14 @@ import type { DevelopmentRoot } from './root.ts';
 
 /**
  * The emulated security processor: signs the same report as SEV-SNP firmware does, under a development root. It
- * stands in for hardware on machines that have none; whoever holds the root can make any report.
+ * replaces hardware on machines without any; the owner of the root can create any report.
  */
 
 const DAY_MS = 86_400_000;
 const VCEK_DAYS = 7 * 365;
 const REPORT_VERSION = 3;
 const PRODUCT = PRODUCTS.emulated;
-/** ABI 0.0, SMT allowed, bit 17 as the ABI demands: what QEMU asks for by default. */
+/** ABI 0.0, SMT allowed, bit 17 as the ABI requires: the default of QEMU. */
 const DEFAULT_POLICY = 0x3_0000n;
 const DERIVED_KEY_LABEL = Buffer.from('cocosai derived key v1\0', 'utf8');
 const DEFAULT_TCB = { bootloader: 1, tee: 0, snp: 1, microcode: 1 } as const satisfies Tcb;
@@ -25,25 +25,25 @@ const DEFAULT_TCB = { bootloader: 1, tee: 0, snp: 1, microcode: 1 } as const sat
 export interface ReportRequest {
   /** 64 bytes. */
   readonly reportData: Uint8Array;
-  /** 48 bytes: what the launch measured to. */
+  /** 48 bytes: the launch measurement. */
   readonly measurement: Uint8Array;
-  /** 32 bytes; zero when left out. */
+  /** 32 bytes (default: zero). */
   readonly hostData?: Uint8Array;
-  /** Guest policy; bit 17 is set whatever is given. */
+  /** Guest policy; bit 17 is always set. */
   readonly policy?: bigint;
-  /** 0..3; 0 when left out. */
+  /** 0..3 (default: 0). */
   readonly vmpl?: number;
   readonly guestSvn?: number;
-  /** 32 bytes that name the guest; random when left out. */
+  /** 32 bytes that identify the guest (default: random). */
   readonly reportId?: Uint8Array;
 }
 
 export interface SecurityProcessor {
   /** VCEK, ASK and ARK in DER. */
   readonly certificates: readonly Uint8Array[];
-  /** 32 bytes that this processor gives to guests of one measurement alone, as SNP_GET_DERIVED_KEY does. */
+  /** 32 bytes that this processor derives for guests of one measurement, like SNP_GET_DERIVED_KEY. */
   derivedKey(guest: { readonly measurement: Uint8Array; readonly hostData: Uint8Array }): Uint8Array;
-  /** Signs one report. @throws CocosError INPUT_INVALID for fields of a wrong size. */
+  /** Signs one report. @throws CocosError INPUT_INVALID for fields with an invalid size. */
   report(request: ReportRequest): Uint8Array;
 }
 
@@ -62,7 +62,7 @@ function vcekExtensions(chipId: Uint8Array, tcb: Tcb): ExtensionInput[] {
     { oid: AMD_OID.structVersion, value: integer(PRODUCT.structVersion) },
     { oid: AMD_OID.productName, value: ia5String(PRODUCT.name) },
     ...levels.map(([part, level]) => ({ oid: AMD_OID[part], value: integer(level) })),
-    // Raw, as the real certificates have it.
+    // Raw, as in real certificates.
     { oid: AMD_OID.hardwareId, value: chipId },
   ];
 }

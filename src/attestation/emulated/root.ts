@@ -14,8 +14,8 @@ import { PRODUCTS } from '../snp/products.ts';
 import { authorityExtensions, issueCertificate } from './issue.ts';
 
 /**
- * The development root: the two authorities (ARK and ASK) of an emulated platform, made on the host that uses it. It
- * proves nothing about hardware; a policy must pin it by digest to accept what it signs.
+ * The development root: the two CAs (ARK and ASK) of an emulated platform, created on the host that uses it. It proves
+ * nothing about hardware; a policy must pin its digest to accept its signatures.
  */
 
 const DAY_MS = 86_400_000;
@@ -42,13 +42,13 @@ const AuthorityJson = z.strictObject({
   privateKey: z.string().max(16_384),
 });
 const DevelopmentRootJson = z.strictObject({ version: z.literal(1), ark: AuthorityJson, ask: AuthorityJson });
-/** PEM texts; holds private keys, so a file of it must have mode 0600. */
+/** PEM texts. Contains private keys, so a file with it must have mode 0600. */
 export type DevelopmentRootJson = z.infer<typeof DevelopmentRootJson>;
 
 const generate = promisify(generateKeyPair);
 
 /**
- * Makes a new development root: two RSA-4096 keys, which takes seconds.
+ * Creates a new development root. Its two RSA-4096 keys take seconds.
  *
  * @param options.now milliseconds since 1970; certificates are valid from a day before, for twenty years.
  */
@@ -105,7 +105,7 @@ function importAuthority(json: z.infer<typeof AuthorityJson>, name: string): Aut
 }
 
 /**
- * A root from the JSON that `exportDevelopmentRoot` wrote.
+ * Restores a root from the JSON of `exportDevelopmentRoot`.
  *
  * @throws CocosError KEY_FILE_INVALID
  */

@@ -12,7 +12,7 @@ export class BinaryReader {
   /**
    * @param what name of the structure, for errors.
    * @param order byte order of its integers.
-   * @param check the check that its errors fail, where it has a name of its own.
+   * @param check the check that its errors fail, if it is a specific one
    */
   constructor(bytes: Uint8Array, what: string, order: 'little' | 'big', check?: string) {
     this.#bytes = bytes;

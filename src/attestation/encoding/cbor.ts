@@ -5,12 +5,12 @@ import { sameBytes } from './bytes.ts';
 
 /**
  * Deterministic CBOR (RFC 8949 section 4.2.1): shortest lengths, definite sizes, sorted and unique text keys, no
- * floats, no tags. Bytes that are hashed or signed have exactly one form, so a decoder takes that form only.
+ * floats, no tags. Hashed or signed bytes have exactly one encoding, so the decoder accepts only that one.
  */
 
-/** Encodes plain data. Members that are `undefined` are left out. */
+/** Encodes plain data. Members that are `undefined` are omitted. */
 export function encodeDeterministic(value: unknown): Uint8Array {
-  // The library may return a view of a Buffer: callers get bytes of their own.
+  // The library may return a view of a Buffer, so this copies it.
   return new Uint8Array(encode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true }));
 }
 

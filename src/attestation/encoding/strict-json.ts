@@ -1,6 +1,6 @@
 import { CocosError } from '../../errors.ts';
 
-/** JSON (RFC 8259) in which no object has a member twice: readers differ in which of both they take. */
+/** JSON (RFC 8259) without duplicate members: parsers differ in which of them they use. */
 
 /** Index after the string whose first quotation mark is at `start`. */
 function endOfString(text: string, start: number): number {
@@ -17,7 +17,7 @@ function followedByColon(text: string, from: number): boolean {
 
 /** The name that an object has twice, or null; the text is known to be JSON. */
 function repeatedName(text: string): string | null {
-  // Names of each open object; made at its first, since most of what is open in a deep text has none.
+  // Names of each open object; created with its first name, since most open values of a deep text have none.
   const open: (Set<unknown> | null)[] = [];
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at];

@@ -8,7 +8,7 @@ export const HASH_IDS: Readonly<Record<number, HashName>> = {
   13: 'sha512',
 };
 
-/** Bytes of a digest, of the algorithms that logs may list: those above, and SM3, which is read and never replayed. */
+/** Bytes of a digest, per algorithm that a log may list: those above, and SM3, which is parsed but never replayed. */
 export const DIGEST_BYTES: Readonly<Record<number, number>> = {
   4: 20,
   11: 32,

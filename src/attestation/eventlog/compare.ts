@@ -4,7 +4,7 @@ import type { EventLog } from './parse.ts';
 import { isExtended, registerName } from './replay.ts';
 import { eventTypeName } from './types.ts';
 
-/** One event of a reference log: the register as it stands in the log, and the digest in hex. */
+/** One event of a reference log: the register index in the log, and the digest in hex. */
 export interface ReferenceEvent {
   readonly register: number;
   readonly digest: string;
@@ -18,8 +18,8 @@ const describe = (event: ReferenceEvent | undefined, log: EventLog): string =>
     : `${registerName(log, event.register)} ${event.digest}${event.description === undefined ? '' : ` (${event.description})`}`;
 
 /**
- * The first event that departs from a reference log, as a sentence; null when the logs extend the same in the same
- * order. Events that extend nothing are passed over.
+ * Describes the first event that differs from a reference log; null if both logs extend the same values in the same
+ * order. Events that extend nothing are ignored.
  */
 export function firstDeparture(
   log: EventLog,

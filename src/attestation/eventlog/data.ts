@@ -5,11 +5,11 @@ import type { EventLog, LogEvent } from './parse.ts';
 import { EV_EFI_VARIABLE_BOOT, EV_NO_ACTION, HASHED_WHOLE } from './types.ts';
 
 /**
- * Whether the data of an event may be believed. A replay proves digests; the text beside a digest is the log writer's
- * word unless the specification says that the digest is of that text.
+ * Whether the data of an event is authentic. A replay proves digests. The data beside a digest is unproven unless the
+ * specification defines the digest as that of the data.
  */
 
-/** `defined`: the digest is of the data. `mismatch`: it should be and is not. `hint`: it is of something else. */
+/** `defined`: the digest is of the data. `mismatch`: it should be, but is not. `hint`: it is the digest of something else. */
 export type DataState = 'defined' | 'mismatch' | 'hint';
 
 const VARIABLE_HEADER_BYTES = 32;
@@ -36,11 +36,11 @@ function matches(
   );
 }
 
-/** Judges the data of one event against its digest in one bank. */
+/** Compares the data of an event with its digest in one bank. */
 export function dataState(event: LogEvent, bank: HashName, crypto: AttestationCrypto): DataState {
   if (event.type === EV_NO_ACTION) return 'hint';
   if (event.type === EV_EFI_VARIABLE_BOOT) {
-    // The specification hashes the variable's data alone; older firmware hashes the whole structure.
+    // The specification hashes only the data of the variable; older firmware hashes the complete structure.
     const own =
       matches(event, variableData(event.data), bank, crypto) || matches(event, event.data, bank, crypto);
     return own ? 'defined' : 'mismatch';
@@ -49,7 +49,7 @@ export function dataState(event: LogEvent, bank: HashName, crypto: AttestationCr
   return matches(event, event.data, bank, crypto) ? 'defined' : 'mismatch';
 }
 
-/** Events whose data does not have its digest. */
+/** Events whose data does not match its digest. */
 export function mismatchedEvents(log: EventLog, bank: HashName, crypto: AttestationCrypto): LogEvent[] {
   return log.events.filter((event) => dataState(event, bank, crypto) === 'mismatch');
 }

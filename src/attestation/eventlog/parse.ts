@@ -4,27 +4,27 @@ import { DIGEST_BYTES, HASH_IDS } from './algorithms.ts';
 import { EV_NO_ACTION } from './types.ts';
 
 /**
- * Firmware event logs (TCG PC Client Platform Firmware Profile; Intel TDX GHCI for the CCEL): the crypto-agile form,
- * and the SHA-1-only one that came before it. Integers are little-endian.
+ * Firmware event logs (TCG PC Client Platform Firmware Profile; Intel TDX GHCI for the CCEL): the crypto-agile format
+ * and the older SHA-1-only one. Integers are little-endian.
  */
 
-/** Largest log that is read; the ACPI area of a CCEL is 256 KiB with its padding. */
+/** Size limit of a log; the ACPI area of a CCEL is 256 KiB with its padding. */
 export const MAX_EVENT_LOG_BYTES = 4 * 1024 * 1024;
 const MAX_EVENTS = 16_384;
 const SPEC_ID_SIGNATURE = 'Spec ID Event03\0';
 const SHA1_BYTES = 20;
 const MAX_ALGORITHMS = 8;
 const END_MARK = 0xffff_ffff;
-/** The check that a log fails whose form is wrong. */
+/** The check that fails for a malformed log. */
 const FORM = 'event-log.form';
 
 /** `pcr`: a TPM's log. `rtmr`: the log of a TDX guest (CCEL), where register 0 is MRTD and n is RTMR n-1. */
 export type LogKind = 'pcr' | 'rtmr';
 
 export interface LogEvent {
-  /** From 1, the header not counted. */
+  /** From 1, without the header. */
   readonly number: number;
-  /** Index as it stands in the log. */
+  /** Index in the log. */
   readonly register: number;
   readonly type: number;
   readonly digests: ReadonlyMap<HashName, Uint8Array>;
@@ -146,7 +146,7 @@ const isSpecId = (data: Uint8Array): boolean =>
 /**
  * Parses one log.
  *
- * @param kind whose registers it speaks of; told from its banks and registers when left out.
+ * @param kind kind of the registers (default: derived from banks and registers)
  * @throws CocosError EVIDENCE_INVALID
  */
 export function parseEventLog(bytes: Uint8Array, kind?: LogKind): EventLog {

@@ -5,12 +5,12 @@ import { HASH_BYTES, hashOf } from './algorithms.ts';
 import type { EventLog, LogEvent } from './parse.ts';
 import { EV_NO_ACTION } from './types.ts';
 
-/** What a log's events extend registers to: value = H(value ‖ digest), from zero. */
+/** Replays a log: value = H(value ‖ digest) for each event of a register, starting at zero. */
 
 const STARTUP_LOCALITY = 'StartupLocality\0';
 const MAX_REGISTER = { pcr: 23, rtmr: 4 } as const;
 
-/** Locality at which the TPM was started, from the event that says so; it is the last byte of PCR 0's first value. */
+/** Locality at which the TPM was started, from its event; it is the last byte of the initial value of PCR 0. */
 function startupLocality(events: readonly LogEvent[]): number {
   const event = events.find(
     ({ register, type, data }) =>

@@ -39,7 +39,7 @@ const NAMES: Readonly<Record<number, string>> = {
 export const EV_NO_ACTION = 0x00000003;
 export const EV_EFI_VARIABLE_BOOT = 0x80000002;
 
-/** Types whose digest is, by the specification, that of their whole data. */
+/** Types whose digest is, by the specification, that of their complete data. */
 export const HASHED_WHOLE: ReadonlySet<number> = new Set([
   0x00000004, // EV_SEPARATOR
   0x00000005, // EV_ACTION

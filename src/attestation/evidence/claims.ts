@@ -6,7 +6,7 @@ import { bytesOf, bytesUpTo } from '../encoding/byte-schemas.ts';
 import { decodeDeterministic, encodeDeterministic } from '../encoding/cbor.ts';
 
 /**
- * The claims: what the agent says about itself and the report binds. They are hashed into REPORT_DATA together with
+ * The claims: statements of the agent about itself that the report binds. They are hashed into REPORT_DATA together with
  * the verifier's nonce, so whoever verifies the report knows that exactly these keys live in that enclave.
  */
 
@@ -36,7 +36,7 @@ export const Claims = z.strictObject({
     .min(1)
     .max(2)
     .refine((keys) => new Set(keys.map((key) => key.kem)).size === keys.length, 'one key for each KEM'),
-  /** SHA-256 of the canonical manifest; null before there is one. */
+  /** SHA-256 of the canonical manifest; null before its delivery. */
   manifestDigest: bytesOf(32).nullable(),
   eosVersion: z.string().min(1).max(128),
   /** TPMT_PUBLIC of the vTPM's attestation key. */
@@ -65,7 +65,7 @@ export function decodeClaims(bytes: Uint8Array): Claims {
   return decodeDeterministic(bytes, Claims, MAX_CLAIMS_BYTES, 'claims');
 }
 
-/** What is hashed for REPORT_DATA and, for a vTPM quote, for its qualifying data: domain ‖ 0 ‖ nonce ‖ SHA-384(claims). */
+/** Input of the hash for REPORT_DATA and for the qualifying data of a vTPM quote: domain ‖ 0 ‖ nonce ‖ SHA-384(claims). */
 function bindingInput(nonce: Uint8Array, claimsBytes: Uint8Array, hashes: AttestationHashes): Uint8Array {
   if (nonce.length !== NONCE_BYTES) {
     throw new CocosError('INPUT_INVALID', `the nonce has ${nonce.length} bytes, expected ${NONCE_BYTES}`);
@@ -88,7 +88,7 @@ export function reportData(
 }
 
 /**
- * The 32 bytes of qualifying data of a vTPM quote for a nonce and claims: SHA-256 of what REPORT_DATA is the SHA-512
+ * The 32 bytes of qualifying data of a vTPM quote for a nonce and claims: SHA-256 of the input whose SHA-512 is REPORT_DATA
  * of.
  *
  * @throws CocosError INPUT_INVALID when the nonce has another length.
@@ -101,7 +101,7 @@ export function qualifyingData(
   return hashes.sha256(bindingInput(nonce, claimsBytes, hashes));
 }
 
-/** Digest text of the manifest in claims; `none` before there is one. */
+/** Digest text of the manifest in claims; `none` before its delivery. */
 export function claimedManifest(claims: Claims): string {
   return claims.manifestDigest === null ? 'none' : `sha256:${bytesToHex(claims.manifestDigest)}`;
 }

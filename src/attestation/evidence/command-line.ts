@@ -10,8 +10,8 @@ export interface SplitCommandLine {
 }
 
 /**
- * Takes the root hash out of a kernel command line, so that a changed root image and a changed command line are told
- * apart; both parts together are the whole line.
+ * Separates the root hash from a kernel command line, to distinguish a changed root image from a changed command line.
+ * Both parts together are the complete line.
  */
 export function splitCommandLine(commandLine: string): SplitCommandLine {
   return {

@@ -21,7 +21,7 @@ const MAX_BUNDLED_LOG_BYTES = 512 * 1024;
 const MAX_DICE_LAYERS = 16;
 const MAX_CERTIFICATE_BYTES = 16 * 1024;
 
-/** An SNP report, from hardware or from the emulated security processor: the chain tells which. */
+/** An SNP report, from hardware or from the emulated security processor: as its chain shows. */
 const SnpEvidence = z.strictObject({
   kind: z.literal('snp'),
   report: bytesOf(SNP_REPORT_BYTES),
@@ -67,7 +67,7 @@ export const EvidenceBundle = z.strictObject({
   version: z.literal(1),
   /** The claims as they were hashed: they are never encoded again. */
   claims: bytesUpTo(MAX_CLAIMS_BYTES),
-  /** The nonce that the prover was given: it says what the report must bind, never that the evidence is fresh. */
+  /** The nonce that the prover received. The report must bind it, but it does not prove that the evidence is fresh. */
   nonce: bytesOf(NONCE_BYTES).optional(),
   report: z.discriminatedUnion('kind', [SnpEvidence, TdxEvidence]),
   launchLog: LaunchLog.optional(),

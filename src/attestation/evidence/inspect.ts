@@ -20,7 +20,7 @@ import { isoTime } from '../x509/time.ts';
 import { decodeClaims } from './claims.ts';
 import { decodeEvidence, type EvidenceBundle } from './evidence.ts';
 
-/** What a file of evidence says, without any judgement of it. */
+/** Content of an evidence file, without an appraisal. */
 
 export type EvidenceKind =
   | 'bundle'
@@ -98,7 +98,7 @@ function dataText(data: Uint8Array): string | undefined {
   return text.length > 0 && /^[\x20-\x7e\n\r\t]+$/.test(text) ? text : undefined;
 }
 
-/** A log with what its data is worth, and the values that it replays to in each bank that can be replayed. */
+/** A log with the authenticity of its data, and the values that it replays to in each supported bank. */
 export function logJson(log: EventLog, crypto: AttestationCrypto): Record<string, unknown> {
   const [first] = log.banks;
   const events = log.events.map((event) => {
@@ -182,7 +182,7 @@ function looksLikeBundle(bytes: Uint8Array): boolean {
   return (bytes[0] ?? 0) >= 0xa1 && (bytes[0] ?? 0) <= 0xb7 && !startsWith(bytes, '\u00ffTCG');
 }
 
-/** The kinds whose parser takes the bytes, in the order of how surely their form tells them apart. */
+/** All kinds, ordered by how reliably their format identifies them. */
 function attempts(bytes: Uint8Array, crypto: AttestationCrypto): (() => Inspected)[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const list: (() => Inspected)[] = [];
@@ -201,9 +201,9 @@ function attempts(bytes: Uint8Array, crypto: AttestationCrypto): (() => Inspecte
 }
 
 /**
- * Tells what kind of evidence a file holds and what it says. Nothing is verified.
+ * Determines the kind and the content of an evidence file. Nothing is verified.
  *
- * @throws CocosError EVIDENCE_INVALID, with the reason of the likeliest kind, when no parser takes it.
+ * @throws CocosError EVIDENCE_INVALID, with the reason of the likeliest kind, if no parser accepts it
  */
 export function inspectEvidence(bytes: Uint8Array, crypto: AttestationCrypto): Inspected {
   let reason: CocosError | undefined;

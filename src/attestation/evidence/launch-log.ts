@@ -17,7 +17,7 @@ export const LaunchSection = z.strictObject({
 });
 export type LaunchSection = z.infer<typeof LaunchSection>;
 
-/** What follows the firmware's state in the measurement. */
+/** Layout of the measurement after the firmware. */
 export const FirmwareLayout = z.strictObject({
   /** Guest physical address of the kernel hashes table; null when this firmware cannot measure a kernel. */
   hashesTable: z.int().min(0).max(0xffff_ffff).nullable(),
@@ -33,7 +33,7 @@ const Firmware = z.strictObject({
   name: z.string().min(1).max(200),
   /** Launch digest, hex, after the firmware's pages and its sections up to the kernel hashes page. */
   digest: hexOf(48),
-  /** Left out for firmware without SEV metadata: then `PLAIN_FIRMWARE_LAYOUT` holds. */
+  /** Absent for firmware without SEV metadata, which uses `PLAIN_FIRMWARE_LAYOUT`. */
   layout: FirmwareLayout.optional(),
 });
 

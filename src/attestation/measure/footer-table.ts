@@ -4,7 +4,7 @@ import { guidText } from './guid.ts';
 /** The table of GUIDed entries at the end of an OVMF image, read backwards from 48 bytes before the end of the file. */
 
 const FOOTER_GUID = '96b582de-1fb2-45f7-baea-a366c55a082d';
-/** The reset vector code fills the last 32 bytes; the footer entry lies before it. */
+/** The reset vector code fills the last 32 bytes; the footer entry is before it. */
 const RESET_VECTOR_BYTES = 32;
 const ENTRY_TRAILER_BYTES = 18;
 

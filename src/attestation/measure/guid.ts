@@ -7,7 +7,7 @@ export function guidBytes(text: string): Uint8Array {
   return Uint8Array.from([...swap(0, 4), ...swap(4, 6), ...swap(6, 8), ...bytes.slice(8)]);
 }
 
-/** Text form of the 16 bytes of such a GUID. */
+/** Text of the 16 bytes of such a GUID. */
 export function guidText(bytes: Uint8Array): string {
   const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
   const digits = order.map((index) => (bytes[index] ?? 0).toString(16).padStart(2, '0')).join('');

@@ -4,7 +4,7 @@ import { guidBytes } from './guid.ts';
 import { PAGE_BYTES } from './page.ts';
 
 /**
- * The table of kernel hashes that QEMU puts into a measured page for direct boot (`kernel-hashes=on`), in the layout
+ * The table of kernel hashes that QEMU writes to a measured page for direct boot (`kernel-hashes=on`), in the layout
  * that OVMF reads: a header and three entries, each a GUID, a u16 length and, for entries, a SHA-256 digest.
  */
 const TABLE_GUID = guidBytes('9438d606-4f22-4cc9-b479-a793d411fd21');
@@ -18,7 +18,7 @@ const TABLE_BYTES = HEADER_BYTES + 3 * ENTRY_BYTES;
 export interface KernelHashes {
   /** SHA-256 of the kernel file, hex. */
   readonly kernel: string;
-  /** SHA-256 of the initrd file, hex; null for none, which counts as an empty file. */
+  /** SHA-256 of the initrd file, hex; null for none, which is measured like an empty file. */
   readonly initrd: string | null;
   readonly commandLine: string;
 }
@@ -48,7 +48,7 @@ export function kernelHashesTable(input: KernelHashes, hashes: AttestationHashes
 }
 
 /**
- * The page that holds the table, zero elsewhere.
+ * The page with the table, otherwise zero.
  *
  * @param tableGpa guest physical address of the table; its low twelve bits place it in the page.
  */

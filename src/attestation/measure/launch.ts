@@ -4,8 +4,8 @@ import type { LaunchLog, ProcessLaunchLog } from '../evidence/launch-log.ts';
 import { measureVm } from './snp.ts';
 
 /**
- * Measurement of a process enclave, which has no hardware form: SHA-384 over a domain, the two digests of fixed size
- * and, last, the command line. The domain keeps it apart from every SNP launch digest.
+ * Measurement of a process enclave, which exists only in software: SHA-384 over a domain, the two digests of fixed size
+ * and, last, the command line. The domain separates it from SNP launch digests.
  */
 function measureProcess(log: ProcessLaunchLog, hashes: AttestationHashes): Uint8Array {
   const domain = utf8ToBytes('cocosai process launch v1\0');
@@ -14,7 +14,7 @@ function measureProcess(log: ProcessLaunchLog, hashes: AttestationHashes): Uint8
 }
 
 /**
- * The 48 bytes that the launch described by `log` measures to.
+ * The 48-byte measurement of the launch that `log` describes.
  *
  * @throws CocosError MEASURE_UNSUPPORTED
  */

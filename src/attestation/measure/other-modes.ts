@@ -7,12 +7,12 @@ import { extendBare, extendNormal, extendVmsa, initialDigest, PAGE_BYTES, PAGE_T
 import { cpuidSignature } from './vcpu-types.ts';
 import { BSP_EIP, svsmVmsaPage, vmsaPage } from './vmsa.ts';
 
-/** Launch digests beside that of a plain SNP guest: SEV and SEV-ES (SHA-256 of all that is loaded), SNP with an SVSM. */
+/** Launch digests other than that of a plain SNP guest: SEV and SEV-ES (SHA-256 of all that is loaded), SNP with an SVSM. */
 
 const FIRMWARE_END = 0x1_0000_0000;
 
 export interface SevLaunch {
-  /** The whole firmware image. */
+  /** The complete firmware image. */
   readonly firmware: Uint8Array;
   readonly kernel: KernelHashes | null;
 }
@@ -26,13 +26,13 @@ function sevParts({ firmware, kernel }: SevLaunch, hashes: AttestationHashes): U
   return [firmware, kernelHashesTable(kernel, hashes)];
 }
 
-/** The 32 bytes that a SEV launch measures to. @throws CocosError MEASURE_UNSUPPORTED */
+/** The 32-byte measurement of a SEV launch. @throws CocosError MEASURE_UNSUPPORTED */
 export function measureSev(launch: SevLaunch, hashes: AttestationHashes): Uint8Array {
   return hashes.sha256(concatBytes(...sevParts(launch, hashes)));
 }
 
 /**
- * The 32 bytes that a SEV-ES launch under QEMU measures to.
+ * The 32-byte measurement of a SEV-ES launch under QEMU.
  *
  * @throws CocosError MEASURE_UNSUPPORTED
  */

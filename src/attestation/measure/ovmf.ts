@@ -8,7 +8,7 @@ import { PAGE_BYTES } from './page.ts';
 
 const RESET_BLOCK_GUID = '00f771de-1a7e-4fcb-890e-68c77e2fb44e';
 const HASH_TABLE_GUID = '7255371f-3a3b-4b04-927b-1da6efa8d454';
-/** Of an SVSM image: where the vCPUs start in it. */
+/** Of an SVSM image: the entry point of the vCPUs. */
 const SVSM_INFO_GUID = 'a789a612-0597-4c4b-a49f-cbb1fe9d1ddd';
 const METADATA_GUID = 'dc886566-984a-4798-a75e-5585a7bf67cc';
 const METADATA_SIGNATURE = 'ASEV';
@@ -38,7 +38,7 @@ export interface OvmfMetadata {
   readonly apEip: number;
   /** Offset in the image at which the vCPUs of an SVSM start; null for other firmware. */
   readonly svsmEntry: number | null;
-  /** GPA of the kernel hashes table; 0 or missing in the image means that it cannot take one: null. */
+  /** GPA of the kernel hashes table; null if it is 0 or missing in the image, which then does not support one. */
   readonly hashesTable: number | null;
   /** In the order of the image, which is the order of measurement. */
   readonly sections: readonly OvmfSection[];

@@ -30,7 +30,7 @@ function extend(
 ): Uint8Array {
   const info = new Uint8Array(PAGE_INFO_BYTES);
   info.set(digest, 0x00);
-  // CONTENTS stays zero for pages whose bytes the launch does not take from the host.
+  // CONTENTS is zero for pages whose bytes do not come from the host.
   if (contents !== null) info.set(hashes.sha384(contents), 0x30);
   const view = new DataView(info.buffer);
   view.setUint16(0x60, PAGE_INFO_BYTES, true);

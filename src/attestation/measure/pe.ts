@@ -1,7 +1,7 @@
 import { concatBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 
-/** Programs in the PE32+ form that UEFI starts (Microsoft PE format), as far as they are measured. */
+/** The measured parts of PE32+ programs, which UEFI starts (Microsoft PE format). */
 
 const DOS_MAGIC = 0x5a4d;
 const PE_OFFSET_AT = 0x3c;
@@ -22,14 +22,14 @@ export interface PeSection {
 }
 
 export interface PeImage {
-  /** Where the optional header begins. */
+  /** Offset of the optional header. */
   readonly optionalHeader: number;
   readonly sectionTable: number;
   readonly headersSize: number;
   readonly sectionAlignment: number;
   readonly fileAlignment: number;
   readonly sections: readonly PeSection[];
-  /** Where its entry in the data directories is, and what that says. */
+  /** Position of its entry in the data directories, and the content of the entry. */
   readonly certificates: { readonly entry: number; readonly offset: number; readonly size: number };
 }
 
@@ -86,7 +86,7 @@ export function parsePe(bytes: Uint8Array): PeImage {
   };
 }
 
-/** The bytes of a section as they are in memory: cut to its virtual size. Null when there is no such section. */
+/** The bytes of a section in memory, truncated to its virtual size. Null if there is no such section. */
 export function peSection(bytes: Uint8Array, name: string): Uint8Array | null {
   const section = parsePe(bytes).sections.find((each) => each.name === name);
   if (section === undefined) return null;
@@ -95,8 +95,8 @@ export function peSection(bytes: Uint8Array, name: string): Uint8Array | null {
 }
 
 /**
- * The Authenticode digest: of the whole file but its checksum, the entry of its certificate table and the
- * table. It is what Secure Boot signs and what firmware measures into PCR 4.
+ * The Authenticode digest: of the complete file except its checksum, the entry of its certificate table and the table. Secure
+ * Boot signs it, and firmware measures it into PCR 4.
  *
  * @throws CocosError MEASURE_UNSUPPORTED
  */

@@ -34,7 +34,7 @@ const SECTION_PAGES: Readonly<Record<Exclude<OvmfSectionType, 'kernel-hashes'>, 
 export interface FirmwareState {
   /** Launch digest, 96 hex digits, after the firmware and its sections up to the kernel hashes page. */
   readonly state: string;
-  /** What follows; undefined for firmware without SEV metadata, where `PLAIN_FIRMWARE_LAYOUT` holds. */
+  /** Layout after the firmware; undefined for firmware without SEV metadata, which uses `PLAIN_FIRMWARE_LAYOUT`. */
   readonly layout: FirmwareLayout | undefined;
 }
 
@@ -66,7 +66,7 @@ function extendSections(
   return sections.reduce((state, s) => extendBare(state, PAGE_TYPE[s.page], s.gpa, s.size, hashes), digest);
 }
 
-/** GPA of the hashes table, checked to lie in the section that the firmware sets aside for it. */
+/** GPA of the hashes table, which must be in the section that the firmware reserves for it. */
 function tableAddress(metadata: OvmfMetadata, section: OvmfSection): number {
   const table = metadata.hashesTable;
   if (table === null || table - (table % PAGE_BYTES) !== section.gpa || section.size !== PAGE_BYTES) {
@@ -76,7 +76,7 @@ function tableAddress(metadata: OvmfMetadata, section: OvmfSection): number {
 }
 
 /**
- * Launch digest after a firmware's metadata sections up to the kernel hashes page, and what follows.
+ * Launch digest after a firmware's metadata sections up to the kernel hashes page, and the layout after it.
  *
  * @param pages launch digest after the firmware's pages.
  */
@@ -105,9 +105,9 @@ export function continueWithMetadata(
 }
 
 /**
- * What a launch under QEMU measures of a firmware image; computed once for an image.
+ * The part of a launch measurement under QEMU that depends only on the firmware image.
  *
- * @param firmware the whole file given to `-bios`, a multiple of 4096 bytes.
+ * @param firmware the complete file passed to `-bios`, a multiple of 4096 bytes
  * @throws CocosError MEASURE_UNSUPPORTED
  */
 export function firmwareState(firmware: Uint8Array, hashes: AttestationHashes): FirmwareState {
@@ -127,7 +127,7 @@ export interface VmLaunch {
   readonly vcpus: number;
   readonly vcpuType: string;
   readonly guestFeatures: number;
-  /** Hypervisor; `qemu` when left out. */
+  /** Hypervisor (default: `qemu`). */
   readonly vmm?: Vmm;
 }
 

@@ -4,7 +4,7 @@ import { brokenFirmware as broken, footerEntries, footerNumber } from './footer-
 import { PAGE_BYTES } from './page.ts';
 
 /**
- * MRTD of a trust domain: what the TDX module hashes while the host builds the TD from a firmware image (Intel TDX
+ * MRTD of a trust domain: the hash of the TDX module while the host builds the TD from a firmware image (Intel TDX
  * module base specification, "TD measurement"; sections by the TDVF metadata of the Intel TDX virtual firmware design
  * guide).
  */
@@ -14,7 +14,7 @@ const SIGNATURE = 'TDVF';
 const HEADER_BYTES = 16;
 const SECTION_BYTES = 32;
 const MAX_SECTIONS = 64;
-/** Bounds the work; firmware for TDX has four MiB. */
+/** Limits the work; TDX firmware has 4 MiB. */
 const MAX_PAGES = 0x1_0000;
 const CHUNK_BYTES = 256;
 const OPERATION_BYTES = 128;
@@ -22,7 +22,7 @@ const GPA_OFFSET = 16;
 /** Attributes of a section: its contents are measured; its pages are added by the guest, not at launch. */
 const EXTEND_MR = 1;
 const PAGE_AUG = 2;
-/** Type of the section that holds the firmware's variables. */
+/** Type of the section with the firmware variables. */
 const VARIABLES = 1;
 
 interface TdvfSection {
@@ -70,7 +70,7 @@ function checkSection({ dataOffset, dataBytes, gpa, memoryBytes }: TdvfSection, 
   if (dataBytes > memoryBytes) throw broken('a TDX section is larger than its memory');
 }
 
-/** What the module hashes of one of its operations: its name, and at byte 16 the guest physical address. */
+/** The bytes that the module hashes per operation: its name, and at byte 16 the guest physical address. */
 function operation(name: Uint8Array, gpa: number): Uint8Array {
   const block = new Uint8Array(OPERATION_BYTES);
   block.set(name);
@@ -83,7 +83,7 @@ const MR_EXTEND = utf8ToBytes('MR.EXTEND');
 
 /**
  * The 48 bytes of MRTD of a TD that Linux and QEMU build from this firmware: in the order of its sections, for each
- * page TDH.MEM.PAGE.ADD and, where the section says so, TDH.MR.EXTEND of its sixteen chunks.
+ * page TDH.MEM.PAGE.ADD and, if the section requests it, TDH.MR.EXTEND of its sixteen chunks.
  *
  * @returns null for firmware without TDX metadata
  * @throws CocosError MEASURE_UNSUPPORTED when the metadata is damaged
@@ -112,9 +112,9 @@ function sectionBlocks(section: TdvfSection, firmware: Uint8Array): Uint8Array[]
 }
 
 /**
- * The firmware with other variables in place of its own. MRTD stays as it is: variables are measured into RTMR 0.
+ * Replaces the variables in a firmware. This does not change MRTD: variables are measured into RTMR 0.
  *
- * @throws CocosError MEASURE_UNSUPPORTED when the firmware has no room of that size for variables
+ * @throws CocosError MEASURE_UNSUPPORTED if the firmware has no variable store of that size
  */
 export function withVariables(firmware: Uint8Array, variables: Uint8Array): Uint8Array {
   const section = readSections(firmware)?.find(({ type }) => type === VARIABLES);

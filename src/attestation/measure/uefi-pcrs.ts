@@ -9,14 +9,14 @@ import { readVariables } from './variable-store.ts';
  * PCRs of a UEFI boot of one unified kernel image, from the files alone (TCG PC Client Platform Firmware Profile;
  * systemd's stub; the EFI stub of Linux). Bank SHA-256.
  *
- * | PCR | holds |
+ * | PCR | content |
  * | --- | --- |
- * | 2, 3, 6 | nothing but the separator: no option ROM, no driver configuration |
+ * | 2, 3, 6 | only the separator: no option ROM, no driver configuration |
  * | 4 | the kernel image that was started; without Secure Boot also the kernel in it |
- * | 5 | that it was started, and left the boot services |
- * | 7 | Secure Boot: its state, its keys, and which of them let the kernel image start |
+ * | 5 | its start, and the exit from boot services |
+ * | 7 | Secure Boot: its state, its keys, and the key that authorised the kernel image |
  * | 9 | command line and initrd, by the kernel |
- * | 11 | kernel, command line, initrd and the stub's own version, by the stub |
+ * | 11 | kernel, command line, initrd and the version of the stub, by the stub |
  */
 
 /** Sections that the stub measures, in its order. */
@@ -37,7 +37,7 @@ const LIST_HEADER_BYTES = 28;
 export interface UefiFiles {
   /** The kernel image, signed or not. */
   readonly uki: Uint8Array;
-  /** The variable store given to the firmware. */
+  /** The variable store of the firmware. */
   readonly variables: Uint8Array;
 }
 
@@ -67,14 +67,14 @@ export function predictUefiPcrs(files: UefiFiles, hashes: AttestationHashes): Pc
 }
 
 /**
- * Runtime registers 1 and 2 of a TDX guest that boots the same files. Register 0 cannot be told from files: the host
- * makes the list of memory, the ACPI tables and the boot options that are measured into it.
+ * Runtime registers 1 and 2 of a TDX guest that boots the same files. Register 0 cannot be predicted from files: the host
+ * creates the memory list, the ACPI tables and the boot options that are measured into it.
  *
  * @throws CocosError MEASURE_UNSUPPORTED
  */
 export function predictRtmrs(files: UefiFiles, hashes: AttestationHashes): PcrTable {
   const hash: Hash = (data) => hashes.sha384(data);
-  // The firmware of TDX separates a register but once, and of those predicted here only register 1.
+  // TDX firmware writes one separator per register, and of the predicted ones only to register 1.
   const events = bootEvents(files, hash, [4]);
   return Object.fromEntries(
     Object.entries(RTMR_OF_PCRS).map(([register, pcrs]) => [register, extendAll(events, pcrs, hash, 48)]),
@@ -112,7 +112,7 @@ function bootEvents(
     action(4, 'Calling EFI Application from Boot Option'),
     ...separated.map((pcr) => event(pcr, SEPARATOR)),
     ...sections,
-    // Where Secure Boot is off the stub lets the firmware load the inner kernel, which measures it too.
+    // Without Secure Boot, the stub loads the inner kernel through the firmware, which measures it too.
     ...(isSecureBootOn(variables) ? [] : [{ pcr: 4, digest: authenticodeDigest(section('.linux'), hash) }]),
     event(9, utf16(`${commandLine}\0`)),
     event(9, section('.initrd')),
@@ -121,7 +121,7 @@ function bootEvents(
   ];
 }
 
-/** The firmware switches Secure Boot on when there is a platform key. */
+/** The firmware enables Secure Boot if there is a platform key. */
 function isSecureBootOn(store: Uint8Array): boolean {
   return readVariables(store).some(({ name, vendor }) => name === 'PK' && vendor === GLOBAL_VARIABLE);
 }
@@ -143,7 +143,7 @@ function secureBootEvents(store: Uint8Array, event: (pcr: number, data: Uint8Arr
     variable('dbx', SECURITY_DATABASE, dataOf('dbx', SECURITY_DATABASE)),
     event(7, SEPARATOR),
   ];
-  // The authority is the one certificate of db, without the header of its list.
+  // The authority is the only certificate of db, without the header of its list.
   const authority = db.subarray(LIST_HEADER_BYTES);
   return isSecure ? [...configuration, variable('db', SECURITY_DATABASE, authority)] : configuration;
 }

@@ -29,7 +29,7 @@ export function utf16(text: string): Uint8Array {
   return out;
 }
 
-/** EFI_SIGNATURE_DATA: who put the certificate there, and the certificate. */
+/** EFI_SIGNATURE_DATA: the owner of the certificate, and the certificate. */
 export function signatureData(owner: string, certificate: Uint8Array): Uint8Array {
   return concatBytes(guidBytes(owner), certificate);
 }

@@ -9,10 +9,10 @@ const STORE_GUID = 'aaf32c78-947b-439a-a180-2e144ec37792';
 const VOLUME_HEADER_BYTES = 0x48;
 const STORE_HEADER_BYTES = 28;
 const START_ID = 0x55aa;
-/** State of a variable that was written whole and not deleted. */
+/** State of a variable that was written completely and not deleted. */
 const ADDED = 0x3f;
 
-/** The variables that count. @throws CocosError MEASURE_UNSUPPORTED */
+/** The valid variables. @throws CocosError MEASURE_UNSUPPORTED */
 export function readVariables(bytes: Uint8Array): Variable[] {
   try {
     return read(bytes);

@@ -2,7 +2,7 @@ import { CocosError } from '../../errors.ts';
 
 /**
  * CPUID(1).EAX of the vCPU models of QEMU that an SNP guest can have. It is the model given to the hypervisor, not
- * the CPU of the machine, and lands in RDX of the first vCPU state.
+ * the CPU of the machine, and determines RDX of the initial vCPU state.
  */
 const SIGNATURES: Readonly<Record<string, { readonly signature: number; readonly versions: number }>> = {
   EPYC: { signature: 0x800f12, versions: 4 },

@@ -2,7 +2,7 @@ import { PAGE_BYTES } from './page.ts';
 
 /**
  * The initial state of a vCPU as the launch measures it: one VMSA page (AMD64 Architecture Programmer's Manual,
- * volume 2, appendix B), with the reset values that the hypervisor puts in.
+ * volume 2, appendix B), with the reset values that the hypervisor sets.
  */
 
 /** Hypervisors differ in a few reset values and in the order of sections. */
@@ -32,7 +32,7 @@ interface ResetValues {
 }
 
 const PAT = 0x0007_0406_0007_0406n;
-/** RDX of a CPU after reset where the hypervisor does not set the CPUID signature. */
+/** RDX of a CPU after reset if the hypervisor does not set the CPUID signature. */
 const RESET_RDX = 0x600;
 
 function resetValues(input: VmsaInput): ResetValues {
@@ -61,7 +61,7 @@ interface SegmentValues {
   readonly base?: number;
 }
 
-/** What differs between the ways in which a vCPU can start. */
+/** Values that depend on how a vCPU starts. */
 interface VcpuState {
   readonly cs: SegmentValues;
   readonly ss: SegmentValues;

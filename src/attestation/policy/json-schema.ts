@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { PolicyMembers } from './policy.ts';
 import { ReferenceMembers } from './reference.ts';
 
-/** JSON Schemas (2020-12) of the files that people write; the published ones in `docs/schema/` are made here. */
+/** JSON Schemas (2020-12) of the files that people write, published in `docs/schema/`. */
 
 type JsonSchema = Record<string, unknown>;
 
@@ -11,18 +11,18 @@ function published(schema: z.ZodType, id: string, title: string, more: JsonSchem
   return { $schema, $id: `urn:cocosai:${id}:1`, title, ...rest, ...more };
 }
 
-/** Of the appraisal policy, which `parsePolicy` holds against the same members. */
+/** Schema of the appraisal policy; `parsePolicy` uses the same definition. */
 export function policyJsonSchema(): JsonSchema {
   const title = 'CocosAI appraisal policy, version 1';
   return published(PolicyMembers, 'appraisal-policy', title, {
-    // What a list of members cannot say: a policy that accepts the emulated platform names its root.
+    // A condition across members: a policy that accepts the emulated platform must name its root.
     if: { properties: { platforms: { contains: { const: 'emulated' } } } },
     // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
     then: { required: ['emulatedRoot'] },
   });
 }
 
-/** Of the reference values, which `parseReferenceValues` holds against the same members. */
+/** Schema of the reference values; `parseReferenceValues` uses the same definition. */
 export function referenceJsonSchema(): JsonSchema {
   const title = 'CocosAI reference values, version 1';
   const kinds = ['vm', 'process', 'tdx'];

@@ -8,14 +8,14 @@ import { TdxPolicy } from '../tdx/policy-rules.ts';
 import { VtpmPolicy } from '../tpm/policy-rules.ts';
 
 /**
- * The appraisal policy: what a relying party accepts. Every default is the strict one; a policy that names nothing
- * but platforms accepts only a production guest, asked at VMPL 0, on a platform whose TCB is up to date.
+ * The appraisal policy: what a relying party accepts. All defaults are strict. A policy that only lists platforms accepts
+ * only a production guest with a report requested at VMPL 0, on a platform whose TCB is up to date.
  */
 
-/** Largest policy file that is read. */
+/** Size limit of a policy file. */
 export const MAX_POLICY_BYTES = 1024 * 1024;
 
-/** The members of a policy; its published JSON Schema is made from this. */
+/** The members of a policy; the published JSON Schema is generated from this. */
 export const PolicyMembers = z.strictObject({
   version: z.literal(1).describe('Version of the format.'),
   platforms: z
@@ -57,8 +57,8 @@ export const AppraisalPolicy = PolicyMembers.refine(
 export type AppraisalPolicy = z.infer<typeof AppraisalPolicy>;
 
 /**
- * A policy from parsed JSON, with its defaults filled in. Unknown members are refused: a misspelt rule must not be
- * a rule that does not hold.
+ * A policy from parsed JSON, with its defaults filled in. Unknown members are refused, so that a misspelt rule is not
+ * ignored.
  *
  * @throws CocosError POLICY_INVALID with `details.problems`
  */

@@ -5,7 +5,7 @@ import { hexListOf, hexOf } from '../encoding/byte-schemas.ts';
 import { FirmwareLayout } from '../evidence/launch-log.ts';
 
 /**
- * Reference values: what a genuine EOS build measures to. The image builder writes them as `reference-values.json`;
+ * Reference values: the measurements of a genuine EOS build. The image builder writes them as `reference-values.json`;
  * digests are plain lower-case hex.
  */
 
@@ -21,7 +21,7 @@ const VmReference = z.strictObject({
   }),
   kernel: File,
   initrd: File,
-  /** The whole kernel command line, with its `cocos.roothash=` parameter. */
+  /** The complete kernel command line, with its `cocos.roothash=` parameter. */
   commandLine: z.string().max(16_384),
   /** Root hash of the dm-verity tree over the root image. */
   rootHash: z.string().regex(/^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/),
@@ -35,7 +35,7 @@ const ProcessReference = z.strictObject({
   agent: hexOf(32),
   /** SHA-256 of the Node.js binary. */
   runtime: hexOf(32),
-  /** Arguments of the runtime after the bundle; not compared when left out. */
+  /** Arguments of the runtime after the bundle; not compared if absent. */
   commandLine: z.string().max(16_384).optional(),
 });
 
@@ -50,7 +50,7 @@ const TdxReference = z.strictObject({
 
 const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/);
 
-/** Values of the vTPM's PCRs, and the log of events that gives them. */
+/** Values of the vTPM's PCRs, and the event log that produces them. */
 const VtpmReference = z.strictObject({
   bank: z.enum(['sha256', 'sha384', 'sha512']).default('sha256'),
   /** Accepted values of each PCR, hex. */
@@ -75,7 +75,7 @@ const VtpmReference = z.strictObject({
 });
 export type VtpmReference = z.infer<typeof VtpmReference>;
 
-/** The members of a file of reference values; its published JSON Schema is made from this. */
+/** The members of a file of reference values; the published JSON Schema is generated from this. */
 export const ReferenceMembers = z.strictObject({
   version: z.literal(1),
   eosVersion: z.string().min(1).max(128),

@@ -7,8 +7,8 @@ import { base64UrlBytes } from '../x509/pem.ts';
 import { MAX_POLICY_BYTES } from './policy.ts';
 
 /**
- * A policy with the signature of who stands for it. The envelope holds the policy's bytes, so that nothing is written
- * anew before it is verified.
+ * A policy with a signature. The envelope contains the bytes of the policy, so that nothing is re-encoded before the
+ * verification.
  */
 
 const DOMAIN = utf8ToBytes('cocosai policy v1\0');
@@ -34,7 +34,7 @@ export function isPolicyEnvelope(json: unknown): boolean {
  * Signs the bytes of a policy file.
  *
  * @param key `ed25519:…` text of the signer's public key.
- * @param signer signs bytes with Ed25519 and gives 64 bytes.
+ * @param signer signs bytes with Ed25519 and returns 64 bytes.
  */
 export function signPolicy(
   policy: Uint8Array,
@@ -48,8 +48,8 @@ export function signPolicy(
  * Opens an envelope.
  *
  * @param expectedKey key that must have signed; all if absent.
- * @returns the policy's bytes, which are still to be parsed, and the key that signed them.
- * @throws CocosError POLICY_INVALID for another form, a wrong signature or another key.
+ * @returns the unparsed bytes of the policy, and the key that signed them
+ * @throws CocosError POLICY_INVALID for another format, an invalid signature or another key.
  */
 export function openPolicy(
   json: unknown,

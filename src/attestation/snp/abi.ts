@@ -80,7 +80,7 @@ export interface SnpReport {
   readonly policy: GuestPolicy;
   readonly familyId: Uint8Array;
   readonly imageId: Uint8Array;
-  /** 0..3; 0xffffffff when the host asked for the report. */
+  /** 0..3; 0xffffffff if the host requested the report. */
   readonly vmpl: number;
   readonly currentTcb: Uint8Array;
   readonly platformInfo: bigint;
@@ -139,7 +139,7 @@ function parseSigningKey(keyInfo: number): SigningKeyKind {
   return kind;
 }
 
-/** r or s: 72 bytes little-endian of which P-384 uses 48; anything above would be a second form of the same value. */
+/** r or s: 72 bytes little-endian of which P-384 uses 48; the others must be zero, so that each value has a single encoding. */
 function signatureHalf(field: Uint8Array): Uint8Array {
   if (!isZero(field.subarray(48)))
     throw invalid('a signature value exceeds 384 bits', 'report.signature-form');

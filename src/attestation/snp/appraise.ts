@@ -11,14 +11,14 @@ import { checkSnpPolicy } from './policy.ts';
 import type { SnpProduct } from './products.ts';
 import { verifyReport } from './verify.ts';
 
-/** Appraisal of one SNP report: parse, verify, policy. What it binds and what was launched is not judged here. */
+/** Appraisal of one SNP report: parse, verify, policy. The binding and the launch are appraised elsewhere. */
 
 export interface SnpAppraisal {
-  /** Null when the bytes are no report. */
+  /** Null if the bytes are not a report. */
   readonly report: SnpReport | null;
   /** Null when no root is proven. */
   readonly chain: SnpChain | null;
-  /** Whether the report is genuine: signed, and its certificate made for it. */
+  /** Whether the report is genuine: signed, with a matching certificate. */
   readonly genuine: boolean;
   /** Whether a certificate names the emulated platform, trusted or not. */
   readonly namedEmulated: boolean;
@@ -27,8 +27,8 @@ export interface SnpAppraisal {
 /**
  * Records the checks of `SCOPES.snp`.
  *
- * @param ders certificates that came with the report.
- * @param product the product line that the caller expects, where it does.
+ * @param ders certificates sent with the report
+ * @param product the expected product line, if any
  */
 export function appraiseSnp(
   bytes: Uint8Array,

@@ -13,7 +13,7 @@ export const LEAST_TABLE_BYTES = ENTRY_BYTES;
 const MAX_TABLE_BYTES = 1024 * 1024;
 const MAX_ENTRIES = 32;
 
-/** GUIDs whose data is a DER certificate; their bytes stand in text order. */
+/** GUIDs whose data is a DER certificate; their bytes are in text order. */
 const CERTIFICATE_GUIDS: ReadonlySet<string> = new Set([
   '63da758de6644564adc5f4b93be8accd', // VCEK
   'a8074bc2a25a483eaae639c045a0b8a1', // VLEK
@@ -27,10 +27,10 @@ const invalid = (sentence: string): CocosError =>
   });
 
 /**
- * The certificates in a table, in its order; entries of other kinds are left out. An empty table has none.
+ * The certificates in a table, in its order. Other entries are omitted. An empty table has none.
  *
- * @throws CocosError EVIDENCE_INVALID when entries leave the table or overlap, the end marker is missing, or something
- * other than zeros is where no entry is.
+ * @throws CocosError EVIDENCE_INVALID if entries exceed the table or overlap, if the end marker is missing, or if bytes
+ * outside all entries are not zero
  */
 export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
   if (table.length === 0) return [];
@@ -54,7 +54,7 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
   let free = at;
   for (const { start, end } of [...sorted, { start: table.length, end: table.length }]) {
     if (start < free || end > table.length) throw invalid('an entry overlaps another or leaves the table');
-    // What no entry speaks of is padding, or it would be a place for anything.
+    // Bytes outside all entries must be padding; otherwise they could carry arbitrary data.
     if (!isZero(table.subarray(free, start)))
       throw invalid('there is data other than padding between entries');
     free = end;

@@ -41,7 +41,7 @@ export interface SnpChain {
   readonly product: SnpProduct;
 }
 
-/** Common name of every development root: enough to say EMULATED, never enough to trust. */
+/** Common name of every development root: it marks a platform EMULATED, but never makes it trusted. */
 export const EMULATED_ROOT_NAME = `ARK-${PRODUCTS.emulated.authority}`;
 
 interface Leaf {
@@ -63,7 +63,7 @@ function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   const expected = `a ${report.signingKey.toUpperCase()} certificate with a P-384 key`;
   const wanted = `SEV-${report.signingKey.toUpperCase()}`;
   const candidates = input.certificates.filter((c) => c.subject.commonName === wanted);
-  // A cache may hold several for one chip: the one that signed is meant.
+  // A cache may contain several certificates of a chip; choose the one that signed.
   const signer = candidates.find((c) => signedReport(report, c, crypto));
   const leaf = signer ?? candidates[0];
   if (leaf === undefined || report.signingKey === 'none') {

@@ -1,6 +1,6 @@
 import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
-/** What is asked of an SNP report: of hardware or of the emulated security processor. */
+/** Checks of an SNP report, from hardware or from the emulated security processor. */
 export const SNP_CHECKS = {
   'report.product': must('report', 'CPU family and model, certificate and root name the same product.'),
   'report.chip-id': may('report', 'The certificate was issued for the chip in the report.'),

@@ -4,7 +4,7 @@ import { readOnly, smallInteger, TAG } from '../x509/der.ts';
 import type { Tcb } from './tcb.ts';
 
 /**
- * What AMD says in an endorsement certificate about the key that signs reports: the extensions of a VCEK (of one
+ * AMD's statements in an endorsement certificate about the key that signs reports: the extensions of a VCEK (of one
  * chip at one TCB) or VLEK (of one cloud provider at one TCB), AMD 57230.
  */
 
@@ -41,7 +41,7 @@ export interface Endorsement {
 const invalid = (sentence: string): CocosError =>
   new CocosError('EVIDENCE_INVALID', `endorsement certificate: ${sentence}`);
 
-/** The hardware id stands raw in every known certificate, but an OCTET STRING form exists: the length decides. */
+/** Every known certificate contains the raw hardware id, but an OCTET STRING encoding exists; the length decides. */
 function unwrapHardwareId(value: Uint8Array): Uint8Array {
   if (value.length === 8 || value.length === 64) return value;
   const inner = readOnly(value, TAG.octetString, 'hwID').content;

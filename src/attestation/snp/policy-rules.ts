@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { hexListOf, hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
 import { PLATFORM_INFO_BITS } from './platform-info.ts';
 
-/** The part of a policy that speaks of SNP reports, of hardware or emulated. */
+/** Policy rules for SNP reports, from hardware or emulated. */
 
 const Spl = z.int().min(0).max(255);
 
-/** Least security patch levels; a part that is left out is not compared. */
+/** Minimum security patch levels; absent components are not compared. */
 const MinimumTcb = z.strictObject({
   fmc: Spl.optional(),
   bootloader: Spl.optional(),

@@ -8,7 +8,7 @@ import type { SnpProduct } from './products.ts';
 import { TCB_PARTS, type Tcb, tcbText } from './tcb.ts';
 import type { VerifiedTcb } from './verify.ts';
 
-/** Is a genuine report acceptable? Every rule of the policy against the report, recorded as `policy.*` checks. */
+/** Whether a genuine report is acceptable: compares it with every rule of the policy, as `policy.*` checks. */
 
 function checkFlags(report: SnpReport, policy: AppraisalPolicy, checks: CheckList): void {
   const flag = (
@@ -67,7 +67,7 @@ function checkMinimum(
     checks.notChecked(name, `the policy has no minimum for ${product}`);
     return;
   }
-  // A part that the product does not have cannot reach a minimum that asks for it.
+  // A component that the product does not have cannot reach a required minimum.
   const reached = TCB_PARTS.every((part) => {
     const least = minimum[part];
     return least === undefined || (tcb[part] ?? -1) >= least;

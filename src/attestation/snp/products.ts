@@ -71,7 +71,7 @@ export function productOfRoot(sha256: string): SnpProduct | null {
   return names.find((name) => PRODUCTS[name].root === sha256) ?? null;
 }
 
-/** Whether the CPU fields of a report may stand for a product; version 2 has none. */
+/** Whether the CPU fields of a report match a product; version 2 has none. */
 export function cpuMatches(product: SnpProduct, cpuid: SnpReport['cpuid']): boolean {
   if (cpuid === null) return true;
   const { family, models } = PRODUCTS[product];

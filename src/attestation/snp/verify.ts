@@ -6,7 +6,7 @@ import { cpuMatches, nameMatches, PRODUCTS } from './products.ts';
 import { decodeTcb, TCB_PARTS, type Tcb, tcbAtMost, tcbText } from './tcb.ts';
 
 /**
- * Is the report genuine? Its signature, and that the certificate speaks of this chip, this TCB and this product.
+ * Verifies that a report is genuine: its signature, and that the certificate is for this chip, this TCB and this product.
  * Whether it is acceptable is the policy's question.
  */
 

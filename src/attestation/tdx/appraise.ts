@@ -14,7 +14,7 @@ import { checkTdxPolicy } from './policy.ts';
 import { parseTdxQuote, readQuoteChain, type TdxQuote } from './quote.ts';
 import { type VerifiedQuote, verifyQuote } from './verify.ts';
 
-/** Appraisal of one TDX quote: parse, verify, policy, event log. What it binds is not judged here. */
+/** Appraisal of one TDX quote: parse, verify, policy, event log. The binding is appraised elsewhere. */
 
 export interface TdxAppraisal {
   /** Null when the bytes are no quote. */

@@ -18,7 +18,7 @@ const AUTHORITY_NAMES: readonly string[] = ['Intel SGX PCK Platform CA', 'Intel 
 const ROOT_NAME = 'Intel SGX Root CA';
 const OID_ECDSA_SHA256 = '1.2.840.10045.4.3.2';
 
-/** What TDX appraisal needs beside the quote. */
+/** Input of a TDX appraisal besides the quote. */
 export interface TdxContext {
   readonly revocationLists: readonly RevocationList[];
   readonly requireRevocationLists: boolean;
@@ -36,7 +36,7 @@ export function isTrustedRoot(root: Certificate, context: TdxContext): boolean {
   return digest === INTEL_ROOT || context.trustedRoots.includes(`sha256:${digest}`);
 }
 
-/** What in a certificate breaks Intel's profile: ECDSA P-256 with SHA-256 throughout. */
+/** Violations of Intel's profile in a certificate: ECDSA P-256 with SHA-256 throughout. */
 export function intelProblems(certificate: Certificate, role: 'ca' | 'leaf'): string[] {
   const name = nameOf(certificate);
   const problems = criticalProblems(certificate);
@@ -65,7 +65,7 @@ function checkProfile({ leaf, intermediate, root }: Path, checks: CheckList): vo
 /**
  * Builds and verifies the chain, recording every `chain.*` check.
  *
- * @returns the path when it ends in a trusted root and every link of it holds.
+ * @returns the path if it ends in a trusted root and every signature in it is valid
  */
 export function verifyPckChain(
   certificates: readonly Certificate[],

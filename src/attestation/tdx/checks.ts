@@ -1,6 +1,6 @@
 import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
-/** What is asked of a TDX quote beyond its certificate chain and its signature. */
+/** Checks of a TDX quote besides its certificate chain and signature. */
 export const TDX_CHECKS = {
   'tdx.trailing-bytes': must('parse', 'Only zero padding follows the signature data.'),
   'tdx.qe-vendor': must('report', "The quoting enclave is Intel's."),

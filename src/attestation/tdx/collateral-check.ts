@@ -55,7 +55,7 @@ function checkSignature(
     checks.record(name, false, expected, 'no certificate of that name is there');
     return;
   }
-  // The signing certificate was issued anew with the same key: the one that is valid now is meant.
+  // The signing certificate may have been renewed with the same key; choose the one that is valid now.
   const problems = signers.map((signer) => signerProblem(signer, certificates, context));
   const usable = signers.filter((_, index) => problems[index] === null);
   if (usable.length === 0) {
@@ -91,7 +91,7 @@ interface Parsed<T> {
   readonly value: T;
 }
 
-/** Parsers of a signature and the body behind it: together they name what was verified. */
+/** Parsers of a signature and its body; together they describe what was verified. */
 const behindSignature =
   <T>(parser: (body: Uint8Array) => T) =>
   (bytes: Uint8Array): T =>
@@ -99,7 +99,7 @@ const behindSignature =
 const parseSignedTcbInfo = behindSignature(parseTcbInfo);
 const parseSignedQeIdentity = behindSignature(parseQeIdentity);
 
-/** The items that parse; those that do not are somebody else's and say nothing. */
+/** The items that can be parsed; others are not relevant. */
 function parseEach<T extends object>(
   items: readonly SignedJson[],
   parser: (bytes: Uint8Array) => T,

@@ -1,7 +1,7 @@
 import type { Certificate } from '../x509/certificate.ts';
 import { DerReader, type DerValue, derError, oidText, readOnly, smallInteger, TAG } from '../x509/der.ts';
 
-/** What Intel says in a PCK certificate about the platform (Intel SGX PCK Certificate and CRL Profile). */
+/** Intel's statements in a PCK certificate about the platform (Intel SGX PCK Certificate and CRL Profile). */
 
 const ARC = '1.2.840.113741.1.13.1';
 const COMPONENTS = 16;

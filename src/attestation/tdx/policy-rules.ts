@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { hexListOf, hexOf, InstantText, Sha256Text } from '../encoding/byte-schemas.ts';
 import { TCB_STATUSES } from './tcb-status.ts';
 
-/** The part of a policy that speaks of TDX quotes. Registers that are left out are not compared. */
+/** Policy rules for TDX quotes. Registers without a value are not compared. */
 
-/** Bits of TDATTRIBUTES or XFAM, 8 bytes as they stand in the quote. */
+/** Bits of TDATTRIBUTES or XFAM, 8 bytes in the order of the quote. */
 const Bits = hexOf(8);
 
 export const TdxPolicy = z.strictObject({

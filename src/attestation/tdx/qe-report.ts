@@ -21,7 +21,7 @@ export function parseQeReport(bytes: Uint8Array): QeReport {
   const reader = new BinaryReader(bytes, 'QE report', 'little');
   const cpuSvn = reader.bytes(16, 'CPUSVN');
   const miscSelect = reader.bytes(4, 'MISCSELECT');
-  // Reserved bytes are under the signature and say nothing here.
+  // Reserved bytes are signed and have no meaning.
   reader.bytes(28, 'reserved');
   const attributes = reader.bytes(16, 'ATTRIBUTES');
   const mrEnclave = reader.bytes(32, 'MRENCLAVE');

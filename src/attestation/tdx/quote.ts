@@ -27,7 +27,7 @@ export interface TdxQuote {
   readonly qeVendor: Uint8Array;
   readonly userData: Uint8Array;
   readonly body: TdReport;
-  /** Header, descriptor and body: what the attestation key signs. */
+  /** Header, descriptor and body, which the attestation key signs. */
   readonly signed: Uint8Array;
   /** r ‖ s. */
   readonly signature: Uint8Array;
@@ -38,7 +38,7 @@ export interface TdxQuote {
   readonly qeAuthData: Uint8Array;
   /** PEM text of the PCK certificate and its authorities; `readQuoteChain` splits it. */
   readonly chain: Uint8Array;
-  /** What follows the signature data: not signed, and padding only if it is all zero. */
+  /** Bytes after the signature data: unsigned, and padding only if all of them are zero. */
   readonly trailing: Uint8Array;
 }
 
@@ -67,8 +67,8 @@ function certificationData(reader: BinaryReader, type: number, where: string): U
 /**
  * DER of the certificates in a quote, in their order.
  *
- * @param chain PEM text, with or without the NUL that the quoting library puts behind it.
- * @throws CocosError EVIDENCE_INVALID when it holds anything else.
+ * @param chain PEM text, with or without the NUL that the quoting library appends
+ * @throws CocosError EVIDENCE_INVALID for any other content
  */
 export function readQuoteChain(chain: Uint8Array): Uint8Array[] {
   const reader = new BinaryReader(chain, 'TDX quote certificates', 'little');
@@ -84,8 +84,8 @@ export function readQuoteChain(chain: Uint8Array): Uint8Array[] {
 }
 
 /**
- * Parses one quote. Only ECDSA P-256 quotes of trust domains with the certificate chain inside are taken. Bytes after
- * the signature data are handed on as `trailing`, since some quote services pad their buffers.
+ * Parses one quote. Only ECDSA P-256 quotes of trust domains that contain the certificate chain are accepted. Bytes after
+ * the signature data are returned as `trailing`, since some quote services pad their buffers.
  *
  * @throws CocosError EVIDENCE_INVALID
  */

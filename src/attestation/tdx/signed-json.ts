@@ -4,7 +4,7 @@ import type { SignedJson } from '../collateral/collateral.ts';
 
 /**
  * Answers of Intel's provisioning service: `{"tcbInfo":{…},"signature":"…"}`. The signature is over the bytes of the
- * inner object as they stand, so it is cut out of the text and never written anew.
+ * inner object exactly, so it is cut out of the text and never re-encoded.
  */
 
 const MAX_JSON_CHARACTERS = 4 * 1024 * 1024;

@@ -62,7 +62,7 @@ const PlatformLevel = z.object({
 });
 export type PlatformLevel = z.infer<typeof PlatformLevel>;
 
-// Intel may add members to what it signs, so unknown ones are passed over here, unlike in a policy.
+// Intel may add members to signed objects, so unknown ones are ignored here, unlike in a policy.
 const TcbInfo = z.object({
   id: z.literal('TDX'),
   version: z.literal(3),

@@ -5,9 +5,9 @@ import type { EnclaveLevel, ModuleIdentity, PlatformLevel, QeIdentity, TcbInfo }
 import type { TcbStatus } from './tcb-status.ts';
 import type { TdReport } from './td-report.ts';
 
-/** Matching of what a quote shows against the levels that Intel publishes (PCS v4, TDX verification). */
+/** Matches a quote with the levels that Intel publishes (PCS v4, TDX verification). */
 
-/** What a level means. */
+/** Meaning of a level. */
 export interface LevelResult {
   readonly status: TcbStatus;
   /** Milliseconds since 1970. */
@@ -58,7 +58,7 @@ const signerMatches = (
   maskedEqual(body.seamAttributes, identity.attributes, identity.attributesMask);
 
 /**
- * Judges the TDX module. Major version 0 is versioned with the platform; any other has an identity of its own in the
+ * Appraises the TDX module. Major version 0 is versioned with the platform; any other has its own identity in the
  * TCB information, `TDX_` and two hex digits.
  *
  * @returns the reason when the module is not known.
@@ -80,7 +80,7 @@ export function matchModule(info: TcbInfo, body: TdReport): ModuleResult | strin
 
 /**
  * The first level that the platform reaches: all 16 components and the PCE of the PCK certificate, and the TDX
- * components of `teeTcbSvn` (without the module's two bytes when the module has an identity of its own).
+ * components of `teeTcbSvn` (without the module's two bytes if the module has its own identity).
  */
 export function platformLevel(info: TcbInfo, pck: PckExtensions, teeTcbSvn: Uint8Array): LevelResult | null {
   const from = (teeTcbSvn[1] ?? 0) > 0 ? 2 : 0;

@@ -13,7 +13,7 @@ export const TCB_STATUSES = [
 
 export type TcbStatus = (typeof TCB_STATUSES)[number];
 
-/** The worse of two statuses. What needs configuration and is out of date needs both. */
+/** The worse of two statuses. "Configuration needed" and "out of date" combine to a status that means both. */
 export function worseStatus(a: TcbStatus, b: TcbStatus): TcbStatus {
   const [better, worse] = [a, b].toSorted((x, y) => TCB_STATUSES.indexOf(x) - TCB_STATUSES.indexOf(y));
   const configuration = better === 'ConfigurationNeeded' || better === 'ConfigurationAndSWHardeningNeeded';

@@ -1,6 +1,6 @@
 import { BinaryReader } from '../encoding/binary-reader.ts';
 
-/** Body of a TDX quote: what the TDX module says about a trust domain (Intel DCAP quote format). */
+/** Body of a TDX quote: the statement of the TDX module about a trust domain (Intel DCAP quote format). */
 
 export const TD10_BODY_BYTES = 584;
 export const TD15_BODY_BYTES = 648;

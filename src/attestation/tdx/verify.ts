@@ -11,13 +11,13 @@ import type { QeIdentity, TcbInfo } from './tcb-info.ts';
 import { type LevelResult, matchModule, platformLevel, qeLevel, qeMatches } from './tcb-level.ts';
 import { type TcbStatus, worseStatus } from './tcb-status.ts';
 
-/** Is a TDX quote genuine, and what does Intel say about the platform that made it? */
+/** Verifies that a TDX quote is genuine, and finds Intel's statements about its platform. */
 
 /** Intel's quoting enclave vendor. */
 const INTEL_QE_VENDOR = '939a7233f79c4ca9940a0db3957f0607';
 const QE_REPORT_DATA_BYTES = 64;
 
-/** What a verified quote's platform is worth. */
+/** The TCB level of the platform of a verified quote. */
 export interface TdxTcb {
   readonly status: TcbStatus;
   /** Date of the level that the platform reaches, milliseconds since 1970. */
@@ -135,8 +135,8 @@ function checkLevels(
  * Verifies a quote: its chain, its signatures, its collateral, its levels. Records all `chain.*` and `tdx.*` checks
  * that are not the policy's.
  *
- * @param certificates of the quote, which must hold its whole chain, and those together with the collateral's.
- * @returns null when the chain is not proven; a `tcb` of null when the collateral does not judge the platform.
+ * @param certificates those of the quote, which must contain its complete chain, and those with the collateral
+ * @returns null if the chain is not proven; a `tcb` of null if the collateral does not cover the platform
  */
 export function verifyQuote(
   quote: TdxQuote,

@@ -11,8 +11,8 @@ import type { AttestationKey } from './public-area.ts';
 const MAX_DEPTH = 5;
 
 /**
- * Why the certificates do not endorse a key; null when they do: one of them holds the key, and each is signed by the
- * next, valid, up to a trusted root.
+ * Why the certificates do not endorse a key; null if they do: one of them contains the key, and each is valid and signed
+ * by the next, up to a trusted root.
  *
  * @param ders DER, in any order.
  * @throws CocosError EVIDENCE_INVALID when a certificate is malformed.

@@ -95,7 +95,7 @@ function checkSelection(
   return strong;
 }
 
-/** Records `vtpm.pcr-digest`: the values are those that the TPM digested, in the order of the selection. */
+/** Records `vtpm.pcr-digest`: the values have the digest in the quote, in the order of the selection. */
 function checkPcrDigest(
   input: QuoteInput,
   quote: Quote,

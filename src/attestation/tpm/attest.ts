@@ -2,7 +2,7 @@ import type { HashName } from '../../crypto/crypto-port.ts';
 import { BinaryReader } from '../encoding/binary-reader.ts';
 import { HASH_IDS } from '../eventlog/algorithms.ts';
 
-/** TPMS_ATTEST: what a TPM signs (TPM 2.0 Library specification, part 2). Integers are big-endian. */
+/** TPMS_ATTEST: the statement that a TPM signs (TPM 2.0 Library specification, part 2). Integers are big-endian. */
 
 /** "\xffTCG": only a TPM's own statements begin so; a restricted key signs nothing else. */
 export const TPM_GENERATED = 0xff54_4347;
@@ -26,7 +26,7 @@ export interface TpmAttest {
   readonly magic: number;
   readonly type: number;
   readonly qualifiedSigner: Uint8Array;
-  /** Qualifying data: what the challenger asked to have signed. */
+  /** Qualifying data: chosen by the challenger. */
   readonly extraData: Uint8Array;
   /** Milliseconds that the TPM has been powered. */
   readonly clock: bigint;
@@ -62,8 +62,8 @@ function readQuote(reader: BinaryReader): NonNullable<TpmAttest['quote']> {
 }
 
 /**
- * Parses one statement. Magic and type are handed on as they stand, so that a verifier can say which of them is wrong;
- * the part that is specific to quotes is read, to its end, when the type says quote.
+ * Parses one statement. Magic and type are returned unchecked, so that a verifier can report which of them is invalid. The
+ * part that is specific to quotes is parsed only if the type is a quote.
  *
  * @throws CocosError EVIDENCE_INVALID
  */

@@ -1,6 +1,6 @@
 import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 
-/** What is asked of a TPM quote and its event log. */
+/** Checks of a TPM quote and its event log. */
 export const TPM_CHECKS = {
   'vtpm.parse': must('vtpm', 'The quote is a TPMS_ATTEST with nothing after it.'),
   'vtpm.magic': must('vtpm', 'A TPM generated the statement (TPM_GENERATED).'),

@@ -22,7 +22,7 @@ function initialValue(pcr: number, bank: HashName): Uint8Array {
   return new Uint8Array(HASH_BYTES[bank]).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0);
 }
 
-/** Values that the log gives to the selected PCRs. */
+/** Values of the selected PCRs according to the log. */
 function replaySelected(log: EventLog, selected: Selected, input: QuoteInput): PcrBanks {
   const banks = [...selected].map(([bank, pcrs]) => {
     const values = replay(log, bank, input.crypto);
@@ -100,7 +100,7 @@ function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList):
  * Records `vtpm.event-log`, `vtpm.event-data` and `vtpm.reference-log`.
  *
  * @param selected strong banks and the PCRs that are quoted of them.
- * @returns the values that the log gives to the quoted PCRs; null without a log.
+ * @returns the values of the quoted PCRs according to the log; null without a log
  */
 export function checkTpmLog(input: QuoteInput, selected: Selected, checks: CheckList): PcrBanks | null {
   if (input.eventLog === undefined) {

@@ -3,7 +3,7 @@ import type { HashName } from '../../crypto/crypto-port.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import type { PcrBanks, QuoteInput } from './quote-input.ts';
 
-/** What goes into each PCR: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent's. */
+/** What each PCR measures: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent. */
 const MEASURED: Readonly<Record<number, string>> = {
   0: 'the firmware',
   1: 'the firmware settings',
@@ -19,7 +19,7 @@ const MEASURED: Readonly<Record<number, string>> = {
 
 /**
  * Records `vtpm.pcrs`: each quoted PCR for which the policy or the reference values have a value has it. Values are
- * those that the quote digests.
+ * those in the quoted digest.
  */
 export function checkPcrValues(
   input: QuoteInput,

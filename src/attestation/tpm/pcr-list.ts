@@ -5,8 +5,8 @@ import { parsePcrFile } from './pcr-file.ts';
 import type { PcrBanks } from './quote-input.ts';
 
 /**
- * What `tpm2_quote -o` writes: a TPML_PCR_SELECTION and lists of digests as they stand in memory, little-endian and
- * with all their unused places.
+ * What `tpm2_quote -o` writes: a TPML_PCR_SELECTION and lists of digests as C structures in memory: little-endian, with all unused
+ * elements.
  */
 
 const SELECTIONS = 16;
@@ -16,7 +16,7 @@ const DIGEST_BYTES = 64;
 const LIST_BYTES = 4 + LIST_DIGESTS * (2 + DIGEST_BYTES);
 const HEAD_BYTES = 4 + SELECTIONS * SELECTION_BYTES + 4;
 
-/** The form has sizes that no text has: a text would begin with NULs in its place. */
+/** The format starts with sizes that contain NUL bytes, which no text has there. */
 function looksLikeList(bytes: Uint8Array): boolean {
   const rest = bytes.length - HEAD_BYTES;
   return rest >= 0 && rest % LIST_BYTES === 0 && (bytes[0] ?? 0) <= SELECTIONS && bytes[3] === 0;
@@ -52,7 +52,7 @@ function readDigests(reader: BinaryReader): Uint8Array[] {
 }
 
 /**
- * Values of PCRs from a file in any of the forms that are known.
+ * Reads PCR values from a file in any known format.
  *
  * @throws CocosError EVIDENCE_INVALID
  */

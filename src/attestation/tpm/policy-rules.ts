@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
 
-/** The part of a policy that speaks of TPM quotes. */
+/** Policy rules for TPM quotes. */
 
 const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/, 'must be a PCR index, 0 to 23');
 

@@ -24,9 +24,9 @@ const SIGN = 1 << 18;
 /** The key that signs quotes, as the verifier uses it. */
 export interface AttestationKey {
   readonly key: PublicKey;
-  /** Scheme and hash that the key itself declares; null where it leaves them open or is no TPM structure. */
+  /** Scheme and hash declared by the key; null if it does not fix them or is not a TPM structure. */
   readonly declared: { readonly scheme: TpmScheme; readonly hash: SignatureHash | null } | null;
-  /** What in its attributes forbids to trust its quotes; null where they are not known. */
+  /** Attributes that make its quotes untrustworthy; null if the attributes are unknown. */
   readonly problems: readonly string[] | null;
 }
 
@@ -45,7 +45,7 @@ function magnitude(value: number): Uint8Array {
   return Uint8Array.from(bytes.slice(bytes.findIndex((byte) => byte !== 0)));
 }
 
-/** A scheme and its hash; none when the key leaves it open. */
+/** A scheme and its hash; none if the key does not fix them. */
 function readScheme(reader: BinaryReader): AttestationKey['declared'] {
   const id = reader.u16('scheme');
   if (id === TPM_ALG.null) return null;

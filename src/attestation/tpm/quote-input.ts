@@ -13,9 +13,9 @@ export interface QuoteInput {
   readonly signature: Uint8Array;
   /** Null when the key could not be read; the caller has recorded why. */
   readonly key: AttestationKey | null;
-  /** What the quote must have signed. */
+  /** Qualifying data that the quote must contain. */
   readonly qualifyingData: Uint8Array | undefined;
-  /** Values that were handed over with the quote; null for none. */
+  /** Values sent with the quote; null for none. */
   readonly pcrs: PcrBanks | null;
   readonly eventLog: Uint8Array | undefined;
   readonly policy: VtpmPolicy;

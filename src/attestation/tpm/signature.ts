@@ -4,14 +4,14 @@ import { ecdsaFromDer } from '../x509/signature.ts';
 import { FIELD_BYTES, SIGNATURE_HASHES, schemeOf, type TpmScheme } from './algorithms.ts';
 import type { AttestationKey } from './public-area.ts';
 
-/** TPMT_SIGNATURE (TPM 2.0 Library specification, part 2), or the plain forms that tools write. */
+/** TPMT_SIGNATURE (TPM 2.0 Library specification, part 2), or the raw formats that tools write. */
 
 const MAX_SIGNATURE_BYTES = 2048;
 
 export interface TpmSignature {
-  /** Null in a plain form, which does not say it. */
+  /** Null for a raw signature, which does not contain it. */
   readonly scheme: TpmScheme | null;
-  /** Null when the structure names a hash that is not strong, or none. */
+  /** Null if the structure names no hash or a weak one. */
   readonly hash: SignatureHash | null;
   /** Number of the hash where the structure names one. */
   readonly hashId: number | null;
@@ -61,13 +61,13 @@ function readPlain(bytes: Uint8Array, { key }: AttestationKey): TpmSignature | n
 export function parseTpmSignature(bytes: Uint8Array, key: AttestationKey): TpmSignature {
   const reader = new BinaryReader(bytes, 'TPM signature', 'big');
   if (bytes.length > MAX_SIGNATURE_BYTES) throw reader.error(`larger than ${MAX_SIGNATURE_BYTES} bytes`);
-  // The size of a plain RSA signature tells it from a structure, which is always longer.
+  // A raw RSA signature is recognised by its size: a structure is always longer.
   const signature = readPlain(bytes, key) ?? readStructure(bytes, key);
   if (signature === null) throw reader.error('neither a TPMT_SIGNATURE nor a raw signature of this key');
   return signature;
 }
 
-/** Whether `key` made the signature over `message` by this scheme and hash. */
+/** Whether the signature over `message` is by `key`, with this scheme and hash. */
 export function verifyTpmSignature(
   scheme: TpmScheme,
   hash: SignatureHash,

@@ -17,7 +17,7 @@ function bucketOf(bytes: Uint8Array): number {
   return hash >>> 0;
 }
 
-/** Parsed values of one kind, by their bytes. The oldest leave first. */
+/** Parsed values of one kind, by their bytes. The oldest are evicted first. */
 class Parsed<T extends object> {
   readonly #limit: number;
   readonly #parser: (bytes: Uint8Array) => T;
@@ -38,7 +38,7 @@ class Parsed<T extends object> {
     const known = this.#buckets.get(id);
     const before = known?.find((entry: Entry) => sameBytes(entry.bytes, bytes));
     if (before !== undefined) return before.value;
-    // What is kept must not change when the caller's buffer does.
+    // A copy: the caller may change its buffer.
     const own = Uint8Array.from(bytes);
     const value = this.#parser(own);
     if (this.#size >= this.#limit) this.#dropOldest();
@@ -56,8 +56,8 @@ class Parsed<T extends object> {
 }
 
 /**
- * Certificates and revocation lists that were parsed before, and what was found rightly signed by whom, so that the
- * fixed parts of evidence cost little the second time. It holds no trust: a chain is still built and judged anew for
+ * Parsed certificates and revocation lists, and verified signatures, so that the constant parts of evidence are cheap to
+ * appraise again. The cache holds no trust: a chain is still built and appraised again for
  * each piece of evidence, with its own time and policy.
  */
 export class CertificateCache {
@@ -98,12 +98,12 @@ export class CertificateCache {
   item<T extends object>(bytes: Uint8Array, parser: (bytes: Uint8Array) => T): T {
     const known = this.#others.get(parser) ?? new Parsed<object>(this.#limit, parser);
     this.#others.set(parser, known);
-    // The map is keyed by the parser, so what it holds is what that parser gives.
+    // The map is keyed by the parser, so its values have the parser's type.
     return known.get(bytes) as T;
   }
 
   /**
-   * What is read from a certificate beyond its common fields, once for each certificate and reader.
+   * Reads additional data from a certificate, once per certificate and reader.
    *
    * @throws whatever the reader does.
    */
@@ -111,7 +111,7 @@ export class CertificateCache {
     const known = this.#derived.get(certificate) ?? new Map();
     this.#derived.set(certificate, known);
     const before = known.get(reader);
-    // The map is keyed by the reader, so what it holds is what that reader gives.
+    // The map is keyed by the reader, so its values have the reader's type.
     if (before !== undefined) return before as T;
     const value = reader(certificate);
     known.set(reader, value);
@@ -123,7 +123,7 @@ export class CertificateCache {
     return this.#signed.get(item)?.has(issuer) === true;
   }
 
-  /** Remembers a right signature; wrong ones are never kept. */
+  /** Stores a valid signature; invalid ones are never stored. */
   remember(item: object, issuer: Certificate): void {
     const issuers = this.#signed.get(item) ?? new Set();
     this.#signed.set(item, issuers.add(issuer));

@@ -30,11 +30,11 @@ export interface AlgorithmIdentifier {
 }
 
 export interface Name {
-  /** DER of the whole name: the only thing to compare names by. */
+  /** DER of the complete name, for comparisons. */
   readonly der: Uint8Array;
-  /** The one common name; null if there is none or more than one. */
+  /** The common name; null if there is none or more than one. */
   readonly commonName: string | null;
-  /** The one serialNumber attribute; null if there is none or more than one. */
+  /** The serialNumber attribute; null if there is none or more than one. */
   readonly serialNumber: string | null;
 }
 

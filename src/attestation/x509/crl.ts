@@ -78,7 +78,7 @@ function readExtensions(value: DerValue): Extension[] {
   const list: Extension[] = [];
   while (!reader.done) {
     const extension = parseExtension(reader.expect(TAG.sequence, 'extension'));
-    // Delta and indirect lists say so in critical extensions; neither may pass for a whole list.
+    // Delta and indirect lists have critical extensions; neither must be treated as a complete list.
     if (extension.critical) throw derError(`revocation list has the critical extension ${extension.oid}`);
     list.push(extension);
   }
@@ -142,7 +142,7 @@ export function parseCrl(der: Uint8Array): RevocationList {
   };
 }
 
-/** Whether a list speaks of the certificates that `authority` issues. */
+/** Whether a list covers the certificates that `authority` issues. */
 export function crlIsOf(list: RevocationList, authority: Pick<Certificate, 'subject'>): boolean {
   return sameBytes(list.issuer.der, authority.subject.der);
 }

@@ -3,7 +3,7 @@ import { CocosError } from '../../errors.ts';
 import { contextTag, TAG } from './der.ts';
 import { isoTime } from './time.ts';
 
-/** Writes DER (ITU-T X.690): what the emulated security processor needs for its certificates. */
+/** Writes the DER (ITU-T X.690) of the certificates of the emulated security processor. */
 
 function lengthBytes(length: number): Uint8Array {
   if (length < 0x80) return Uint8Array.of(length);
@@ -46,7 +46,7 @@ export function integer(value: number): Uint8Array {
   return integerOf(Uint8Array.of(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff));
 }
 
-/** OBJECT IDENTIFIER from its dotted form. */
+/** OBJECT IDENTIFIER from its dotted notation. */
 export function oid(text: string): Uint8Array {
   const [first = 0, second = 0, ...rest] = text.split('.').map(Number);
   const bytes = [40 * first + second, ...rest].flatMap((arc) => {
@@ -62,7 +62,7 @@ export function oid(text: string): Uint8Array {
 /**
  * UTCTime to 2049, GeneralizedTime from 2050 on (RFC 5280 4.1.2.5).
  *
- * @param ms milliseconds since 1970, cut to whole seconds; years 1950 to 9999.
+ * @param ms milliseconds since 1970, truncated to seconds; years 1950 to 9999.
  */
 export function time(ms: number): Uint8Array {
   const digits = isoTime(ms).replace(/[-:T]/g, '');

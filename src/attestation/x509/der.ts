@@ -27,11 +27,11 @@ export const contextTag = (n: number): number => 0xa0 | n;
 export interface DerValue {
   readonly tag: number;
   readonly content: Uint8Array;
-  /** Tag, length and content as they stand in the input. */
+  /** Tag, length and content of the input. */
   readonly encoded: Uint8Array;
 }
 
-/** An element as it was found; views are made when they are asked for, since most are not. */
+/** An element of the input; views are created on demand, since most are not needed. */
 class Found implements DerValue {
   readonly tag: number;
   readonly #bytes: Uint8Array;
@@ -87,7 +87,7 @@ export class DerReader {
     const first = this.#byte();
     if (first < 0x80) return first;
     const count = first & 0x7f;
-    // 0 would be the indefinite form; more than three bytes cannot occur below the size limit of evidence.
+    // 0 is the indefinite form; more than three bytes cannot occur below the size limit of evidence.
     if (count === 0 || count > 3) throw derError('DER length is indefinite or too large');
     let length = 0;
     for (let i = 0; i < count; i += 1) length = length * 256 + this.#byte();
@@ -134,7 +134,7 @@ export function readOnly(bytes: Uint8Array, tag: number, what: string): DerValue
   return value;
 }
 
-/** Content of an INTEGER, checked to be in shortest two's complement form. */
+/** Content of an INTEGER, which must be the shortest two's complement encoding. */
 export function integerContent(value: DerValue, what: string): Uint8Array {
   const [first, second] = value.content;
   if (value.tag !== TAG.integer || first === undefined) throw derError(`${what} is not an INTEGER`);
@@ -152,7 +152,7 @@ export function smallInteger(value: DerValue, what: string): number {
   return content.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
-/** OBJECT IDENTIFIER in dotted form (X.690 8.19). */
+/** OBJECT IDENTIFIER in dotted notation (X.690 8.19). */
 export function oidText(value: DerValue, what: string): string {
   if (value.tag !== TAG.oid || value.content.length === 0 || value.content.length > 32) {
     throw derError(`${what} is not an OBJECT IDENTIFIER`);

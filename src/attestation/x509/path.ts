@@ -34,7 +34,7 @@ const found = (link: { readonly signed: boolean } | null): string =>
 /**
  * Finds the authorities above a leaf and records `chain.intermediate` and `chain.root-signature`.
  *
- * @returns the path when all of it is there, even if a signature in it is wrong.
+ * @returns the path if it is complete, even if a signature in it is invalid
  */
 export function buildPath(
   leaf: Certificate,
@@ -58,7 +58,7 @@ export function buildPath(
   return second === null ? null : { leaf, intermediate, root: second.issuer };
 }
 
-/** Records `chain.validity`: every certificate holds at the time of appraisal, both ends included. */
+/** Records `chain.validity`: every certificate is valid at the time of appraisal, both ends included. */
 export function checkValidity(certificates: readonly Certificate[], at: number, checks: CheckList): void {
   const outside = certificates.filter((c) => at < c.notBefore || at > c.notAfter);
   const shown = (outside.length > 0 ? outside : certificates).map(

@@ -11,7 +11,7 @@ export interface PemBlock {
 const MAX_PEM_CHARACTERS = 4 * 1024 * 1024;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*?)-----END ([A-Z0-9 ]{1,40})-----/g;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-/** Value of each digit by its character code. What is none has a bit that no digit has. */
+/** Value of each digit by its character code. Other characters have a bit that no digit has. */
 const NO_DIGIT = 0x80;
 const VALUES = new Uint8Array(256).fill(NO_DIGIT);
 for (let index = 0; index < ALPHABET.length; index += 1) VALUES[ALPHABET.charCodeAt(index)] = index;
@@ -46,7 +46,7 @@ export function base64Bytes(text: string): Uint8Array {
     seen |= a | b | c;
     bytes[at] = (a << 2) | (b >> 4);
     if (padding === 1) bytes[at + 1] = ((b & 0xf) << 4) | (c >> 2);
-    // Bits that no byte takes must be zero, or one byte string would have several texts.
+    // Unused bits must be zero; otherwise a byte string would have several encodings.
     if ((padding === 2 ? b & 0xf : c & 3) !== 0) throw malformed();
   }
   if ((seen & NO_DIGIT) !== 0) throw malformed();
@@ -67,7 +67,7 @@ export function pemBlocks(text: string): PemBlock[] {
   });
 }
 
-/** Whether bytes look like a PEM text: DER and the binary forms of evidence never start so. */
+/** Whether bytes look like PEM: DER and the binary formats of evidence never start like this. */
 export function looksLikePem(bytes: Uint8Array): boolean {
   const head = String.fromCharCode(...bytes.subarray(0, 2048));
   return head.includes('-----BEGIN ');

@@ -11,7 +11,7 @@ const OID_RSASSA_PSS = '1.2.840.113549.1.1.10';
 /** RSA-4096: as long as its modulus. */
 const RSA_SIGNATURE_BYTES = 512;
 
-/** RSASSA-PSS-params (RFC 4055): SHA-384, MGF1 with SHA-384, salt 48, and the default trailer left out. */
+/** RSASSA-PSS-params (RFC 4055): SHA-384, MGF1 with SHA-384, salt 48, and without the default trailer. */
 const PSS_FIELDS =
   'a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130';
 /** The roots write the default trailer field out, which DER would leave out. */
@@ -21,7 +21,7 @@ const PSS_PARAMETERS = [`3034${PSS_FIELDS}`, `3039${PSS_FIELDS}${PSS_TRAILER}`].
 /** Extensions that may be critical because they are understood: keyUsage and basicConstraints. */
 const KNOWN_CRITICAL: readonly string[] = ['2.5.29.15', '2.5.29.19'];
 
-/** RSASSA-PSS with SHA-384 in every part, in one of the two forms that AMD's certificates have. */
+/** RSASSA-PSS with SHA-384 in every part, in one of the two encodings of AMD's certificates. */
 export function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
   const { oid, parameters } = algorithm;
   return oid === OID_RSASSA_PSS && PSS_PARAMETERS.some((form) => sameBytes(form, parameters));
@@ -40,7 +40,7 @@ export function criticalProblems(certificate: Certificate, known: readonly strin
 }
 
 /**
- * What in a certificate breaks the profile; empty when nothing does.
+ * Violations of the profile in a certificate; empty if there are none.
  *
  * @param role `ca` for intermediate and root, `leaf` for the endorsement certificate.
  */

@@ -56,7 +56,7 @@ export function parsePublicKey(spki: Uint8Array): PublicKey | null {
   return { kind, point: bits };
 }
 
-/** Whether two SubjectPublicKeyInfo hold the same key, whatever their parameters look like. */
+/** Whether two SubjectPublicKeyInfo contain the same key, even if their parameters differ. */
 export function sameKey(a: PublicKey | null, b: PublicKey | null): boolean {
   return a !== null && b !== null && keyText(a) === keyText(b);
 }

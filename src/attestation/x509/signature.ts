@@ -13,7 +13,7 @@ export interface Signed {
   readonly signature: Uint8Array;
 }
 
-/** What verifies signatures, and the cache of those that were right before. */
+/** Signature verification, and the cache of valid signatures. */
 export interface SignatureContext {
   readonly crypto: AttestationCrypto;
   readonly cache: CertificateCache;
@@ -34,7 +34,7 @@ const PSS_SHA384_SALT_BYTES = 48;
 const FIELD_BYTES: Readonly<Record<EcCurve, number>> = { 'P-256': 32, 'P-384': 48 };
 
 /**
- * An ECDSA signature in DER as r ‖ s of fixed size, or null: strict, so that one signature has one form.
+ * An ECDSA signature in DER as r ‖ s of fixed size, or null. Strict, so that a signature has a single encoding.
  *
  * @throws CocosError EVIDENCE_INVALID when it is not DER.
  */
@@ -68,7 +68,7 @@ function verifyBy(signed: Signed, { key }: Certificate, crypto: AttestationCrypt
   return raw !== null && crypto.verifyEcdsa(key.kind, hash, key.point, tbs, raw);
 }
 
-/** Whether the issuer's key made the signature. A right one is remembered in the cache, a wrong one never. */
+/** Whether the signature is by the issuer's key. Only a valid signature is cached. */
 export function isSignedBy(signed: Signed, issuer: Certificate, context: SignatureContext): boolean {
   const { crypto, cache } = context;
   if (cache.knows(signed, issuer)) return true;

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { ByteReader } from '../../crypto/byte-reader.ts';
 import { equal } from '../../crypto/bytes.ts';
@@ -122,6 +122,7 @@ function headerOf(opened: ResultOpened, manifestDigest: string): ResultHeader {
 /** Resumes with an existing part of the same result, or starts a new one. @throws CocosError FILE_EXISTS */
 async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
   const receipt = verifyResultHeader(fresh);
+  await unlinkShared(partFile);
   const found = await readPart(partFile, fresh);
   if (found !== null) {
     const file = await open(partFile, 'r+');
@@ -142,6 +143,15 @@ async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
     headerBytes: head.length,
     segments: 0,
   };
+}
+
+/** Removes one of the two names that a crash in `publishFile` leaves: writing to the part would change the result. */
+async function unlinkShared(partFile: string): Promise<void> {
+  const links = await stat(partFile).then(
+    ({ nlink }) => nlink,
+    () => 0,
+  );
+  if (links > 1) await rm(partFile);
 }
 
 /** Refuses to overwrite a file that is not the beginning of a result file. @throws CocosError FILE_EXISTS */

@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import { renameSync } from 'node:fs';
 import net from 'node:net';
 import { z } from 'zod';
+import { readManifest } from '../../../src/cli/manifest-file.ts';
 import { AgentClient } from '../../../src/cli/transfer/agent-client.ts';
+import { readTrust } from '../../../src/cli/trust/trust.ts';
+import { EnclaveVerifier } from '../../../src/cli/trust/verifier.ts';
 import { PORTS } from '../../../src/link/transport/transport.ts';
 import { ComputationStatus } from '../../../src/rpc/sealed.ts';
 import { collect } from '../../harness/system.ts';
@@ -97,11 +100,31 @@ async function verifiers(world: World, parties: LiveParties): Promise<void> {
   const isBy = (from: string) => (step: { pid: number; event: string; from: string }) =>
     step.pid === watching.pid && step.event === 'verifier.challenge' && step.from === from;
   await world.traces('a verdict that was made anew', isBy('stale'));
+  await challengeTrusted(world, enclave, parties);
   const report = world.portFile(enclave, PORTS.report);
   renameSync(report, `${report}.away`);
   await world.traces('a challenge after one that was not answered', isBy('unanswered'));
   watching.kill();
   await ended;
+}
+
+/** Challenges an enclave again before its verdict is stale, which no command does. */
+async function challengeTrusted(world: World, enclave: string, parties: LiveParties): Promise<void> {
+  const agent = new AgentClient(await relayOf(world, enclave));
+  const { policy, reference } = parties;
+  const trust = await readTrust({ policy, reference }, world.system.environment);
+  const verifier = new EnclaveVerifier(agent, trust, await readManifest(parties.manifest));
+  try {
+    await verifier.verify();
+    await verifier.verify();
+  } finally {
+    verifier.close();
+    agent.close();
+  }
+}
+
+async function relayOf(world: World, enclave: string): Promise<string> {
+  return z.string().parse((await world.control.get(enclave)).context['relayAddress']);
 }
 
 function isOf(enclave: string, event: string) {
@@ -110,8 +133,7 @@ function isOf(enclave: string, event: string) {
 
 /** Asks an agent for evidence, and does nothing with it. */
 async function challenge(world: World, enclave: string): Promise<{ asked: Promise<void> }> {
-  const relay = z.string().parse((await world.control.get(enclave)).context['relayAddress']);
-  const agent = new AgentClient(relay);
+  const agent = new AgentClient(await relayOf(world, enclave));
   const asked = agent.evidence(randomBytes(32)).then(
     () => agent.close(),
     () => agent.close(),

@@ -41,7 +41,7 @@ describe('appraise: binding', () => {
     expect(await failuresOf({}, { nonce })).toEqual(['binding.report-data']);
   });
 
-  it('refuses claims that were swapped after the report was made', async () => {
+  it('refuses claims that were swapped after the report was created', async () => {
     const otherClaims = encodeClaims({ ...mutableClaims, signingKey: new Uint8Array(32).fill(9) });
     expect(await failuresOf({ otherClaims })).toEqual(['binding.report-data']);
   });
@@ -55,7 +55,7 @@ describe('appraise: binding', () => {
     ]);
   });
 
-  it('refuses another manifest than the one agreed to, and none', async () => {
+  it('refuses another manifest than the agreed one, and a missing one', async () => {
     const expectedManifestDigest = `sha256:${'0'.repeat(64)}`;
     expect(await failuresOf({}, { expectedManifestDigest })).toEqual(['binding.manifest']);
     expect(await failuresOf({ claims: { ...mutableClaims, manifestDigest: null } })).toEqual([
@@ -69,7 +69,7 @@ describe('appraise: binding', () => {
     expect(verdict.outcome).toBe('accepted');
   });
 
-  it('refuses HOST_DATA that is set and is not the manifest of the claims', async () => {
+  it('refuses HOST_DATA other than the manifest of the claims', async () => {
     const other = (r: Buffer) => r.fill(1, 0x0c0, 0x0e0);
     const same = (r: Buffer) => r.set(MANIFEST, 0x0c0);
     expect(await failuresOf({ beforeSigning: other })).toEqual(['binding.host-data']);
@@ -80,7 +80,7 @@ describe('appraise: binding', () => {
     ).toEqual(['binding.host-data']);
   });
 
-  it('limits the age of the nonce when the policy says so', async () => {
+  it('limits the age of the nonce if the policy says so', async () => {
     const policy = { maxAgeSeconds: 60 };
     expect(await failuresOf({ policy }, { nonceIssuedAt: NOW - 60_000 })).toEqual([]);
     expect(await failuresOf({ policy }, { nonceIssuedAt: NOW - 60_001 })).toEqual(['binding.age']);
@@ -115,7 +115,7 @@ describe('appraise: launch', () => {
     expect(await failuresOf({ log: { ...vmLog, ...change } })).toEqual(failures);
   });
 
-  it('refuses a log that hides what was launched', async () => {
+  it('refuses a log that hides the launched software', async () => {
     const input = await scene({ log: { ...vmLog, kernel: 'e'.repeat(64) } });
     const evidence = encodeEvidence({ ...input.bundle, launchLog: vmLog });
     expect(appraise({ ...input, evidence }).failures).toEqual(['launch.measurement']);
@@ -158,7 +158,7 @@ describe('appraise: launch', () => {
 });
 
 describe('appraiseLaunch', () => {
-  it('takes no process for a VM on hardware, whatever it measures to', () => {
+  it('refuses a process on hardware, whatever its measurement is', () => {
     const log = { kind: 'process', ...referenceJson.process, commandLine: '' } as const;
     const checks = new CheckList();
     const measurement = measureLaunch(log, attestationCrypto);
@@ -172,7 +172,7 @@ describe('appraiseLaunch', () => {
 });
 
 describe('appraise: hostile bytes', () => {
-  it('rejects what is not a bundle by name', async () => {
+  it('rejects data that is not a bundle, by name', async () => {
     const input = await scene();
     const samples = [
       new Uint8Array(),
@@ -199,7 +199,7 @@ describe('appraise: hostile bytes', () => {
     );
   });
 
-  it('never throws and never accepts a change that matters, on thousands of mutated bundles', async () => {
+  it('never throws and never accepts a significant change, for thousands of mutated bundles', async () => {
     const input = await scene();
     // A fixed linear congruential generator: failures repeat.
     let seed = 12345;
@@ -220,7 +220,7 @@ describe('appraise: hostile bytes', () => {
       if (Buffer.compare(cut, input.evidence) === 0) continue;
       const verdict = appraise({ ...input, evidence: cut });
       if (verdict.outcome === 'accepted') {
-        // The firmware's name is a label for people, which nothing measures: only there may a change pass.
+        // The name of the firmware is an unmeasured label: only there a change is accepted.
         const mutated = decodeEvidence(cut);
         expect({ ...mutated, launchLog: { ...mutated.launchLog, firmware: null } }, `round ${round}`).toEqual(
           {
@@ -236,7 +236,7 @@ describe('appraise: hostile bytes', () => {
     expect(rejected).toBeGreaterThan(2900);
   }, 120_000);
 
-  it('pins the fixture: the digest of the root is what the policy names', async () => {
+  it('uses a fixture whose policy names the digest of its root', async () => {
     const input = await scene();
     expect(input.policy.emulatedRoot).toBe(developmentRootDigest(root));
     expect(input.expectedManifestDigest).toBe(manifestText);

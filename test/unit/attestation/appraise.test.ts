@@ -32,7 +32,7 @@ const outcome = (verdict: Verdict, name: string) =>
   verdict.checks.find((check) => check.name === name)?.outcome;
 
 describe('appraise', () => {
-  it('accepts an unchanged emulated VM, and says that it is emulated', async () => {
+  it('accepts an unchanged emulated VM, and reports that it is emulated', async () => {
     const verdict = appraise(await scene());
     expect(verdict).toMatchObject({
       outcome: 'accepted',
@@ -87,14 +87,14 @@ describe('appraise', () => {
     expect(outcome(verdict, 'binding.host-data')).toBe('passed');
   });
 
-  it('takes missing certificates from the collateral', async () => {
+  it('uses certificates of the collateral for missing ones', async () => {
     const options = { certificates: (leaf: Uint8Array) => [leaf] };
     expect(await failuresOf(options)).toEqual(['chain.intermediate']);
     const collateral = { certificates: [root.ark.certificate, root.ask.certificate] };
     expect(await failuresOf(options, { collateral })).toEqual([]);
   });
 
-  it('takes a Date as well as milliseconds', async () => {
+  it('accepts a Date and milliseconds', async () => {
     expect(await failuresOf({}, { at: new Date(NOW) })).toEqual([]);
   });
 
@@ -117,7 +117,7 @@ describe('appraise: platform and root', () => {
     expect(await failuresOf({ policy: { ...policy, emulatedRoot: undefined } })).toEqual(['chain.root']);
   });
 
-  it('says EMULATED even of a root that it does not trust', async () => {
+  it('reports EMULATED even for an untrusted root', async () => {
     const verdict = appraise(await scene({ policy: { platforms: ['snp'], emulatedRoot: undefined } }));
     expect(verdict).toMatchObject({ outcome: 'rejected', platform: 'unknown', emulated: true });
   });
@@ -135,11 +135,11 @@ describe('appraise: platform and root', () => {
     expect(await failuresOf({ policy: { emulatedRoot } })).toEqual(['chain.root']);
   });
 
-  it('refuses claims of another platform than the root proves', async () => {
+  it('refuses claims for another platform than the root proves', async () => {
     expect(await failuresOf({ claims: { ...mutableClaims, platform: 'snp' } })).toEqual(['binding.platform']);
   });
 
-  it('refuses an intermediate that is no authority, and a leaf that is one', async () => {
+  it('refuses an intermediate that is not a CA, and a leaf that is one', async () => {
     const plain = authority(root.ask.name, root.ask.key, root.ark, []);
     expect(await failuresOf({ certificates: (leaf) => [leaf, plain, root.ark.certificate] })).toEqual([
       'chain.profile',
@@ -156,7 +156,7 @@ describe('appraise: platform and root', () => {
     expect(await failuresOf({ endorsement: { extensions } })).toEqual(['chain.profile']);
   });
 
-  it('refuses an intermediate of another name than its class has', async () => {
+  it('refuses an intermediate with another name than that of its class', async () => {
     const other = { name: 'SEV-VLEK-EMULATED', key: root.ask.key };
     const asvk = authority(other.name, root.ask.key, root.ark, authorityExtensions(0));
     const certificates = (leaf: Uint8Array) => [leaf, asvk, root.ark.certificate];
@@ -208,7 +208,7 @@ describe('appraise: endorsement certificate (re-signed)', () => {
     expect(await failuresOf({ endorsement: { extensions } })).toEqual(['report.product']);
   });
 
-  it('refuses a CPU of a real product under the emulated root', async () => {
+  it('refuses the CPU of a real product under the emulated root', async () => {
     const beforeSigning = (report: Buffer) => report.writeUInt16BE(0x1901, 0x188);
     expect(await failuresOf({ beforeSigning })).toEqual(['report.product']);
   });
@@ -262,18 +262,18 @@ describe('appraise: report (re-signed)', () => {
     expect(await failuresOf({ beforeSigning, policy })).toEqual([]);
   });
 
-  it('refuses SMT when the policy does not allow it', async () => {
+  it('refuses SMT if the policy does not allow it', async () => {
     expect(await failuresOf({ policy: { snp: { allowSmt: false } } })).toEqual(['policy.smt']);
     const beforeSigning = (r: Buffer) => r.writeBigUInt64LE(0x20000n, 8);
     expect(await failuresOf({ beforeSigning, policy: { snp: { allowSmt: false } } })).toEqual([]);
   });
 
-  it('refuses another VMPL than the policy has', async () => {
+  it('refuses another VMPL than that of the policy', async () => {
     expect(await changed((r) => r.writeUInt32LE(1, 0x30))).toEqual(['policy.vmpl']);
     expect(await changed((r) => r.writeUInt32LE(0xffffffff, 0x30))).toEqual(['policy.vmpl']);
   });
 
-  it('refuses provisional firmware when the policy does not allow it', async () => {
+  it('refuses provisional firmware if the policy does not allow it', async () => {
     const policy = { snp: { allowProvisionalFirmware: false } };
     const newer = (r: Buffer) => r.writeUInt8(200, 0x03f);
     const laterBuild = (r: Buffer) => r.writeUInt8(1, 0x1e8);
@@ -284,7 +284,7 @@ describe('appraise: report (re-signed)', () => {
     expect(await failuresOf({ policy })).toEqual([]);
   });
 
-  it('holds the reported TCB against the minimum, part by part', async () => {
+  it('compares each component of the reported TCB with the minimum', async () => {
     const minimum = (emulated: object) => failuresOf({ policy: { snp: { minimumTcb: { emulated } } } });
     expect(await minimum({ snp: 8, microcode: 115 })).toEqual([]);
     expect(await minimum({ snp: 9 })).toEqual(['policy.minimum-tcb']);
@@ -292,7 +292,7 @@ describe('appraise: report (re-signed)', () => {
     expect(await minimum({ fmc: 0 })).toEqual(['policy.minimum-tcb']);
   });
 
-  it('holds guest SVN, ID key and alias check against the policy', async () => {
+  it('compares guest SVN, ID key and alias check with the policy', async () => {
     expect(await failuresOf({ policy: { snp: { minimumGuestSvn: 1 } } })).toEqual(['policy.guest-svn']);
     expect(await failuresOf({ policy: { snp: { idKeyDigests: ['a'.repeat(96)] } } })).toEqual([
       'policy.id-key',
@@ -312,7 +312,7 @@ describe('appraise: report (re-signed)', () => {
   });
 });
 
-describe('appraise: key of a provider (VLEK)', () => {
+describe('a provider key (VLEK)', () => {
   const provider = { oid: `${amd.oid}.5`, value: amd.ia5Value('CN=cloud.example') };
   const vlekScene = (policy: Record<string, unknown>): SceneOptions => {
     const issuer = { name: 'SEV-VLEK-EMULATED', key: root.ask.key };
@@ -331,7 +331,7 @@ describe('appraise: key of a provider (VLEK)', () => {
     expect(await failuresOf(vlekScene({ snp: { endorsementKeys: ['vcek', 'vlek'] } }))).toEqual([]);
   });
 
-  it('names no chip, and the verdict says so', async () => {
+  it('does not identify a chip, and the verdict says so', async () => {
     const verdict = appraise(await scene(vlekScene({ snp: { endorsementKeys: ['vlek'] } })));
     expect(outcome(verdict, 'report.chip-id')).toBe('not-checked');
   });

@@ -103,7 +103,7 @@ async function input(
 const failures = async (...args: Parameters<typeof input>) => appraise(await input(...args)).failures;
 
 describe('appraise with a vTPM quote and a DICE chain', () => {
-  it('accepts all parts of one boot, and lists the checks of each', async () => {
+  it('accepts all parts of one boot, and lists the checks of each part', async () => {
     const verdict = appraise(await input());
     expect(verdict.failures).toEqual([]);
     expect(verdict.checks.map(({ name }) => name)).toEqual(
@@ -133,7 +133,7 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     ]);
   });
 
-  it('63: refuses a quote whose key the claims do not name', async () => {
+  it('63: refuses a quote whose key is not in the claims', async () => {
     const { tpmAk: _, ...claims } = boot.claims;
     const failed = await failures(undefined, { claims });
     expect(failed).toEqual(['vtpm.key-binding']);
@@ -143,12 +143,12 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     expect(await failures(() => ({ dice: other.dice }))).toEqual(['dice.root', 'dice.leaf']);
   });
 
-  it('78: refuses a chain whose root key the report does not name', async () => {
+  it('78: refuses a chain whose root key is not in the report', async () => {
     const claims = { ...boot.claims, diceRoot: new Uint8Array(32) };
     expect(await failures(undefined, { claims })).toEqual(['dice.root']);
   });
 
-  it('refuses a leaf that the claims do not name', async () => {
+  it('refuses a leaf that is not in the claims', async () => {
     const claims = { ...boot.claims, diceLeaf: new Uint8Array(32) };
     expect(await failures(undefined, { claims })).toEqual(['dice.leaf']);
     const { diceLeaf: _, ...without } = boot.claims;
@@ -160,14 +160,14 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     expect(failed).toContain('binding.report-data');
   });
 
-  it('says when a required part is missing', async () => {
+  it('reports a missing required part', async () => {
     const policy = { vtpm: { required: true }, dice: { required: true } };
     const without = (bundle: EvidenceBundle) => ({ ...bundle, vtpm: undefined, dice: undefined });
     expect(await failures(without, { policy })).toEqual(['vtpm.quote', 'dice.chain']);
     expect(await failures(without)).toEqual([]);
   });
 
-  it('holds PCRs, events and layers against the reference values', async () => {
+  it('compares PCRs, events and layers with the reference values', async () => {
     const pcr4 = Buffer.from(extendAll(boot.events).get(4) ?? []).toString('hex');
     const reference = (pcr: string, code: string) => ({
       reference: {
@@ -181,7 +181,7 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     expect(await failures(undefined, reference(pcr4, '00'.repeat(64)))).toEqual(['dice.code']);
   });
 
-  it('takes a certificate of the key only under a root that the policy names', async () => {
+  it('accepts a certificate of the key only under a root that the policy names', async () => {
     const { privateKey: authority } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const span = { notBefore: NOW - 1000, notAfter: NOW + 1000 };
     const issuer = { name: 'TPM maker', key: authority };
@@ -222,7 +222,7 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
 });
 
 describe('appraise without a nonce', () => {
-  it('judges by the nonce in the bundle, and says that nothing is known of its age', async () => {
+  it('uses the nonce in the bundle, and reports that the age of the evidence is unknown', async () => {
     const verdict = appraise({ ...(await input()), nonce: undefined });
     expect(verdict.failures).toEqual([]);
     expect(outcome(verdict, 'binding.nonce')).toMatchObject({
@@ -246,9 +246,9 @@ describe('appraise without a nonce', () => {
   });
 });
 
-describe('appraise: the policy that a manifest pins', () => {
+describe('the policy that a manifest pins', () => {
   const digest = (fill: string) => `sha256:${fill.repeat(64)}`;
-  it('is the one that must be used', async () => {
+  it('must be the policy of the appraisal', async () => {
     const base = await input();
     const verdict = (found: string) => appraise({ ...base, policyDigest: { expected: digest('1'), found } });
     expect(verdict(digest('1')).failures).toEqual([]);
@@ -302,7 +302,7 @@ describe('appraise of a TDX guest', () => {
     });
   }
 
-  it('accepts quote, event log and claims that belong together', () => {
+  it('accepts a quote, an event log and claims that belong together', () => {
     const verdict = tdx();
     expect(verdict.failures).toEqual([]);
     expect(verdict).toMatchObject({ outcome: 'accepted', platform: 'tdx', emulated: false });
@@ -320,7 +320,7 @@ describe('appraise of a TDX guest', () => {
     expect(tdx({ claims: { ...claims, platform: 'snp' } }).failures).toEqual(['binding.platform']);
   });
 
-  it('refuses an event log that does not give the registers', () => {
+  it('refuses an event log that does not replay to the registers', () => {
     const others = eventLog(events.slice(1), { banks: ['sha384'] });
     expect(tdx({ log: others }).failures).toEqual(['tdx.event-log']);
   });
@@ -338,7 +338,7 @@ describe('appraise of a TDX guest', () => {
     ]);
   });
 
-  it('is incomplete without reference values of a trust domain', () => {
+  it('is incomplete without reference values for a trust domain', () => {
     const verdict = appraise({
       evidence: encodeEvidence({
         version: 1,

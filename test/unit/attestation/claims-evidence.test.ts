@@ -50,7 +50,7 @@ describe('encodeClaims', () => {
     expect(hex(encodeClaims(claims))).toBe(CLAIMS_HEX);
   });
 
-  it('refuses claims that could not be read again', () => {
+  it('refuses claims that could not be decoded', () => {
     expect(() => encodeClaims({ ...claims, bootId: new Uint8Array(15) })).toThrowError(wrongInput);
     expect(() => encodeClaims({ ...claims, kemKeys: [] })).toThrowError(wrongInput);
   });
@@ -59,7 +59,7 @@ describe('encodeClaims', () => {
 describe('decodeClaims', () => {
   const from = (text16: string) => decodeClaims(Buffer.from(text16, 'hex'));
 
-  it('reads what was written, with every optional member', () => {
+  it('decodes encoded claims with every optional member', () => {
     const full: Claims = {
       ...claims,
       manifestDigest: new Uint8Array(32).fill(5),
@@ -106,7 +106,7 @@ describe('decodeClaims', () => {
     expect(() => decodeClaims(encoded({ kemKeys: [key, key] }))).toThrowError(invalid);
   });
 
-  it('refuses more than its limit before decoding', () => {
+  it('refuses data above its limit before decoding', () => {
     expect(() => decodeClaims(new Uint8Array(64 * 1024 + 1))).toThrowError(invalid);
   });
 });
@@ -134,20 +134,20 @@ describe('evidence', () => {
     launchLog: vmLog,
   };
 
-  it('is read as it was written, with and without a launch log', () => {
+  it('is decoded as it was encoded, with and without a launch log', () => {
     expect(decodeEvidence(encodeEvidence(bundle))).toEqual(bundle);
     const { launchLog: _, ...bare } = bundle;
     expect(decodeEvidence(encodeEvidence(bare))).toEqual(bare);
   });
 
-  it('is named by the SHA-256 of its bytes', () => {
+  it('is identified by the SHA-256 of its bytes', () => {
     // FIPS 180-4 example: "abc"
     expect(evidenceDigest(Buffer.from('abc'), crypto)).toBe(
       'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
     );
   });
 
-  it('refuses every prefix', () => {
+  it('is refused if truncated', () => {
     const bytes = encodeEvidence(bundle);
     for (let length = 0; length < bytes.length; length += 1) {
       expect(() => decodeEvidence(bytes.subarray(0, length))).toThrowError(invalid);
@@ -175,7 +175,7 @@ describe('evidence', () => {
     expect(() => decodeEvidence(encode({ ...bundle, ...change }))).toThrowError(invalid);
   });
 
-  it('refuses more than 1 MiB before decoding', () => {
+  it('is refused above 1 MiB before decoding', () => {
     expect(() => decodeEvidence(new Uint8Array(1024 * 1024 + 1))).toThrowError(invalid);
   });
 });

@@ -50,7 +50,7 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect(failed(run.json)).toEqual(failures);
   });
 
-  it('accepts the provider key under a policy that takes it, and not after it has expired', async () => {
+  it('accepts the provider key under a policy that allows it, until the key expires', async () => {
     const snp = { endorsementKeys: ['vlek'], vmpl: 1, providers: ['CN=cc-us-east-2.amazonaws.com'] };
     const policy = write('vlek.json', JSON.stringify({ version: 1, platforms: ['snp'], snp }));
     const args = [...snpArguments('milan-v3-vlek-vmpl1'), '--policy', policy];
@@ -59,7 +59,7 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect({ exit: late.exit, failed: failed(late.json) }).toEqual({ exit: 2, failed: ['chain.validity'] });
   });
 
-  it('takes PEM as well as DER, several certificates in one file', async () => {
+  it('accepts PEM and DER, and several certificates in one file', async () => {
     const pem = write(
       'milan.pem',
       ['milan_ask.pem', 'milan_ark.pem']
@@ -71,12 +71,12 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect((await runCli(...args.slice(0, chain), '--chain', pem, ...args.slice(chain + 3))).exit).toBe(0);
   });
 
-  it('refuses another product than is expected', async () => {
+  it('refuses another product than the expected one', async () => {
     const run = await runCli(...snpArguments('milan-v2'), '--product', 'Genoa');
     expect({ exit: run.exit, failed: failed(run.json) }).toEqual({ exit: 2, failed: ['report.product'] });
   });
 
-  it('tells usage (64) and unreadable input (74) apart', async () => {
+  it('distinguishes usage errors (64) from unreadable input (74)', async () => {
     expect((await runCli('attestation', 'verify-snp')).exit).toBe(64);
     expect((await runCli(...snpArguments('milan-v2'), '--product', 'Naples')).exit).toBe(64);
     expect((await runCli(...snpArguments('milan-v2'), '--at', 'yesterday')).exit).toBe(64);
@@ -84,7 +84,7 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect((await runCli(...snpArguments('milan-v2'), '--policy', at('negative.md'))).exit).toBe(74);
   });
 
-  it('tells a file that holds no report (74) from a report that is refused (2)', async () => {
+  it('distinguishes a file without a report (74) from a rejected report (2)', async () => {
     const report = readFileSync(at('snp', 'milan-v2', 'report.bin'));
     const judge = async (name: string, bytes: Uint8Array) => {
       const run = await runCli(...snpArguments('milan-v2'), '--report', write(name, bytes));
@@ -103,14 +103,14 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect((await runCli(...snpArguments('milan-v2'), '--vcek', damaged)).exit).toBe(74);
   });
 
-  it('reads a report with its certificate table, and fails closed when the key is not in it', async () => {
+  it('reads a report with its certificate table, and fails closed if the table does not contain the key', async () => {
     const extended = at('snp', 'cert-table-unverifiable', 'extended-report.bin');
     const run = await runCli(...snpArguments('milan-v2'), '--report', extended);
     expect(run.exit).toBe(2);
     expect(failed(run.json)).toEqual(['report.signature', 'report.chip-id', 'report.certificate-tcb']);
   });
 
-  it('asks for a list of the root when lists are named', async () => {
+  it('requires a list of the root if lists are given', async () => {
     const intel = at('tdx', 'v4-prod-spr', 'root_ca.crl');
     const run = await runCli(...snpArguments('milan-v2'), '--crl', intel);
     expect(run.exit).toBe(2);
@@ -119,7 +119,7 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect((await runCli(...snpArguments('milan-v2'), '--crl', none)).exit).toBe(74);
   });
 
-  it('gives the same exit code as a process', () => {
+  it('exits with the same code as a process', () => {
     const main = new URL('../../../src/cli/main.ts', import.meta.url).pathname;
     const args = ['--import', 'tsx', main, ...snpArguments('milan-v2-debug-policy'), '-o', 'json'];
     let status: unknown;
@@ -163,7 +163,7 @@ describe.skipIf(!hasVectors)('attestation verify-tdx', () => {
     expect(result.text).toContain('incomplete:');
   });
 
-  it('takes imported collateral, and importing twice changes nothing', async () => {
+  it('uses imported collateral, and importing it twice changes nothing', async () => {
     const cache = join(folder, 'cache');
     const source = at('tdx', 'v4-full-collateral');
     const files = ['collateral.json', 'pck_platform.crl', 'root_ca.crl'].map((file) => join(source, file));
@@ -235,7 +235,7 @@ describe.skipIf(!hasVectors)('attestation replay', () => {
     }
   });
 
-  it('refuses a bank that the log lacks, and a file that is no log', async () => {
+  it('refuses a bank that is not in the log, and a file that is not a log', async () => {
     const log = at('eventlog', 'tpm-legacy-sha1-debian-10', 'eventlog.bin');
     expect((await runCli('attestation', 'replay', log, '--bank', 'sha256')).exit).toBe(74);
     expect((await runCli('attestation', 'replay', log, '--bank', 'md5')).exit).toBe(64);
@@ -268,7 +268,7 @@ describe.skipIf(!hasVectors)('attestation verify-dice', () => {
     expect({ exit: other.exit, failed: failed(other.json) }).toEqual({ exit: 2, failed: ['dice.root'] });
   });
 
-  it('is not satisfied without a root key', async () => {
+  it('rejects a chain without a root key', async () => {
     const run = await runCli(
       'attestation',
       'verify-dice',
@@ -299,7 +299,7 @@ describe.skipIf(!hasVectors)('measure snp', () => {
   const { cases, extra_cases_computed_here } = hasVectors
     ? Launches.parse(json('snp-launch-digest', 'expected.json'))
     : { cases: [], extra_cases_computed_here: [] };
-  // The tail of a firmware stands for the whole file; a replaced firmware hash has no form on the command line.
+  // The vectors contain only the tail of the firmware; the command line cannot override the hash of a firmware.
   const own = [...cases, ...extra_cases_computed_here].filter(
     (each) => each.vmm_type.toLowerCase() === 'qemu' && each.snp_ovmf_hash === undefined,
   );
@@ -329,7 +329,7 @@ describe.skipIf(!hasVectors)('measure snp', () => {
     },
   );
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown values', async () => {
     const base = ['measure', 'snp', '--ovmf', at('snp-launch-digest', 'ovmf_AmdSev_suffix.bin')];
     expect((await runCli(...base, '--vcpus', '0', '--vcpu-type', 'EPYC')).exit).toBe(64);
     expect((await runCli(...base, '--vcpus', '1', '--vcpu-type', 'EPYC', '--mode', 'tdx')).exit).toBe(64);
@@ -358,7 +358,7 @@ describe.skipIf(!hasVectors)('attestation inspect', () => {
     expect(JSON.parse(JSON.stringify(run.json))).toEqual(run.json);
   });
 
-  it('says when a file is no evidence', async () => {
+  it('reports a file that is not evidence', async () => {
     expect((await runCli('attestation', 'inspect', at('negative.md'))).exit).toBe(74);
     expect((await runCli('attestation', 'inspect', join(folder, 'none'))).exit).toBe(74);
   });

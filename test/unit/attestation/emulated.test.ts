@@ -59,7 +59,7 @@ describe('the certificates of an emulated platform', () => {
     expect(status).not.toBe(0);
   });
 
-  it('have the profile of the real ones', () => {
+  it('have the profile of real certificates', () => {
     for (const name of ['ark', 'ask', 'vcek']) {
       const text = openssl('x509', '-in', path(`${name}.pem`), '-noout', '-text');
       expect(text).toContain('Signature Algorithm: rsassaPss');
@@ -69,13 +69,13 @@ describe('the certificates of an emulated platform', () => {
     }
   });
 
-  it('say in every name that they are emulated', () => {
+  it('are marked emulated in every name', () => {
     for (const name of ['ark', 'ask', 'vcek']) {
       expect(openssl('x509', '-in', path(`${name}.pem`), '-noout', '-issuer')).toMatch(/EMULATED/);
     }
   });
 
-  it('carry the chip id raw and the patch levels as integers', () => {
+  it('contain the raw chip id and the patch levels as integers', () => {
     const dump = openssl('asn1parse', '-inform', 'der', '-in', path('vcek.der'));
     const value = (id: string): string => new RegExp(`:${id}\\n.*DUMP\\]:([0-9A-F]+)`).exec(dump)?.[1] ?? '';
     const arc = '1.3.6.1.4.1.3704.1';
@@ -114,7 +114,7 @@ describe('createSecurityProcessor', () => {
     expect(out).toContain('Verified OK');
   });
 
-  it('puts each field at its offset', () => {
+  it('writes each field at its offset', () => {
     const report = Buffer.from(
       processor.report({
         ...request,
@@ -158,14 +158,14 @@ describe('createSecurityProcessor', () => {
 describe('importDevelopmentRoot', () => {
   const refused = expect.objectContaining({ code: 'KEY_FILE_INVALID' });
 
-  it('gives back the root that was exported, through JSON text', () => {
+  it('restores an exported root from JSON text', () => {
     const again = importDevelopmentRoot(JSON.parse(JSON.stringify(exportDevelopmentRoot(root))));
     expect(developmentRootDigest(again)).toBe(developmentRootDigest(root));
     expect(again.ask.key.equals(root.ask.key)).toBe(true);
     expect(again.ask.certificate).toEqual(root.ask.certificate);
   });
 
-  it('refuses a key that is not the one of the certificate', () => {
+  it('refuses a key that does not belong to the certificate', () => {
     const json = exportDevelopmentRoot(root);
     const swapped = { ...json, ask: { ...json.ask, privateKey: json.ark.privateKey } };
     expect(() => importDevelopmentRoot(swapped)).toThrowError(refused);

@@ -75,16 +75,16 @@ describe.skipIf(!hasVectors).each(cases)('event log %s', (name) => {
     }
   });
 
-  it('has data with its digests wherever the specification defines them', () => {
+  it('has data that matches its digests wherever the specification defines them', () => {
     const log = parseEventLog(open(name).bytes);
-    // The boot loader of the legacy log wrote a digest of another form for its own certificate.
+    // The boot loader of the legacy log used another digest for its own certificate.
     const known = log.specId === null ? [24] : [];
     for (const bank of log.banks) {
       expect(mismatchedEvents(log, bank, crypto).map(({ number }) => number)).toEqual(known);
     }
   });
 
-  it('73: is refused when it is cut off inside an event', () => {
+  it('73: is refused if it is truncated inside an event', () => {
     const { bytes } = open(name);
     const { end } = parseEventLog(bytes);
     for (const cut of [1, 5, 17])
@@ -107,7 +107,7 @@ describe('parseEventLog', () => {
   const log = eventLog([event], { banks: ['sha384'] });
   const padded = (...padding: readonly number[]) => Uint8Array.from([...log, ...padding]);
 
-  it('takes padding of ones or of zeros behind the last event, and nothing else', () => {
+  it('accepts only padding of ones or zeros after the last event', () => {
     const fill = (value: number) => Array.from({ length: 64 }, () => value);
     expect(parseEventLog(padded(...fill(0xff))).events).toHaveLength(1);
     expect(parseEventLog(padded(...fill(0))).events).toHaveLength(1);
@@ -116,7 +116,7 @@ describe('parseEventLog', () => {
     }
   });
 
-  it('72: takes index 1 of a CCEL for RTMR 0 and index 0 for MRTD', () => {
+  it('72: maps index 1 of a CCEL to RTMR 0 and index 0 to MRTD', () => {
     const parsed = parseEventLog(eventLog([event, { ...event, register: 0 }], { banks: ['sha384'] }), 'rtmr');
     expect([0, 1, 4].map((index) => registerName(parsed, index))).toEqual(['MRTD', 'RTMR 0', 'RTMR 3']);
     const extended = hash('sha384', new Uint8Array(48), hash('sha384', event.data));
@@ -141,7 +141,7 @@ describe('parseEventLog', () => {
 });
 
 describe('dataState', () => {
-  it('takes the digest of a boot variable over its data alone, or over all of it', () => {
+  it('accepts the digest of a boot variable over its data or over the complete variable', () => {
     const name = Buffer.from('BootOrder', 'utf16le');
     const value = Buffer.from([1, 0, 2, 0]);
     const head = Buffer.alloc(32);

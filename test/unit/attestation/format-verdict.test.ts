@@ -18,13 +18,13 @@ function verdict(change: Partial<Verdict> = {}, fill: (checks: CheckList) => voi
 }
 
 describe('formatVerdict', () => {
-  it('says EMULATED wherever the platform is emulated, known or not', () => {
+  it('shows EMULATED for every emulated platform, trusted or not', () => {
     expect(formatVerdict(verdict({ platform: 'emulated', emulated: true }))).toContain('EMULATED');
     expect(formatVerdict(verdict({ platform: 'unknown', emulated: true }))).toContain('EMULATED');
     expect(formatVerdict(verdict())).not.toContain('EMULATED');
   });
 
-  it('has a line for each check, with expected and found where it failed', () => {
+  it('has a line for each check, with the expected and the found value if it failed', () => {
     const text = formatVerdict(
       verdict({}, (checks) => {
         checks.equal('launch.kernel', 'good', 'bad');
@@ -36,7 +36,7 @@ describe('formatVerdict', () => {
     expect(text).toContain('rejected for: launch.kernel');
   });
 
-  it('lets no control character of the evidence reach the terminal', () => {
+  it('never passes control characters of the evidence to the terminal', () => {
     const text = formatVerdict(
       verdict({}, (checks) => checks.equal('launch.eos-version', 'eos-1', 'x\u001b[2J\n\u202etrue')),
     );
@@ -58,7 +58,7 @@ describe('verdictToJson', () => {
 });
 
 describe('CheckList', () => {
-  it('rejects when a required check was never made', () => {
+  it('rejects if a required check was not made', () => {
     expect(new CheckList().finish().failures).toContain('report.signature');
   });
 

@@ -13,7 +13,7 @@ import { hasVectors, vectorsDir } from '../../vectors.ts';
 
 const read = (...parts: string[]): Uint8Array => new Uint8Array(readFileSync(join(vectorsDir(), ...parts)));
 
-/** Only what every browser has and the language itself has not; nothing of node's. */
+/** Only globals of browsers that are not part of the language; none of Node. */
 const BROWSER = { TextEncoder, TextDecoder, Uint8Array, ArrayBuffer, DataView, URL };
 
 const Outcome = z.object({ outcome: z.string(), failures: z.array(z.string()) });
@@ -41,7 +41,7 @@ async function realm() {
   };
 }
 
-describe.skipIf(!hasVectors)('the library in a realm without anything of node', () => {
+describe.skipIf(!hasVectors)('the library in a realm without Node APIs', () => {
   it('accepts an SNP report, a TDX quote and a TPM quote, and refuses a changed bit', async () => {
     const run = await realm();
     const snp = (flip: number) =>
@@ -108,8 +108,8 @@ function held(agreed: { yes: number; no: number }): AttestationCrypto {
   };
 }
 
-describe('the portable port beside the native one', () => {
-  it('gives the same hashes', () => {
+describe('the portable cryptography', () => {
+  it('computes the same hashes as the native one', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (data) => {
         for (const name of ['sha1', 'sha256', 'sha384', 'sha512'] as const)
@@ -119,7 +119,7 @@ describe('the portable port beside the native one', () => {
     );
   });
 
-  it.skipIf(!hasVectors)('agrees on real signatures and on changed ones', () => {
+  it.skipIf(!hasVectors)('agrees with the native one on real and on changed signatures', () => {
     const agreed = { yes: 0, no: 0 };
     const targets = [...snpTargets(held(agreed)), ...tdxTargets(held(agreed)), ...tpmTargets(held(agreed))];
     for (const target of targets) {

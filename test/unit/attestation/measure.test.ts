@@ -99,7 +99,7 @@ describe.skipIf(!hasVectors)('measureVm on published launch digests', () => {
         expect(() => measure(c)).toThrowError(expect.objectContaining({ code: 'MEASURE_UNSUPPORTED' }));
       });
     } else {
-      it(`gives the published digest: ${name}`, () => {
+      it(`computes the published digest: ${name}`, () => {
         expect(measure(c)).toBe(c.digest);
       });
     }
@@ -121,7 +121,7 @@ describe.skipIf(!hasVectors)('measureVm on published launch digests', () => {
       c.mode === 'SEV'
         ? measureSev(launch(), crypto)
         : measureSevEs({ ...launch(), vcpus: c.vcpus, vcpuType: c.vcpu_type ?? 'EPYC-v4' }, crypto);
-    it(`gives the published digest or refusal: ${c.test}`, () => {
+    it(`computes the published digest or refusal: ${c.test}`, () => {
       if (c.digest === null) {
         expect(digest).toThrowError(expect.objectContaining({ code: 'MEASURE_UNSUPPORTED' }));
       } else {
@@ -184,7 +184,7 @@ describe('measureLaunch', () => {
     guestFeatures: 1,
   } as const;
 
-  it('measures firmware without metadata as its pages alone', () => {
+  it('measures only the pages of firmware without metadata', () => {
     expect(firmwareState(image, crypto)).toEqual({ state, layout: undefined });
   });
 
@@ -236,7 +236,7 @@ describe('measureLaunch', () => {
 });
 
 describe.skipIf(!hasVectors)('readOvmfMetadata', () => {
-  it('refuses metadata that reaches past the end of the image', () => {
+  it('refuses metadata beyond the end of the image', () => {
     const image = Buffer.from(hasVectors ? read('ovmf_AmdSev_suffix.bin') : []);
     image.writeUInt32LE(4096, image.indexOf('ASEV') + 4);
     expect(() => readOvmfMetadata(image)).toThrowError(
@@ -244,7 +244,7 @@ describe.skipIf(!hasVectors)('readOvmfMetadata', () => {
     );
   });
 
-  it('never throws anything but its own error on damaged images', () => {
+  it('throws only its own error on damaged images', () => {
     const image = hasVectors ? read('ovmf_AmdSev_suffix.bin') : new Uint8Array(4096);
     let refused = 0;
     for (let at = 0; at < image.length; at += 1) {

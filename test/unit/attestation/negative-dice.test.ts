@@ -30,7 +30,7 @@ const [root, first, second, third] = keys;
 type Format = 'cbor' | 'x509';
 const write = { cbor: cborLayer, x509: x509Layer };
 
-/** Three layers, each changed as asked for. */
+/** Three layers, each with optional changes. */
 function chainOf(format: Format, changes: readonly Partial<Layer>[] = []): Uint8Array[] {
   const layers: Layer[] = [
     { issuerKey: root, subjectKey: first },
@@ -53,7 +53,7 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
   const failures = (changes: readonly Partial<Layer>[], dice: object = {}) =>
     verify(format, chainOf(format, changes), dice).failures;
 
-  it('is accepted as it stands', () => {
+  it('is accepted unchanged', () => {
     expect(failures([])).toEqual([]);
   });
 
@@ -63,7 +63,7 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
     expect(failed).toEqual(['dice.signatures']);
   });
 
-  it('75: is refused for other code than the policy lists', () => {
+  it('75: is refused if its code is not listed in the policy', () => {
     const code = 'c0'.repeat(64);
     const rules = (third: string) => ({ layers: [{ codeHashes: [code] }, {}, { codeHashes: [third] }] });
     expect(failures([], rules(code))).toEqual([]);
@@ -72,7 +72,7 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
     expect(failures([], { layers: [{ codeHashes: [code] }] })).toEqual(['dice.code']);
   });
 
-  it('is refused for another configuration or authority than the policy lists', () => {
+  it('is refused if its configuration or authority is not listed in the policy', () => {
     const descriptor = new TextEncoder().encode('configuration');
     const configHash = new Uint8Array(createHash('sha512').update(descriptor).digest());
     const change = [{ descriptor, configHash }];
@@ -94,13 +94,13 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
     expect(failures([{ mode: 4 }])).toEqual(['dice.parse']);
   });
 
-  it('77: is refused when a layer is missing', () => {
+  it('77: is refused if a layer is missing', () => {
     const [a, , c] = chainOf(format);
     const failed = verify(format, [a ?? new Uint8Array(), c ?? new Uint8Array()]).failures;
     expect(failed).toEqual(['dice.signatures', 'dice.identifiers']);
   });
 
-  it('77: is refused when an identifier is not that of the key', () => {
+  it('77: is refused if an identifier is not that of the key', () => {
     expect(failures([{ subject: idOf(third) }, { issuer: idOf(third) }])).toContain('dice.identifiers');
   });
 
@@ -127,12 +127,12 @@ describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
 });
 
 describe('DICE in X.509', () => {
-  it('is refused after its end', () => {
+  it('is refused after it has expired', () => {
     const chain = chainOf('x509', [{}, { notAfter: AT - 1000 }]);
     expect(verify('x509', chain).failures).toEqual(['dice.validity']);
   });
 
-  it("reads TCG's TCB info, with its flags as the mode", () => {
+  it("supports TCG's TCB info, with its flags as the mode", () => {
     const digest = new Uint8Array(32).fill(0xc0);
     const layer = { issuerKey: root, subjectKey: first };
     const rules = { layers: [{ codeHashes: ['c0'.repeat(32)] }] };
@@ -147,13 +147,13 @@ describe('DICE in X.509', () => {
 });
 
 describe('DICE in CBOR', () => {
-  it('is refused when a key may not sign the next layer', () => {
+  it('is refused if a key may not sign the next layer', () => {
     expect(verify('cbor', chainOf('cbor', [{ keyUsage: 0x80 }])).failures).toEqual(['dice.profile']);
   });
 });
 
 describe('splitDiceChain', () => {
-  it('takes PEM, DER, a CBOR sequence, a CBOR array and a root key in front', () => {
+  it('accepts PEM, DER, a CBOR sequence, a CBOR array and a leading root key', () => {
     const x509 = chainOf('x509');
     const cbor = chainOf('cbor');
     const forms: readonly (readonly [Format, Uint8Array])[] = [
@@ -219,7 +219,7 @@ describe.skipIf(!hasVectors)('the published certificates', () => {
     const format = file.endsWith('.der') ? 'x509' : 'cbor';
     const layer = format === 'x509' ? parseX509Layer(bytes, crypto) : parseCborLayer(bytes, crypto);
     const kind = curve === p256 ? 'P-256' : 'P-384';
-    // The set does not hold the authority's key: of those that the signature admits, the identifier tells which.
+    // The set does not contain the key of the CA; the identifier selects it from the keys that fit the signature.
     const own = candidates(curve, layer.signed.message, layer.signed.signature).filter((text) => {
       const point = new Uint8Array(Buffer.from(text, 'hex'));
       return keyIdentifier({ kind, point }, crypto) === layer.issuer;

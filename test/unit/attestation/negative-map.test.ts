@@ -6,7 +6,7 @@ import { hasVectors, vectorsDir } from '../../vectors.ts';
 
 /**
  * Every line of `negative.md` about attestation with the checks that refuse it; the tests themselves carry the number of
- * their line. Lines 31 to 34 are about a computation, which refuses or gives another digest; 79 to 85 are about
+ * their line. Lines 31 to 34 are about a computation, which refuses or yields another digest; 79 to 85 are about
  * encryption.
  */
 const REFUSED_BY: Readonly<Record<number, string>> = {

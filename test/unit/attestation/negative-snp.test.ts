@@ -59,20 +59,20 @@ const changed = (write: (report: Buffer) => void, options: Options = {}) =>
   failures({ beforeSigning: write }, options);
 
 describe('the fake hierarchy', () => {
-  it('is accepted as it stands, for every product line and both kinds of key', () => {
+  it('is accepted unchanged, for every product line and both kinds of key', () => {
     for (const amd of [milan, genoa, turin]) {
       expect(failures({}, { amd })).toEqual([]);
       expect(failures({ kind: 'VLEK' }, { amd, snp: { endorsementKeys: ['vlek'] } })).toEqual([]);
     }
   });
 
-  it('is refused where the policy does not name its root', () => {
+  it('is refused if the policy does not name its root', () => {
     expect(failures({}, { snp: { trustedRoots: [] } })).toEqual(['chain.root']);
   });
 });
 
-describe('negative.md, SNP report', () => {
-  it('1, 2, 3: refuses a bit of MEASUREMENT, of REPORT_DATA, and of what is reserved', () => {
+describe('verifySnp, on the reports of negative.md,', () => {
+  it('1, 2, 3: refuses a changed bit in MEASUREMENT, in REPORT_DATA, and in a reserved field', () => {
     for (const [offset, name] of [
       [0x090, 'report.signature'],
       [0x050, 'report.signature'],
@@ -87,7 +87,7 @@ describe('negative.md, SNP report', () => {
     expect(failures({ afterSigning: (r) => r.fill(0, 0x2a0, 0x330) })).toEqual(['report.signature']);
   });
 
-  it('5: refuses a value above 384 bits and a byte behind the signature', () => {
+  it('5: refuses a value above 384 bits and a byte after the signature', () => {
     expect(failures({ afterSigning: (r) => r.writeUInt8(1, 0x2a0 + 48) })).toEqual(['report.signature-form']);
     expect(failures({ afterSigning: (r) => r.writeUInt8(1, 0x2e8 + 71) })).toEqual(['report.signature-form']);
     expect(failures({ afterSigning: (r) => r.writeUInt8(1, 0x330) })).toEqual(['report.reserved']);
@@ -161,7 +161,7 @@ describe('negative.md, SNP report', () => {
     expect(failures({ beforeSigning }, { snp: rule('ef'.repeat(size)) })).toEqual([name]);
   });
 
-  it('27: holds author key and chip against the policy', () => {
+  it('27: compares author key and chip with the policy', () => {
     const authorKeyDigests = ['ee'.repeat(48)];
     const author = (r: Buffer) => r.fill(0xee, 0x110, 0x140);
     expect(changed(author, { snp: { authorKeyDigests } })).toEqual(['policy.author-key']);
@@ -181,20 +181,20 @@ describe('negative.md, SNP report', () => {
     expect(changed(earlier, { snp: { reportData } })).toEqual(['policy.report-data']);
   });
 
-  it('30: refuses a platform that did not check for aliases, where the policy asks so', () => {
+  it('30: refuses a platform that did not check for aliases, if the policy requires it', () => {
     const snp = { requireAliasCheck: true };
     expect(failures({}, { snp })).toEqual([]);
     expect(changed((r) => r.writeBigUInt64LE(0x05n, 0x40), { snp })).toEqual(['policy.alias-check']);
   });
 
-  it('holds the properties of the platform against the policy', () => {
+  it('compares the properties of the platform with the policy', () => {
     const info = (platformInfo: object) => failures({}, { snp: { platformInfo } });
     expect(info({ required: ['ecc', 'smt'], forbidden: ['tsme'] })).toEqual([]);
     expect(info({ required: ['tsme'] })).toEqual(['policy.platform-info']);
     expect(info({ forbidden: ['smt'] })).toEqual(['policy.platform-info']);
   });
 
-  it('holds ABI, sockets and firmware versions against the policy', () => {
+  it('compares ABI, sockets and firmware versions with the policy', () => {
     const abi = (r: Buffer) => r.writeBigUInt64LE(0x30137n, 8);
     expect(changed(abi, { snp: { minimumAbi: { major: 1, minor: 0x37 } } })).toEqual([]);
     expect(changed(abi, { snp: { minimumAbi: { major: 1, minor: 0x38 } } })).toEqual(['policy.abi']);
@@ -226,8 +226,8 @@ describe('negative.md, SNP report', () => {
   });
 });
 
-describe('negative.md, SNP chain', () => {
-  it('14: refuses a key of the other class than the report names', () => {
+describe('verifySnp, on the chains of negative.md,', () => {
+  it('14: refuses a key of another class than the report names', () => {
     const vlek = { snp: { endorsementKeys: ['vcek', 'vlek'] } };
     expect(changed((r) => r.writeUInt32LE(1 << 2, 0x048), vlek)).toEqual(['chain.leaf']);
     expect(failures({ kind: 'VLEK', beforeSigning: (r) => r.writeUInt32LE(0, 0x048) }, vlek)).toEqual([
@@ -235,7 +235,7 @@ describe('negative.md, SNP chain', () => {
     ]);
   });
 
-  it('15: refuses a leaf that hangs under the authority of the other class', () => {
+  it('15: refuses a leaf under the CA of the other class', () => {
     const swapped = (evidence: EvidenceOptions, authority: Amd['ask']) => {
       const { report, certificates } = createReport(milan, evidence);
       return verify(
@@ -258,7 +258,7 @@ describe('negative.md, SNP chain', () => {
     expect(failures({ extensions: level('snpSPL', 9, 'Milan') })).toEqual(['report.certificate-tcb']);
   });
 
-  it('19: refuses a structure of another product', () => {
+  it('19: refuses a certificate structure of another product', () => {
     const { fmcSPL: _, ...withoutFmc } = vcekExtensions('Turin');
     expect(failures({ extensions: withoutFmc }, { amd: turin })).toContain('report.product');
     const withFmc = { ...vcekExtensions('Milan'), fmcSPL: extraLevel(9) };
@@ -275,7 +275,7 @@ describe('negative.md, SNP chain', () => {
     expect(verify(createReport(other)).failures).toEqual(['chain.root']);
   });
 
-  it('22: refuses a report of another product than its root', () => {
+  it('22: refuses a report for another product than its root', () => {
     expect(failures({ extensions: vcekExtensions('Genoa') })).toEqual(['report.product']);
     expect(changed((r) => r.set([0x19, 0x11], 0x188))).toEqual(['report.product']);
     const mixed = createReport(milan, { issuer: genoa.ask });
@@ -297,7 +297,7 @@ describe('negative.md, SNP chain', () => {
     expect(failures({ curve: 'P-256' })).toEqual(['chain.leaf']);
   });
 
-  it('29: refuses a certificate table that does not hold together', () => {
+  it('29: refuses an inconsistent certificate table', () => {
     const guid = Buffer.from('63da758de6644564adc5f4b93be8accd', 'hex');
     const entry = (offset: number, length: number) => {
       const out = Buffer.alloc(24);
@@ -331,7 +331,7 @@ describe('negative.md, SNP chain', () => {
 });
 
 describe('revocation of AMD certificates', () => {
-  it('is shown when a list is at hand, and asked for when the policy says so', () => {
+  it('is checked if a list is available, and required if the policy says so', () => {
     const snp = { requireRevocationList: true };
     expect(failures({}, { snp, lists: [arkList(milan, [])] })).toEqual([]);
     const without = verify(createReport(milan), { snp });
@@ -339,16 +339,16 @@ describe('revocation of AMD certificates', () => {
     expect(without.missing).toEqual(without.failures);
   });
 
-  it('refuses a revoked intermediate', () => {
+  it('rejects a revoked intermediate', () => {
     expect(failures({}, { lists: [arkList(milan, [ASK_SERIAL])] })).toEqual(['chain.revocation']);
     expect(failures({}, { lists: [arkList(milan, [Uint8Array.of(2, 2)])] })).toEqual([]);
   });
 
-  it('refuses a root that revokes itself', () => {
+  it('rejects a root that revokes itself', () => {
     expect(failures({}, { lists: [arkList(milan, [ARK_SERIAL])] })).toEqual(['chain.revocation']);
   });
 
-  it('passes over the list of another root', () => {
+  it('ignores the list of another root', () => {
     const lists = [arkList(genoa, [ASK_SERIAL])];
     expect(failures({}, { lists })).toEqual([]);
     expect(failures({}, { lists, snp: { requireRevocationList: true } })).toEqual([
@@ -357,7 +357,7 @@ describe('revocation of AMD certificates', () => {
     ]);
   });
 
-  it('refuses a list that is stale, from the future, of another key or of another kind', () => {
+  it('rejects a list that is stale, from the future, by another key or of another kind', () => {
     const dates = (thisUpdate: number, nextUpdate: number) => ({ thisUpdate, nextUpdate });
     for (const list of [
       arkList(milan, [], dates(AT - 3 * DAY, AT - DAY)),

@@ -60,13 +60,13 @@ const flip = (bytes: Uint8Array, at: number): Uint8Array => {
 };
 
 describe('the fake hierarchy', () => {
-  it('is accepted as it stands, in both versions', () => {
+  it('is accepted unchanged, in both versions', () => {
     expect(failures({})).toEqual([]);
     expect(failures({ version: 5 })).toEqual([]);
   });
 });
 
-describe.skipIf(!hasVectors)('negative.md, TDX: a genuine quote with one change', () => {
+describe.skipIf(!hasVectors)('verifyTdx, on the changed genuine quotes of negative.md,', () => {
   const { quote, collateral, at } = hasVectors ? openTdx('v4-full-collateral') : openTdxNothing();
   const failed = (changed: Uint8Array, tdx: object = {}) =>
     verifyTdx({
@@ -77,24 +77,24 @@ describe.skipIf(!hasVectors)('negative.md, TDX: a genuine quote with one change'
       crypto,
     }).failures;
 
-  it('35: refuses a bit of MRTD, RTMR0 or REPORTDATA', () => {
+  it('35: refuses a changed bit of MRTD, RTMR0 or REPORTDATA', () => {
     for (const offset of [136, RTMR0, 520]) {
       expect(failed(flip(quote, 48 + offset))).toContain('report.signature');
     }
   });
 
-  it('36: refuses a bit of the header', () => {
+  it('36: refuses a changed bit of the header', () => {
     expect(failed(flip(quote, 30))).toContain('report.signature');
   });
 
-  it('38: refuses another REPORTDATA, also in its last half alone', () => {
+  it('38: refuses another REPORTDATA, even if only its second half differs', () => {
     const value = quote.subarray(48 + 520, 48 + 584);
     expect(failed(quote, { reportData: hex(value) })).toEqual([]);
     expect(failed(quote, { reportData: hex(flip(value, 0)) })).toEqual(['tdx.report-data']);
     expect(failed(quote, { reportData: hex(flip(value, 63)) })).toEqual(['tdx.report-data']);
   });
 
-  it('40: refuses a bit of the signature over the QE report', () => {
+  it('40: refuses a changed bit of the signature over the QE report', () => {
     // Length, signature, key, type, size, QE report.
     expect(failed(flip(quote, 48 + 584 + 4 + 128 + 6 + 384))).toEqual(['tdx.qe-report-signature']);
   });
@@ -109,13 +109,13 @@ describe.skipIf(!hasVectors)('negative.md, TDX: a genuine quote with one change'
     expect(failed(inner)).toEqual(['tdx.lengths']);
   });
 
-  it('47: refuses bytes that are not zero behind the signature data', () => {
+  it('47: refuses nonzero bytes after the signature data', () => {
     const padded = Uint8Array.from([...quote, 0, 0]);
     expect(failed(padded)).toEqual([]);
     expect(failed(Uint8Array.from([...padded, 1]))).toEqual(['tdx.trailing-bytes']);
   });
 
-  it('51: refuses TCB information that was written anew', () => {
+  it('51: refuses re-encoded TCB information', () => {
     const text = new TextDecoder().decode(collateral.tcbInfos[0]?.body);
     const body = new TextEncoder().encode(JSON.stringify(JSON.parse(text), null, 1));
     const signature = collateral.tcbInfos[0]?.signature ?? new Uint8Array();
@@ -143,7 +143,7 @@ function openTdxNothing(): ReturnType<typeof openTdx> {
   return { quote: new Uint8Array(), collateral: nothing, at: 0, expected: null };
 }
 
-describe('negative.md, TDX: re-signed quotes', () => {
+describe('verifyTdx, on the re-signed quotes of negative.md,', () => {
   it('37: refuses a TD that the VMM can debug', () => {
     const beforeSigning = (quote: Buffer, body: number) => quote.writeUInt8(1, body + 120);
     expect(failures({ beforeSigning })).toEqual(['policy.debug']);
@@ -206,7 +206,7 @@ describe('negative.md, TDX: re-signed quotes', () => {
     expect(failures({ qeReport: (report) => report.writeUInt16LE(3, 258) })).toEqual(['tdx.qe-level']);
   });
 
-  it('refuses a migratable TD, an unknown attribute and one that takes #VE', () => {
+  it('refuses a migratable TD, an unknown attribute and a TD that can receive #VE', () => {
     const attributes = (value: number) => ({
       beforeSigning: (quote: Buffer, body: number) => quote.writeUInt32LE(value >>> 0, body + 120),
     });
@@ -251,7 +251,7 @@ describe('negative.md, TDX: re-signed quotes', () => {
   });
 });
 
-describe('negative.md, TDX: re-signed collateral', () => {
+describe('verifyTdx, on the re-signed collateral of negative.md,', () => {
   it('49: refuses TCB information of another platform', () => {
     expect(failures({}, { tcbInfo: (info) => Object.assign(info, { fmspc: '00a06d080001' }) })).toEqual([
       'tdx.tcb-info-platform',
@@ -296,7 +296,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     expect(failures({}, { tcbInfo }, { tdx: { acceptedStatuses: ['UpToDate', tcbStatus] } })).toEqual([]);
   });
 
-  it('53: refuses an advisory that the policy refuses, whatever the status', () => {
+  it('53: refuses an advisory that the policy lists, whatever the status', () => {
     const tcbInfo = (info: { tcbLevels: { advisoryIDs: string[] }[] }) =>
       info.tcbLevels[0]?.advisoryIDs.push('INTEL-SA-09999');
     expect(failures({}, { tcbInfo })).toEqual([]);
@@ -305,7 +305,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     ]);
   });
 
-  it('54: takes the worse of platform, module and quoting enclave', () => {
+  it('54: uses the worst status of platform, module and quoting enclave', () => {
     const svn = (value: number) => (quote: Buffer, body: number) => quote.writeUInt8(value, body);
     const verdict = verify(createQuote(intel, { beforeSigning: svn(5) }), createCollateral(intel));
     expect(verdict.failures).toEqual(['tdx.tcb-status']);
@@ -331,7 +331,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     ]);
   });
 
-  it('advises a relaunch when only the module at launch is old', () => {
+  it('advises a relaunch if only the module at launch is old', () => {
     const beforeSigning = (quote: Buffer, body: number) => quote.writeUInt8(5, body);
     const verdict = verify(createQuote(intel, { version: 5, beforeSigning }), createCollateral(intel));
     expect(verdict.failures).toEqual(['tdx.tcb-status']);
@@ -340,7 +340,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     expect(failures({ version: 5, beforeSigning }, {}, { tdx: { acceptedStatuses } })).toEqual([]);
   });
 
-  it('55: refuses a revoked PCK, authority or TCB signer', () => {
+  it('55: refuses a revoked PCK, CA or TCB signer', () => {
     expect(failures({}, { revokedByPlatform: [PCK_SERIAL] })).toEqual(['chain.revocation']);
     expect(failures({}, { revokedByRoot: [PLATFORM_SERIAL] })).toEqual(['chain.revocation']);
     expect(failures({}, { revokedByRoot: [SIGNER_SERIAL] })).toEqual([
@@ -349,7 +349,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     ]);
   });
 
-  it('55: refuses stale lists, and what a stale list revokes stays revoked', () => {
+  it('55: refuses stale lists, whose revocations remain effective', () => {
     const crlDates = { thisUpdate: AT - 3 * DAY, nextUpdate: AT - DAY };
     expect(failures({}, { crlDates })).toEqual(['chain.revocation-list']);
     expect(failures({}, { crlDates, revokedByPlatform: [PCK_SERIAL] })).toEqual([
@@ -367,7 +367,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     expect(verify(createQuote(intel), collateral).failures).toEqual(['chain.revocation-list']);
   });
 
-  it('is incomplete without lists, unless the policy does without', () => {
+  it('finds a quote without lists incomplete, unless the policy does not require them', () => {
     const collateral = { ...createCollateral(intel), revocationLists: [] };
     const verdict = verify(createQuote(intel), collateral);
     expect(verdict.failures).toEqual(['chain.revocation-list', 'chain.revocation']);
@@ -377,7 +377,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     ).toEqual([]);
   });
 
-  it('refuses collateral that another key than the TCB signer signed', () => {
+  it('refuses collateral that is not signed by the TCB signer', () => {
     const other = createIntel();
     const mixed = { ...createCollateral(other), certificates: createCollateral(intel).certificates };
     const collateral = { ...mixed, revocationLists: createCollateral(intel).revocationLists };
@@ -387,7 +387,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     ]);
   });
 
-  it('refuses collateral whose signer ends in another root', () => {
+  it('refuses collateral whose signer has another root', () => {
     const other = createIntel();
     const { tcbInfos, qeIdentities, certificates } = createCollateral(other);
     const { revocationLists } = createCollateral(intel);
@@ -395,7 +395,7 @@ describe('negative.md, TDX: re-signed collateral', () => {
     expect(verdict.failures).toEqual(['tdx.tcb-info-signature', 'tdx.qe-identity-signature']);
   });
 
-  it('takes the newest of several that are current', () => {
+  it('uses the newest of several current items', () => {
     const good = createCollateral(intel);
     const old = createCollateral(intel, {
       tcbInfo: (info) =>

@@ -105,12 +105,12 @@ describe('verifyTpm', () => {
   });
 });
 
-describe('negative.md, TPM quote', () => {
-  it('56: refuses a statement that no TPM made', () => {
+describe('verifyTpm, on the TPM quotes of negative.md,', () => {
+  it('56: refuses a statement that no TPM generated', () => {
     expect(failures({ attest: { magic: 0xff544346 } })).toEqual(['vtpm.magic']);
   });
 
-  it('57: refuses another statement than a quote', () => {
+  it('57: refuses a statement that is not a quote', () => {
     expect(failures({ attest: { type: 0x8017 } })).toEqual(['vtpm.type']);
   });
 
@@ -128,13 +128,13 @@ describe('negative.md, TPM quote', () => {
     expect(failures({ pcrs: new Map([['sha256', missing]]), log: null })).toEqual(['vtpm.pcr-digest']);
   });
 
-  it('60: refuses a quote that lacks a PCR which is needed', () => {
+  it('60: refuses a quote without a required PCR', () => {
     expect(failures({ policy: { requiredPcrs: [0, 4, 7] } })).toEqual([]);
     expect(failures({ policy: { requiredPcrs: [9] } })).toEqual(['vtpm.selection']);
     expect(failures({ policy: { pcrs: { sha256: { 9: '00'.repeat(32) } } } })).toContain('vtpm.selection');
   });
 
-  it('61: refuses a quote of the SHA-1 bank alone', () => {
+  it('61: refuses a quote of only the SHA-1 bank', () => {
     const sha1 = values('sha1', events.slice(0, 1));
     const statement = attest(sha1, { extraData: NONCE });
     const input = { attest: statement, signature: ecdsaSignature(statement, key) };
@@ -143,11 +143,11 @@ describe('negative.md, TPM quote', () => {
     expect(failures({ attest: { selection }, log: null })).toEqual(['vtpm.bank']);
   });
 
-  it('62: refuses bytes behind the statement', () => {
+  it('62: refuses bytes after the statement', () => {
     expect(failures({ attest: { trailing: Uint8Array.of(0) } })).toEqual(['vtpm.trailing-bytes']);
   });
 
-  it('64: refuses a signature under a weak hash or another than the key declares', () => {
+  it('64: refuses a signature with a weak hash, or with another hash than the key declares', () => {
     const statement = attest(values(), { extraData: NONCE });
     const sha1 = ecdsaSignature(statement, key, 'sha1');
     expect(failures({ input: { attest: statement, signature: sha1 } })).toEqual(['vtpm.scheme']);
@@ -157,7 +157,7 @@ describe('negative.md, TPM quote', () => {
     expect(failures({ input: { attest: statement, signature: mislabelled } })).toEqual(['vtpm.signature']);
   });
 
-  it('refuses a signature of another key, and one that is cut off', () => {
+  it('refuses a signature by another key, and a truncated signature', () => {
     const { privateKey: other } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     expect(failures({ input: { key: publicArea(other) } })).toEqual(['vtpm.signature']);
     const statement = attest(values(), { extraData: NONCE });
@@ -176,25 +176,25 @@ describe('negative.md, TPM quote', () => {
     expect(failures({ input: { key: publicArea(key, attributes) } })).toEqual(['vtpm.key-attributes']);
   });
 
-  it('refuses a clock that may have gone back, where the policy asks so', () => {
+  it('refuses a clock that may have been set back, if the policy requires it', () => {
     expect(failures({ attest: { safe: 0 } })).toEqual([]);
     expect(failures({ attest: { safe: 0 }, policy: { requireSafeClock: true } })).toEqual(['vtpm.safe']);
   });
 
-  it('holds PCR values against the policy', () => {
+  it('compares PCR values with the policy', () => {
     const pcr4 = Buffer.from(extendAll(events).get(4) ?? []).toString('hex');
     expect(failures({ policy: { pcrs: { sha256: { 4: pcr4 } } } })).toEqual([]);
     expect(failures({ policy: { pcrs: { sha256: { 4: '00'.repeat(32) } } } })).toEqual(['vtpm.pcrs']);
   });
 
-  it('asks for an event log where the policy does', () => {
+  it('requires an event log if the policy does', () => {
     const verdict = verify({ log: null, policy: { requireEventLog: true } });
     expect(verdict.failures).toEqual(['vtpm.event-log']);
     expect(verdict.missing).toEqual(['vtpm.event-log']);
   });
 });
 
-describe('negative.md, event log of a quote', () => {
+describe('verifyTpm, on the event logs of negative.md,', () => {
   const withLog = (list: readonly LogEvent[]) => failures({ log: eventLog(list) });
   const changed = (index: number, change: Partial<LogEvent>) =>
     withLog(events.map((event, i) => (i === index ? { ...event, ...change } : event)));
@@ -203,7 +203,7 @@ describe('negative.md, event log of a quote', () => {
     expect(changed(1, { digests: [['sha256', new Uint8Array(32)]] })).toEqual(['vtpm.event-log']);
   });
 
-  it('66: does not believe data that does not have its digest', () => {
+  it('66: does not trust data that does not match its digest', () => {
     const [first] = events;
     const digests = [['sha256', hash('sha256', first?.data ?? new Uint8Array())]] as const;
     expect(changed(0, { data: text('firmware 2\0'), digests })).toEqual(['vtpm.event-data']);
@@ -211,7 +211,7 @@ describe('negative.md, event log of a quote', () => {
     expect(changed(1, { data: text('another') })).toEqual([]);
   });
 
-  it('67: refuses two events of one register in the other order', () => {
+  it('67: refuses two swapped events of one register', () => {
     const [a, b, c, d, ...rest] = events;
     expect(withLog([a, d, c, b, ...rest].filter((event) => event !== undefined))).toEqual(['vtpm.event-log']);
   });
@@ -228,7 +228,7 @@ describe('negative.md, event log of a quote', () => {
     expect(failures({ log })).toEqual(['event-log.banks']);
   });
 
-  it('70: refuses an algorithm that is not in the header, or there twice', () => {
+  it('70: refuses an algorithm that is missing in the header or listed twice', () => {
     const digest = new Uint8Array(32);
     expect(changed(1, { digests: [['sha384', new Uint8Array(48)]] })).toEqual(['event-log.algorithms']);
     expect(
@@ -243,7 +243,7 @@ describe('negative.md, event log of a quote', () => {
     expect(failures({ log: twice })).toEqual(['event-log.algorithms']);
   });
 
-  it('71: does not extend what takes no action', () => {
+  it('71: does not extend EV_NO_ACTION events', () => {
     const extended = new Map([
       ['sha256' as const, extendAll(events.map((e) => (e.type === 3 ? { ...e, type: 4 } : e)))],
     ]);
@@ -252,13 +252,13 @@ describe('negative.md, event log of a quote', () => {
     expect(failures({ input, pcrs: extended })).toEqual(['vtpm.event-log']);
   });
 
-  it('73: refuses a log that is cut off inside an event', () => {
+  it('73: refuses a log that is truncated inside an event', () => {
     const log = eventLog(events);
     expect(failures({ log: log.subarray(0, log.length - 3) })).toEqual(['event-log.form']);
     expect(failures({ log: Uint8Array.from([...log, 1]) })).toEqual(['event-log.form']);
   });
 
-  it('names the first event that departs from the reference log', () => {
+  it('names the first event that differs from the reference log', () => {
     const reference = {
       bank: 'sha256' as const,
       pcrs: {},
@@ -281,7 +281,7 @@ describe('negative.md, event log of a quote', () => {
     });
   });
 
-  it('lets a PCR be extended without a log where the policy says so', () => {
+  it('accepts a PCR that is extended without log entries, if the policy lists it', () => {
     const ima = new Map(extendAll(events)).set(10, new Uint8Array(32).fill(9));
     const pcrs = new Map([['sha256' as const, ima]]);
     const statement = attest(pcrs, { extraData: NONCE });
@@ -335,7 +335,7 @@ describe.skipIf(!hasVectors)('the quote of a cloud vTPM', () => {
 });
 
 describe('parsePcrFile', () => {
-  it('reads a list, banks, and what tpm2_pcrread prints', () => {
+  it('reads a list, banks, and the output of tpm2_pcrread', () => {
     const value = 'ab'.repeat(32);
     const want = new Uint8Array(Buffer.from(value, 'hex'));
     for (const source of [

@@ -6,7 +6,7 @@ import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
 
-/** Whether the published schema takes a value; its rule across members is held by `parsePolicy` alone here. */
+/** Whether the published schema accepts a value; only `parsePolicy` checks the rule across members here. */
 function bySchema(name: string, json: unknown): boolean {
   const file = new URL(`../../../docs/schema/${name}.schema.json`, import.meta.url);
   const { if: _, then: __, ...schema } = z.looseObject({}).parse(JSON.parse(readFileSync(file, 'utf8')));
@@ -18,7 +18,7 @@ const root = `sha256:${'a'.repeat(64)}`;
 describe('parsePolicy', () => {
   const refused = expect.objectContaining({ code: 'POLICY_INVALID' });
 
-  it('fills in the strict side of every rule', () => {
+  it('fills in the strict default of every rule', () => {
     expect(parsePolicy({ version: 1, platforms: ['snp'] })).toEqual({
       version: 1,
       platforms: ['snp'],
@@ -61,7 +61,7 @@ describe('parsePolicy', () => {
     });
   });
 
-  it('takes the emulated platform only with a pinned root', () => {
+  it('accepts the emulated platform only with a pinned root', () => {
     expect(() => parsePolicy({ version: 1, platforms: ['emulated'] })).toThrowError(refused);
     expect(parsePolicy({ version: 1, platforms: ['emulated'], emulatedRoot: root }).emulatedRoot).toBe(root);
   });
@@ -114,7 +114,7 @@ describe('parsePolicy', () => {
     expect(parsePolicy(json)).toMatchObject(json);
   });
 
-  it('refuses a member that is there twice, at any depth, however it is written', () => {
+  it('refuses a duplicate member at any depth, however it is escaped', () => {
     const twice = expect.objectContaining({ code: 'INPUT_INVALID' });
     for (const text of [
       '{"version":1,"platforms":["snp"],"allowDebug":false,"allowDebug":true}',
@@ -132,7 +132,7 @@ describe('parsePolicy', () => {
     ).toThrowError(refused);
   });
 
-  it('says which member is wrong', () => {
+  it('names the invalid member', () => {
     const call = () => parsePolicy({ version: 1, platforms: ['snp'], snp: { vmpl: 9 } });
     expect(call).toThrowError(
       expect.objectContaining({ details: { problems: [expect.stringContaining('vmpl')] } }),
@@ -143,7 +143,7 @@ describe('parsePolicy', () => {
 describe('parseReferenceValues', () => {
   const refused = expect.objectContaining({ code: 'REFERENCE_INVALID' });
 
-  it('takes what the image builder writes', () => {
+  it('accepts the output of the image builder', () => {
     expect(parseReferenceValues({ ...referenceJson, files: { vmlinuz: '2'.repeat(64) } })).toMatchObject(
       referenceJson,
     );

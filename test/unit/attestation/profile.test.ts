@@ -28,7 +28,7 @@ describe('the certificate profile', () => {
     expect(await failuresOf({ endorsement: { curve: 'P-256' } })).toEqual(['chain.leaf']);
   });
 
-  it('refuses an authority with a shorter RSA key', async () => {
+  it('refuses a CA with a shorter RSA key', async () => {
     const { privateKey: key } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const ask = authority(root.ask.name, key, root.ark, authorityExtensions(0));
     const endorsement = { issuer: { name: root.ask.name, key } };
@@ -36,7 +36,7 @@ describe('the certificate profile', () => {
     expect(await failuresOf({ endorsement, certificates })).toEqual(['chain.profile']);
   });
 
-  it('has nothing against the certificates of the platform', () => {
+  it('accepts the certificates of the platform', () => {
     expect(profileProblems(parseCertificate(root.ask.certificate), 'ca')).toEqual([]);
     expect(profileProblems(parseCertificate(endorse(root).certificate), 'leaf')).toEqual([]);
   });
@@ -57,13 +57,13 @@ describe('the certificate profile', () => {
 });
 
 describe('parseCertificate', () => {
-  it('refuses an extension that is there twice', () => {
+  it('refuses a duplicate extension', () => {
     const [first] = Object.values(vcekExtensions);
     const extensions = [...Object.values(vcekExtensions), ...(first === undefined ? [] : [first])];
     expect(() => parseCertificate(endorse(root, { extensions }).certificate)).toThrowError(invalid);
   });
 
-  it('refuses different signature algorithms inside and outside', () => {
+  it('refuses different inner and outer signature algorithms', () => {
     const der = Buffer.from(root.ask.certificate);
     const salt = Buffer.from('a203020130', 'hex');
     const outer = der.lastIndexOf(salt);
@@ -88,13 +88,13 @@ describe('cpuMatches', () => {
     expect(products.filter((other) => cpuMatches(other, cpuid))).toEqual([product]);
   });
 
-  it('takes any product for a report without CPU fields', () => {
+  it('accepts any product for a report without CPU fields', () => {
     expect(cpuMatches('milan', null)).toBe(true);
   });
 });
 
 describe('nameMatches', () => {
-  it('takes the product name with or without a stepping', () => {
+  it('accepts the product name with or without a stepping', () => {
     expect(nameMatches('milan', 'Milan-B0')).toBe(true);
     expect(nameMatches('milan', 'Milan')).toBe(true);
     expect(nameMatches('milan', 'Milano')).toBe(false);

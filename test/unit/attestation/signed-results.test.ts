@@ -52,7 +52,7 @@ const Verdict = z.object({
 });
 
 describe('attestation verify', () => {
-  it('accepts (0), refuses (2), and says when there is no evidence (74) or no sense in the options (64)', async () => {
+  it('exits with 0 (accepted), 2 (rejected), 74 (no evidence) or 64 (inconsistent options)', async () => {
     expect((await verify()).exit).toBe(0);
     const stale = await verify('--nonce', '0'.repeat(64));
     expect([stale.exit, Verdict.parse(stale.json).failures]).toEqual([2, ['binding.report-data']]);
@@ -79,7 +79,7 @@ describe('attestation verify', () => {
     ).toBe(74);
   });
 
-  it('limits the age of a nonce whose time is given', async () => {
+  it('limits the age of a nonce with a given time', async () => {
     const policy = { ...JSON.parse(readFileSync(at('policy.json'), 'utf8')), maxAgeSeconds: 60 };
     const limited = ['--policy', write('limited.json', JSON.stringify(policy))];
     expect(Verdict.parse((await verify(...limited)).json).failures).toEqual(['binding.age']);
@@ -89,7 +89,7 @@ describe('attestation verify', () => {
 });
 
 describe('a signed policy', () => {
-  it('counts from the key that is asked for, and from no other', async () => {
+  it('is accepted only if the requested key signed it', async () => {
     const sign = ['attestation', 'sign-policy', at('policy.json'), '--key', at('carol.key')];
     expect((await runCli(...sign, '--out', at('signed.json'))).exit).toBe(0);
     const signed = ['--policy', at('signed.json'), '--policy-key'];
@@ -153,7 +153,7 @@ describe('an attestation result (EAR)', () => {
     });
   });
 
-  it('says of refused evidence that it is', async () => {
+  it('reports rejected evidence', async () => {
     const text = await token('bad.jwt', '--nonce', '0'.repeat(64));
     expect(part(text.split('.')[1])).toMatchObject({
       submods: { emulated: { 'ear.status': 'contraindicated' } },
@@ -161,7 +161,7 @@ describe('an attestation result (EAR)', () => {
     });
   });
 
-  it('is verified by our own reader under that key alone, and in one form alone', async () => {
+  it('is verified by our own parser only with that key and only in one encoding', async () => {
     const text = await token('own.jwt');
     const run = (content: string, by = key) =>
       runCli('attestation', 'verify-ear', write('token', content), '--key', by);
@@ -188,7 +188,7 @@ describe('reference values as CoRIM', () => {
     files: { 'a file': '9'.repeat(64) },
   });
 
-  it('come back as they were', () => {
+  it('are restored unchanged', () => {
     expect(referenceFromCorim(referenceToCorim(full))).toEqual(full);
   });
 
@@ -218,7 +218,7 @@ describe('reference values as CoRIM', () => {
     expect(map.parse(kernel?.get(1)).get(2)).toEqual([[1, new Uint8Array(32).fill(0x22)]]);
   });
 
-  it('serve in the place of the JSON file, by the commands', async () => {
+  it('are accepted by the commands instead of the JSON file', async () => {
     const made = await runCli('attestation', 'corim', at('reference.json'), '--out', at('reference.corim'));
     expect(made.exit).toBe(0);
     expect((await verify('--reference', at('reference.corim'))).exit).toBe(0);
@@ -226,7 +226,7 @@ describe('reference values as CoRIM', () => {
     expect((await verify('--reference', cut)).exit).toBe(74);
   });
 
-  it('are refused when a measurement is there twice or nobody speaks of EOS', () => {
+  it('are refused with a duplicate measurement or without EOS', () => {
     const refused = expect.objectContaining({ code: 'REFERENCE_INVALID' });
     const corim = decodeCorim(referenceToCorim(full));
     const [comid] = corim.comids;
@@ -257,7 +257,7 @@ describe.skipIf(!hasVectors)('attestation collateral fetch', () => {
   const fetching = (base: string, ...more: string[]) =>
     runCli('attestation', 'collateral', 'fetch', ...more, '--base-url', base, '--collateral', at('fetched'));
 
-  it('keeps an answer with the chain in its header, and sends nothing secret', async () => {
+  it('stores an answer with the chain in its header, and sends no secret', async () => {
     const seen: unknown[] = [];
     const chain = encodeURIComponent(vector('tcb_info_issuer_chain.pem').toString('utf8'));
     await serve(
@@ -278,7 +278,7 @@ describe.skipIf(!hasVectors)('attestation collateral fetch', () => {
     expect(seen.slice(0, 3)).toEqual([undefined, undefined, '/tdx/certification/v4/tcb?fmspc=00806F050000']);
   });
 
-  it('gives up on errors, on slow answers, on redirects and on addresses that lead away', async () => {
+  it('fails on errors, slow answers, redirects and other origins', async () => {
     await serve(
       (request, response) => {
         if (request.url === '/slow') return;

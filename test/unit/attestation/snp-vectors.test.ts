@@ -94,7 +94,7 @@ function open(name: string) {
   return { expected, bytes, ders, at: Date.parse(expected.verify_at) };
 }
 
-/** What `verifySnp` has against a report, the product that was proven, and whether the report is genuine. */
+/** Failed checks of `verifySnp`, the proven product, and whether the report is genuine. */
 function verify(bytes: Uint8Array, ders: readonly Uint8Array[], at: number, snp: object = {}) {
   const verdict = verifySnp({
     report: bytes,
@@ -116,7 +116,7 @@ const flip = (bytes: Uint8Array, at: number, mask = 1): Uint8Array => {
   return changed;
 };
 
-/** What a default policy has against each genuine report. */
+/** Checks that fail for each genuine report under a default policy. */
 const REFUSED_BY_DEFAULT: Readonly<Record<(typeof CASES)[number], string[]>> = {
   'milan-v2': [],
   'genoa-v3': [],
@@ -198,14 +198,14 @@ describe.skipIf(!hasVectors).each(CASES)('SNP evidence %s', (name) => {
     expect(endorsement.providerId ?? undefined).toBe(want.cspID);
   });
 
-  it('is genuine, and a default policy refuses only what it should', () => {
+  it('is genuine, and a default policy refuses only the expected checks', () => {
     const { expected, bytes, ders, at } = open(name);
     const { failed, proven, verdict } = verify(bytes, ders, at);
     expect({ failed, proven }).toEqual({ failed: REFUSED_BY_DEFAULT[name], proven: true });
     expect(verdict.checks.find((check) => check.name === 'chain.root')?.found).toContain(expected.product);
   });
 
-  it('is genuine with the certificates in any order and others among them', () => {
+  it('is genuine with certificates in any order and with unrelated ones', () => {
     const { bytes, ders, at } = open(name);
     const others = ['milan_ask', 'genoa_ask', 'turin_asvk'].map((file) =>
       load('..', 'amd-roots', `${file}.der`),
@@ -302,13 +302,13 @@ describe.skipIf(!hasVectors)('parseSnpReport', () => {
     expect(() => parseSnpReport(flip(v2, 0x1f8))).toThrowError(invalid);
   });
 
-  it('leaves its input as it was, a Buffer too', () => {
+  it('does not change its input, even a Buffer', () => {
     const buffer = Buffer.from(bytes);
     parseSnpReport(buffer);
     expect(buffer.equals(bytes)).toBe(true);
   });
 
-  it('takes a report that the host asked for: the policy refuses it', () => {
+  it('accepts a report that the host requested; the policy refuses it', () => {
     const other = Buffer.from(bytes);
     other.writeUInt32LE(0xffffffff, 0x030);
     expect(parseSnpReport(other).vmpl).toBe(0xffffffff);
@@ -329,7 +329,7 @@ describe.skipIf(!hasVectors)('verifySnp', () => {
     expect(failed).toEqual(['report.signature', 'report.chip-id', 'report.certificate-tcb']);
   });
 
-  it('refuses a VLEK that goes through the intermediate for VCEKs', () => {
+  it('refuses a VLEK under the intermediate for VCEKs', () => {
     const { bytes, ders, at } = open('milan-v3-vlek-vmpl1');
     const ask = load('..', 'amd-roots', 'milan_ask.der');
     const [leaf, , root] = ders;
@@ -368,11 +368,11 @@ describe.skipIf(!hasVectors)('parseCertificateTable', () => {
   const ASK = '4ab7b379-bbac-4fe4-a02f-05aef327c782';
   const end = Buffer.alloc(24);
 
-  it('reads a real table that holds no certificate', () => {
+  it('reads a real table without certificates', () => {
     expect(parseCertificateTable(table)).toEqual([]);
   });
 
-  it('takes the certificates out in the order of the entries', () => {
+  it('returns the certificates in the order of the entries', () => {
     const bytes = Buffer.concat([entry(VCEK, 74, 3), entry(ASK, 72, 2), end, Buffer.from('aabbc')]);
     expect(parseCertificateTable(bytes).map((b) => Buffer.from(b).toString())).toEqual(['bbc', 'aa']);
   });

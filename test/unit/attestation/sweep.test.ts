@@ -16,7 +16,7 @@ describe.skipIf(!hasVectors).each([
 ] as const)('%s evidence', (_, make) => {
   const targets: readonly Target[] = hasVectors ? make() : [];
 
-  it('is accepted as it stands, in every part', () => {
+  it('is accepted unchanged, in every part', () => {
     expect(targets.length).toBeGreaterThanOrEqual(3);
     for (const { name, bytes, accepts } of targets) expect(accepts(bytes), name).toBe(true);
   });

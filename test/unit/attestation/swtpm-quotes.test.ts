@@ -25,7 +25,7 @@ const EVENTS: readonly LogEvent[] = [
 ];
 const Verdict = z.object({ failures: z.array(z.string()) });
 
-describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () => {
+describe.skipIf(reason !== null)('quotes of a live TPM, compared with tpm2-tools', () => {
   let tpm: TestTpm;
   const at = (name: string): string => join(tpm.folder, name);
   const log = eventLog(EVENTS, { banks: BANKS });
@@ -48,7 +48,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () =
       ...['--key', at(key), '--nonce', nonce, '--pcrs', at('values.txt'), '--eventlog', at('log'), ...more],
     );
 
-  /** What another verifier says: tpm2_checkquote, which knows no PSS, or openssl. */
+  /** Verdict of another verifier: tpm2_checkquote, which does not support PSS, or openssl. */
   async function crosscheck(scheme: string, hash: string): Promise<void> {
     if (scheme === 'rsapss') {
       // A TPMT_SIGNATURE is scheme, hash and size before the plain signature.
@@ -116,7 +116,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () =
     });
   });
 
-  it('replays a log to the values that tpm2_eventlog gives and the TPM has', async () => {
+  it('replay to the values of tpm2_eventlog and of the TPM', async () => {
     const { output } = await tpm.tool('tpm2_eventlog', 'log');
     const listed = output.slice(output.lastIndexOf('\npcrs:'));
     const { output: live } = await tpm.tool('tpm2_pcrread', 'sha256:0,1,4,7,8+sha384:0,1,4,7,8');
@@ -133,7 +133,7 @@ describe.skipIf(reason !== null)('quotes of a live TPM, beside tpm2-tools', () =
   });
 });
 
-/** What the event extends its register by, in one bank. */
+/** The digest with which the event extends its register, in one bank. */
 function extendedDigest(event: LogEvent, bank: (typeof BANKS)[number]): Uint8Array {
   const { register, type, data } = event;
   const text = eventLog([{ register, type, data }], { banks: [bank] });

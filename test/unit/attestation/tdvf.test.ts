@@ -75,7 +75,7 @@ describe('measureTd', () => {
     expect(mrtd(firmware(sections))).toBe(expected);
   });
 
-  it('does not follow the variables, and follows the code', () => {
+  it('depends on the code, but not on the variables', () => {
     const image = firmware([CODE, VARIABLES]);
     expect(mrtd(withVariables(image, new Uint8Array(VARIABLES_BYTES)))).toBe(mrtd(image));
     const other = image.slice();
@@ -83,7 +83,7 @@ describe('measureTd', () => {
     expect(mrtd(other)).not.toBe(mrtd(image));
   });
 
-  it('is null for firmware without the metadata', () => {
+  it('returns null for firmware without the metadata', () => {
     expect(mrtd(new Uint8Array(IMAGE_BYTES))).toBeNull();
   });
 

@@ -108,7 +108,7 @@ describe.skipIf(!hasVectors).each(TDX_CASES)('TDX quote %s', (name) => {
     ]);
   });
 
-  it('has right signatures up to the pinned root', () => {
+  it('has valid signatures up to the pinned root', () => {
     const verdict = verify(openTdx(name));
     for (const check of [
       'report.signature',
@@ -138,7 +138,7 @@ describe.skipIf(!hasVectors)('verifyTdx on real quotes', () => {
     expect(outcome(verdict, 'chain.revocation')?.outcome).toBe('passed');
   });
 
-  it('refuses v4-prod-spr: no level matches, and what follows the signature is not padding', () => {
+  it('refuses v4-prod-spr: no level matches, and the signature is not followed by padding', () => {
     const verdict = verify(openTdx('v4-prod-spr'));
     expect(failed(verdict)).toEqual(['tdx.trailing-bytes', 'tdx.tcb-level', 'tdx.attributes']);
     expect(outcome(verdict, 'tdx.tcb-level')?.found).toContain('no level matches');
@@ -183,13 +183,13 @@ describe.skipIf(!hasVectors)('verifyTdx on real quotes', () => {
     }
   });
 
-  it('says that collateral is missing when there is none', () => {
+  it('reports missing collateral', () => {
     const verdict = verify({ ...openTdx('v4-full-collateral'), collateral: NO_COLLATERAL });
     expect(failed(verdict)).toEqual([]);
     expect(verdict.missing).toEqual(expect.arrayContaining(['tdx.tcb-info', 'tdx.qe-identity']));
   });
 
-  it('replays the event log that came with a quote', () => {
+  it('replays the event log of a quote', () => {
     const folder = join(vectorsDir(), 'eventlog', 'ccel-cos113-with-quote');
     const load = (file: string) => new Uint8Array(readFileSync(join(folder, file)));
     const input = { policy, collateral: NO_COLLATERAL, at: Date.parse('2025-01-01T00:00:00Z'), crypto };

@@ -39,11 +39,11 @@ function openssl(file: string, ...args: string[]): string {
 describe.skipIf(!hasVectors)('parseCertificate against openssl', () => {
   const files = certificateFiles();
 
-  it('has certificates to look at', () => {
+  it('has certificates to test', () => {
     expect(files.length).toBeGreaterThanOrEqual(16);
   });
 
-  it.each(files)('reads %s as openssl does', (file) => {
+  it.each(files)('parses %s like openssl', (file) => {
     const parsed = parseCertificate(new Uint8Array(readFileSync(join(vectorsDir(), file))));
     const commonName = (line: string): string => /CN ?= ?([^,\n/]+)/.exec(line)?.[1]?.trim() ?? '';
     expect(parsed.subject.commonName).toBe(commonName(openssl(file, '-subject')));
@@ -66,7 +66,7 @@ describe.skipIf(!hasVectors)('parseCertificate against openssl', () => {
     expect(hex(parsed.signature)).toBe(signatureText.slice(-512).join(''));
   });
 
-  it('refuses every prefix, and one byte more', () => {
+  it('refuses every prefix and an additional byte', () => {
     const der = new Uint8Array(readFileSync(join(vectorsDir(), 'snp/turin-v5/vcek.der')));
     for (let length = 0; length < der.length; length += 1) {
       expect(() => parseCertificate(der.subarray(0, length))).toThrowError(invalid);
@@ -74,7 +74,7 @@ describe.skipIf(!hasVectors)('parseCertificate against openssl', () => {
     expect(() => parseCertificate(Uint8Array.of(...der, 0))).toThrowError(invalid);
   });
 
-  it('refuses or reads a certificate with any one byte changed, without another error', () => {
+  it('refuses or parses a certificate with any changed byte, without another error', () => {
     const der = new Uint8Array(readFileSync(join(vectorsDir(), 'snp/milan-v2/vcek.der')));
     for (let at = 0; at < der.length; at += 1) {
       for (const mask of [0x01, 0x80, 0xff]) {

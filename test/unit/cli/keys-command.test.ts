@@ -40,8 +40,8 @@ function openssl(...args: readonly string[]): string {
   return stdout;
 }
 
-describe('keys', () => {
-  it('generate: a sealed file of mode 0600 that the passphrase alone opens, and that nothing overwrites', async () => {
+describe('the keys command', () => {
+  it('generates a sealed file with mode 0600, which only the passphrase opens and nothing overwrites', async () => {
     await cli('keys', 'generate', 'ann', '--out', folder, '--passphrase-file', at('right'));
     expect(statSync(at('ann.key')).mode & 0o777).toBe(0o600);
     const before = readFileSync(at('ann.key'), 'utf8');
@@ -58,14 +58,14 @@ describe('keys', () => {
     expect(() => statSync(at('ann.pem'))).toThrow();
   });
 
-  it('generate: leaves no private key behind where the public file is in the way', async () => {
+  it('leaves no private key behind if the public file already exists', async () => {
     writeFileSync(at('bob.pub'), 'mine');
     expect(await code('keys', 'generate', 'bob', '--out', folder)).toBe('FILE_EXISTS');
     expect(() => statSync(at('bob.key'))).toThrow();
     expect(readFileSync(at('bob.pub'), 'utf8')).toBe('mine');
   });
 
-  it.each(['pem', 'jwk'])('export and import: the same keys come back through %s', async (form) => {
+  it.each(['pem', 'jwk'])('imports the exported keys unchanged through %s', async (form) => {
     const name = `x-${form}`;
     openssl('genpkey', '-algorithm', 'X25519', '-out', at(`${name}.kem`));
     openssl('genpkey', '-algorithm', 'ED25519', '-out', at(`${name}.sign`));
@@ -73,7 +73,7 @@ describe('keys', () => {
     const made = await cli('keys', 'import', name, ...source);
     const shown = await cli('keys', 'show', at(`${name}.pub`));
     expect(shown).toMatchObject({ kem: expect.stringMatching(/^x25519:/) });
-    // openssl says what the public key is.
+    // openssl derives the public key.
     const der = spawnSync('openssl', [
       'pkey',
       '-in',
@@ -102,7 +102,7 @@ describe('keys', () => {
     expect(copy).toEqual({ ...Object(shown), name: `${name}-again` });
   });
 
-  it('import: names what is wrong with a foreign key', async () => {
+  it('reports why a foreign key cannot be imported', async () => {
     openssl(
       'genpkey',
       '-algorithm',
@@ -128,7 +128,7 @@ describe('keys', () => {
     expect(await take('sealed.pem', '--source-passphrase-file', at('right'))).toBe('nothing');
   });
 
-  it('list: tells sealed from plain and damaged without a passphrase', async () => {
+  it('lists sealed, plain and damaged files without a passphrase', async () => {
     const listed = await cli('keys', 'list', folder);
     expect(listed).toContainEqual(expect.objectContaining({ file: 'ann.key', state: 'private, sealed' }));
     expect(listed).toContainEqual(
@@ -140,8 +140,8 @@ describe('keys', () => {
   });
 });
 
-describe('checksum', () => {
-  it('is that of sha256sum and openssl for a file', async () => {
+describe('a checksum', () => {
+  it('equals that of sha256sum and openssl for a file', async () => {
     const file = at('some');
     writeFileSync(file, 'some bytes');
     const [sha256] = spawnSync('sha256sum', [file], { encoding: 'utf8' }).stdout.split(' ');
@@ -153,7 +153,7 @@ describe('checksum', () => {
     expect(await code('checksum', at('nowhere'))).toBe('FILE_NOT_FOUND');
   });
 
-  it('of a folder as the Go CocosAI packs it', async () => {
+  it('of a folder equals that of the Go CocosAI', async () => {
     const tree = mkdtempSync(path.join(folder, 'zip-'));
     writeFileSync(path.join(tree, 'a.txt'), 'hello\n');
     chmodSync(path.join(tree, 'a.txt'), 0o644);
@@ -170,7 +170,7 @@ describe('checksum', () => {
     }
   });
 
-  it('of a folder is what a manifest asks for when the folder is sent', async () => {
+  it('of a folder equals the digest that a manifest contains for it', async () => {
     const tree = mkdtempSync(path.join(folder, 'tree-'));
     writeFileSync(path.join(tree, 'a'), 'a');
     const first = await cli('checksum', tree);

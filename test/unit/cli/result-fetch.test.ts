@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,7 +31,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** An agent with one result. `onSegment` runs before each segment. */
-function agentWith(onSegment: (index: number) => void): ResultSession {
+function agentWith(onSegment: (index: number) => void, exitCode = 0): ResultSession {
   const contentKey = generateContentKey();
   const signing = encodeSigningKey(keys.signing.publicKey);
   const { bytes: receipt, signature } = signReceipt(
@@ -46,7 +46,7 @@ function agentWith(onSegment: (index: number) => void): ResultSession {
       evidenceDigest: manifestDigest,
       platform: 'emulated',
       runtime: 'python 3.11',
-      exitCode: 0,
+      exitCode,
       startedAt: '2026-01-02T03:04:05Z',
       endedAt: '2026-01-02T03:05:05.123Z',
     },
@@ -125,6 +125,23 @@ describe('fetchResult', () => {
       ),
     ).toBe('FILE_EXISTS');
     expect(readFileSync(`${file}.part`, 'utf8')).toBe('mine');
+  });
+
+  it('does not change a complete result that a crash has left under both names', async () => {
+    await fetchResult(
+      agentWith(() => undefined),
+      request(),
+    );
+    const kept = path.join(folder, 'kept');
+    renameSync(file, kept);
+    linkSync(kept, `${file}.part`);
+    const before = readFileSync(kept);
+    await fetchResult(
+      agentWith(() => undefined, 1),
+      request(),
+    );
+    expect(readFileSync(kept).equals(before)).toBe(true);
+    expect(readFileSync(file).equals(before)).toBe(false);
   });
 
   it('replaces the beginning of another result', async () => {

@@ -58,7 +58,7 @@ describe("the Buildroot tree's", () => {
     },
   );
 
-  it('defconfigs differ in their kernel fragment alone', () => {
+  it('defconfigs differ only in their kernel fragment', () => {
     const [snp, tdx] = ['snp', 'tdx'].map((kind) => linesOf(`configs/cocosai_${kind}_defconfig`));
     expect(snp?.map((line) => line.replace('linux-snp', 'linux-tdx'))).toEqual(tdx);
   });

@@ -9,14 +9,14 @@ const FILE_REST = `${'00000000'.repeat(4)}${'00000002'}${'00000000'}`;
 const TRAILER = `070701${'00000000'.repeat(4)}${'00000001'}${'00000000'.repeat(6)}${'0000000B'}${'00000000'}`;
 
 describe('writeCpio', () => {
-  it('writes the newc form that the kernel unpacks', () => {
+  it('writes the newc format that the kernel unpacks', () => {
     const tree = new FileTree();
     tree.addFile('a', 'xyz', 0o755);
     const expected = `${FILE}${FILE_REST}a\0xyz\0${TRAILER}TRAILER!!!\0\0\0\0`;
     expect(writeCpio(tree).toString('latin1')).toBe(expected);
   });
 
-  it('gives a device node its type and numbers', () => {
+  it('writes the type and the numbers of a device node', () => {
     const tree = new FileTree();
     tree.addDevice('console', 5, 1, 0o600);
     const text = writeCpio(tree).toString('latin1');
@@ -24,7 +24,7 @@ describe('writeCpio', () => {
     expect(text.slice(78, 94)).toBe('0000000500000001');
   });
 
-  it('depends on the contents alone and not on the order of adding', () => {
+  it('depends only on the content and not on the order of insertion', () => {
     const one = new FileTree();
     one.addFile('b/x', '1');
     one.addLink('a', 'b');

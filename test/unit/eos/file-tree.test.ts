@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { FileTree } from '../../../eos/file-tree.ts';
 
 describe('FileTree', () => {
-  it('lists folders before what they hold, in byte order', () => {
+  it('lists folders before their content, in byte order', () => {
     const tree = new FileTree();
     tree.addFile('b/c/d', '');
     tree.addFile('B', '');
@@ -13,7 +13,7 @@ describe('FileTree', () => {
     expect(tree.entries().map(([path]) => path)).toEqual(['B', 'b', 'b-', 'b/c', 'b/c/d']);
   });
 
-  it('writes files with the modes of the tree whatever the umask is', () => {
+  it('writes files with the modes of the tree, independent of the umask', () => {
     const folder = mkdtempSync(join(tmpdir(), 'cocos-tree-'));
     const tree = new FileTree();
     tree.addFile('bin/run', '#!', 0o755);

@@ -69,14 +69,14 @@ describe.skipIf(reason !== null)('judgeSignature', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('accepts what sbsign signed, by the certificate of that key alone', () => {
+  it('accepts a signature of sbsign only with the certificate of its key', () => {
     const image = readFileSync(join(folder, 'signed.efi'));
     expect(judgeSignature(image, [certificate('other'), certificate('mine')])).toBe('valid');
     expect(judgeSignature(image, [certificate('other')])).toBe('invalid');
     expect(judgeSignature(image, [])).toBe('invalid');
   });
 
-  it('refuses a byte changed in the program or in any part of the signature', () => {
+  it('refuses a changed byte in the program or in any part of the signature', () => {
     const image = readFileSync(join(folder, 'signed.efi'));
     const mine = certificate('mine');
     const changed = (at: number): Buffer => {
@@ -90,7 +90,7 @@ describe.skipIf(reason !== null)('judgeSignature', () => {
     expect(judgeSignature(image.subarray(0, image.length - 64), [mine])).toBe('invalid');
   });
 
-  it('tells an image without signature from one with a wrong one', () => {
+  it('distinguishes an unsigned image from one with an invalid signature', () => {
     expect(judgeSignature(smallProgram(), [certificate('mine')])).toBe('unsigned');
   });
 });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { buildVerityTree } from '../../../eos/verity.ts';
 
-/** Block i holds 64 times the 64 bytes 7i, 7i+1, ... modulo 256. */
+/** Block i contains 64 times the 64 bytes 7i, 7i+1, ... modulo 256. */
 function blocks(count: number): Buffer {
   const data = Buffer.alloc(count * 4096);
   for (let i = 0; i < count; i++) {
@@ -46,13 +46,13 @@ describe('buildVerityTree', () => {
     },
   );
 
-  it('gives another root hash when one bit changes', () => {
+  it('returns another root hash if one bit changes', () => {
     const data = blocks(300);
     data[299 * 4096 + 17] = (data[299 * 4096 + 17] ?? 0) ^ 1;
     expect(buildVerityTree(data).rootHash.toString('hex')).not.toBe(MADE_BY_VERITYSETUP[2]?.rootHash);
   });
 
-  it('refuses data that is not made of whole blocks', () => {
+  it('refuses data that is not a multiple of the block size', () => {
     expect(() => buildVerityTree(Buffer.alloc(2 * 4096 + 1))).toThrow(RangeError);
     expect(() => buildVerityTree(Buffer.alloc(4096))).toThrow(RangeError);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const SYSTEM = '/usr/local/bin:/usr/bin:/bin';
 
-/** A folder that goes before PATH, whose commands note how they were called. */
+/** A folder at the front of PATH whose commands record their calls. */
 export interface FakeCommands {
   readonly folder: string;
   /** Adds a command; in its script `$LOG` is the list of calls. */

@@ -9,7 +9,7 @@ catch (error) { console.log(error.name, error.message); process.exitCode = 1; }
 `;
 const AS_USER = `process.getuid = () => 1000;\n`;
 const INSTALLED = 'echo "Status: install ok installed"';
-/** Nothing is installed until apt-get has been asked to. */
+/** Nothing is installed before apt-get is called. */
 const AFTER_APT = `grep -q '^apt-get .*install' $LOG && ${INSTALLED}`;
 
 describe('ensureHostPackages', () => {
@@ -19,14 +19,14 @@ describe('ensureHostPackages', () => {
   });
   afterEach(() => rmSync(fakes.folder, { recursive: true }));
 
-  it('does not call apt when nothing is missing', () => {
+  it('does not call apt if nothing is missing', () => {
     fakes.add('dpkg-query', INSTALLED);
     fakes.add('apt-get', 'exit 100');
     expect(fakes.run(CALL).status).toBe(0);
     expect(fakes.calls().filter((call) => call.startsWith('apt-get'))).toEqual([]);
   });
 
-  it('does not count a package that was removed but left its configuration', () => {
+  it('treats a removed package with remaining configuration as missing', () => {
     fakes.add(
       'dpkg-query',
       `grep -q '^apt-get .*install' $LOG && ${INSTALLED} || echo "Status: deinstall ok config-files"`,
@@ -35,7 +35,7 @@ describe('ensureHostPackages', () => {
     expect(fakes.run(CALL).output).toContain('"installed":["bubblewrap","python3","datamash"]');
   });
 
-  it('says what it installs and why, updates first, and asks nothing', () => {
+  it('reports what it installs and why, updates first, and does not prompt', () => {
     fakes.add('dpkg-query', AFTER_APT);
     fakes.add('apt-get', 'echo "frontend $DEBIAN_FRONTEND" >>$LOG');
     const { status, output } = fakes.run(CALL);
@@ -50,7 +50,7 @@ describe('ensureHostPackages', () => {
     ]);
   });
 
-  it('gives the exact command to a user who may not install', () => {
+  it('prints the exact command for a user without the permission to install', () => {
     fakes.add('dpkg-query', 'exit 1');
     fakes.add('apt-get', 'exit 0');
     fakes.add('sudo', 'exit 1');
@@ -61,7 +61,7 @@ describe('ensureHostPackages', () => {
     expect(fakes.calls().filter((call) => call.startsWith('apt-get'))).toEqual([]);
   });
 
-  it('goes through sudo when it needs no password', () => {
+  it('uses sudo if it needs no password', () => {
     fakes.add('dpkg-query', `grep -q 'apt-get .*install' $LOG && ${INSTALLED}`);
     fakes.add('apt-get', 'exit 0');
     fakes.add('sudo', 'exit 0');
@@ -71,7 +71,7 @@ describe('ensureHostPackages', () => {
     );
   });
 
-  it("names the file with apt's output when it fails", () => {
+  it('names the file with the output of apt if it fails', () => {
     fakes.add('dpkg-query', 'exit 1');
     fakes.add('apt-get', 'echo "E: Unable to fetch" >&2; exit 100');
     const { status, output } = fakes.run(CALL);

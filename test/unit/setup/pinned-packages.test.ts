@@ -37,7 +37,7 @@ describe('ensurePinnedPackages', () => {
   });
   afterEach(() => rmSync(fakes.folder, { recursive: true }));
 
-  it('takes the newest version when the pinned one is gone, says so, and is offline afterwards', () => {
+  it('uses the newest version if the pinned one is gone, reports it, and is offline afterwards', () => {
     const first = fakes.run(CALL, MIRROR);
     expect(first.status, first.output).toBe(0);
     for (const name of wanted) expect(first.output).toMatch(new RegExp(`NOTICE: ${name} \\S+ is gone.*99:1`));
@@ -49,7 +49,7 @@ describe('ensurePinnedPackages', () => {
     expect(second.output).toContain(`"fetched":0,"substituted":${wanted.length}`);
   });
 
-  it('follows the meta package to the kernel of another name', () => {
+  it('follows the meta package to a kernel with another name', () => {
     const known = show('99:1').replace(
       "'Package: %s",
       "'Depends: linux-base (= 1), linux-image-9.1-cloud-amd64 (= 99:1)\\nPackage: %s",
@@ -63,21 +63,21 @@ describe('ensurePinnedPackages', () => {
     expect(output).toContain('"names":["linux-image-9.1-cloud-amd64"]');
   });
 
-  it('fails when all there is lies below the floor', () => {
+  it('fails if all available versions are below the minimum', () => {
     fakes.add('apt-cache', show('0.0.1'));
     const { status, output } = fakes.run(CALL, MIRROR);
     expect(status).toBe(1);
     expect(output).toMatch(/SetupError No version of \S+ from \S+ on/);
   });
 
-  it('refuses a file that is not the one in the signed lists', () => {
+  it('refuses a file that does not match the signed lists', () => {
     fakes.add('apt-get', DOWNLOAD.replace("'fake %s'", "'other %s'"));
     const { status, output } = fakes.run(CALL, MIRROR);
     expect(status).toBe(1);
     expect(output).toMatch(/SetupError .* has SHA-256/);
   });
 
-  it('fetches a file of the cache again when it was damaged', () => {
+  it('fetches a damaged file of the cache again', () => {
     fakes.run(CALL, MIRROR);
     const debs = join(fakes.folder, 'cache/debs');
     const [victim] = readdirSync(debs);
