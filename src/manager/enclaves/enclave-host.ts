@@ -61,7 +61,9 @@ export class EnclaveHost {
   private readonly incoming = new StreamHandoff<Duplex>();
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
-  private readonly launched = new Signal<Guest | null>();
+  private launched = new Signal<Guest | null>();
+  /** Settles when no launch is between starting its guest and recording it in `guest`. */
+  private obtaining: Promise<void> = Promise.resolve();
   private relay: RoutedRelay | null = null;
   private link: Link | null = null;
   private listeners: Listener[] = [];
@@ -102,13 +104,13 @@ export class EnclaveHost {
     const enclave = this.options.current();
     this.plan ??= await readLaunch(this.launchFile);
     this.relay ??= await this.openRelay(enclave.relayAddress);
+    if (signal.aborted) return;
     const guest = await this.obtainGuest(enclave, this.plan);
-    this.guest = guest;
-    this.launched.set(guest);
+    // Whoever ended this launch has waited for the guest, and now releases it or hands it to the next launch.
+    if (signal.aborted) return;
     if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
-    if (signal.aborted) return void (await guest.kill());
     await this.relay.route(guest.transport);
-    await this.listen(guest, enclave, this.plan);
+    if (!(await this.listen(guest, enclave, this.plan, signal))) return;
     this.options.send({
       type: 'vm.started',
       pid: guest.pid,
@@ -118,13 +120,27 @@ export class EnclaveHost {
     });
     // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
-    const boot = watchBoot(this.logFile, this.options.send);
+    const boot = watchBoot(this.logFile, this.options.send, enclave.bootStep);
+    signal.addEventListener('abort', () => boot.stop(), { once: true });
     const exit = await guest.exited;
     if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
   }
 
   /** Null when the guest was started before and has ended while nobody looked. */
   private async obtainGuest(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
+    const guest = this.attachOrStart(enclave, plan);
+    this.obtaining = guest.then(
+      (obtained) => {
+        this.guest = obtained;
+        this.launched.set(obtained);
+      },
+      () => undefined,
+    );
+    await this.obtaining;
+    return guest;
+  }
+
+  private async attachOrStart(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
     const attached = await attachGuest(enclave.mode, this.socketDir);
     if (attached !== null || enclave.pid !== null) return attached;
     return startGuest({
@@ -138,18 +154,32 @@ export class EnclaveHost {
     });
   }
 
-  private async listen(guest: Guest, enclave: EnclaveContext, plan: LaunchPlan): Promise<void> {
+  /** False when the launch was aborted meanwhile; nothing listens then. */
+  private async listen(
+    guest: Guest,
+    enclave: EnclaveContext,
+    plan: LaunchPlan,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const processor = await this.options.processor();
+    if (signal.aborted) return false;
     const report = reportServer({
       launchLog: plan.launchLog,
       measurement: plan.measurement,
       hostData: enclave.manifestDigest === null ? new Uint8Array(32) : digestFromText(enclave.manifestDigest),
-      processor: await this.options.processor(),
+      processor,
     });
     // Reports first: an agent that is linked may ask for one at once.
-    this.listeners = [
+    const listeners = [
       await guest.transport.listen(PORTS.report, report),
       await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
     ];
+    if (signal.aborted) {
+      await closeAll(listeners);
+      return false;
+    }
+    this.listeners = listeners;
+    return true;
   }
 
   private openRelay(before: string | null): Promise<RoutedRelay> {
@@ -246,20 +276,25 @@ export class EnclaveHost {
     this.incoming.close();
     await this.relay?.close();
     this.relay = null;
+    await this.obtaining;
     if (this.guest !== null) await this.guest.kill();
     else await endOrphanGuest(this.options.current().mode, this.socketDir);
-    await Promise.all(this.listeners.map((listener) => listener.close()));
+    await closeAll(this.listeners);
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });
     await rm(this.vtpmFolder, { recursive: true, force: true });
     await rm(path.join(this.directory, SCRATCH), { force: true });
   }
 
-  /** Lets go of the guest without touching it, so that it can be taken over again. */
+  /** Releases the guest and leaves it running, so that the next launch takes it over. */
   async detach(): Promise<void> {
     this.link?.close();
     this.link = null;
-    await Promise.all(this.listeners.map((listener) => listener.close()));
+    await this.obtaining;
+    this.guest?.detach();
+    this.guest = null;
+    this.launched = new Signal();
+    await closeAll(this.listeners);
     this.listeners = [];
   }
 
@@ -302,6 +337,10 @@ export class EnclaveHost {
       );
     }
   }
+}
+
+async function closeAll(listeners: readonly Listener[]): Promise<void> {
+  await Promise.all(listeners.map((listener) => listener.close()));
 }
 
 function delay(ms: number): Promise<undefined> {

@@ -72,6 +72,8 @@ export class RelayThread {
         entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
         if (entry.dial !== null) return this.carryOut({ type: 'route', id, dial: entry.dial });
         await this.close(id);
+        // A guest that was detached and taken over is routed to again.
+        await own?.close();
         own = await openRelay({ at: entry.at, connect: () => transport.connect(PORTS.participants) });
       },
     };

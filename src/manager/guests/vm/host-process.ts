@@ -19,6 +19,8 @@ export type ProcessIdentity = z.infer<typeof ProcessIdentity>;
 export interface HostProcess {
   readonly identity: ProcessIdentity;
   readonly exited: Promise<GuestExit>;
+  /** Stops watching the process, which runs on: `exited` never settles afterwards, and `end` may not be called. */
+  detach(): void;
   /** Ends it: SIGTERM, and SIGKILL after five seconds. Resolves when it is gone. */
   end(): Promise<void>;
 }
@@ -44,8 +46,11 @@ export async function startHostProcess(
     });
     // It may outlive this process, which does not wait for it.
     child.unref();
+    const watch = new AbortController();
     const exited = new Promise<GuestExit>((resolve) => {
-      child.once('exit', (code, signal) => resolve({ code, signal }));
+      child.once('exit', (code, signal) => {
+        if (!watch.signal.aborted) resolve({ code, signal });
+      });
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
@@ -54,7 +59,7 @@ export async function startHostProcess(
     const startTicks = child.pid === undefined ? null : startTicksOf(child.pid);
     // A process that is gone already has an exit to tell, and its number is never signalled.
     const identity = { pid: child.pid ?? 2, startTicks: startTicks ?? '0' };
-    return { identity, exited, end: () => endProcess(identity, exited) };
+    return { identity, exited, detach: () => watch.abort(), end: () => endProcess(identity, exited) };
   } catch (cause) {
     throw new CocosError('VM_LAUNCH_FAILED', `${program} could not be started.`, { cause });
   } finally {
@@ -71,14 +76,21 @@ export function ownIdentity(): ProcessIdentity {
 export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null {
   if (!isAlive(identity)) return null;
   // Only the parent learns the exit status: for anyone else the process is simply gone.
+  let resolveExited: (exit: GuestExit) => void = () => undefined;
   const exited = new Promise<GuestExit>((resolve) => {
-    const timer = setInterval(() => {
-      if (isAlive(identity)) return;
-      clearInterval(timer);
-      resolve({ code: null, signal: null });
-    }, POLL_MS).unref();
+    resolveExited = resolve;
   });
-  return { identity, exited, end: () => endProcess(identity, exited) };
+  const timer = setInterval(() => {
+    if (isAlive(identity)) return;
+    clearInterval(timer);
+    resolveExited({ code: null, signal: null });
+  }, POLL_MS).unref();
+  return {
+    identity,
+    exited,
+    detach: () => clearInterval(timer),
+    end: () => endProcess(identity, exited),
+  };
 }
 
 async function endProcess(identity: ProcessIdentity, exited: Promise<GuestExit>): Promise<void> {

@@ -22,6 +22,30 @@ export interface QmpEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** Runs single commands of QEMU's machine protocol. */
+export interface QmpCommands {
+  /** @throws CocosError as {@link QmpClient.connect} and {@link QmpClient.execute} do */
+  execute(command: string, args: Readonly<Record<string, unknown>>, timeoutMs: number): Promise<unknown>;
+}
+
+/**
+ * QEMU serves one client at a time, so none of ours keeps its connection for longer than one command: whoever takes
+ * a guest over finds its QMP free, and a QMP that is slow or held by somebody else delays that command alone.
+ */
+export function qmpCommands(path: string): QmpCommands {
+  return {
+    execute: async (command, args, timeoutMs) => {
+      const deadline = performance.now() + timeoutMs;
+      const client = await QmpClient.connect(path, timeoutMs);
+      try {
+        return await client.execute(command, args, deadline - performance.now());
+      } finally {
+        client.close();
+      }
+    },
+  };
+}
+
 interface Pending {
   resolve(value: unknown): void;
   reject(error: CocosError): void;
