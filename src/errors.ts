@@ -121,6 +121,18 @@ export const ERRORS = {
   ),
   VM_PANIC: row(14, 'stop', EXIT.failed, 'The guest kernel panicked.'),
   VM_BOOT_FAILED: row(14, 'stop', EXIT.failed, 'A step of the boot failed in the guest; it is named.'),
+  HOST_PROGRAM_MISSING: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'A program that belongs beside the manager is missing; build or install it again.',
+  ),
+  STORE_FAILED: row(
+    13,
+    'retry',
+    EXIT.io,
+    'The store of the manager cannot be written; look at the disk of COCOSAI_STATE_DIR.',
+  ),
   // Manager, relay, link
   MANAGER_UNAVAILABLE: row(14, 'retry', EXIT.unavailable, 'The manager does not answer at its address.'),
   AGENT_UNAVAILABLE: row(14, 'retry', EXIT.unavailable, 'The agent cannot be reached through the relay.'),

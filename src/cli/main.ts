@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { CocosError, EXIT } from '../errors.ts';
+import { exitOnFault } from '../runtime/fault.ts';
 import { createOutput } from './output.ts';
 import { createProgram } from './program.ts';
 
@@ -14,6 +15,7 @@ async function main(): Promise<number> {
       argument === '--output=json',
   );
   const output = createOutput(json);
+  exitOnFault((error) => output.error(error.toJSON()));
   let exit: number = EXIT.ok;
   const program = createProgram(output, process.env, (code) => {
     exit = code;

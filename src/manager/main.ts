@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CocosError } from '../errors.ts';
+import { exitOnFault } from '../runtime/fault.ts';
 import { mayRun } from '../runtime/program-arguments.ts';
 import { MANAGER_SETTINGS, readManagerConfig } from './config.ts';
 import { log } from './log.ts';
@@ -9,10 +10,10 @@ import { Manager } from './manager.ts';
 
 /** `cocos-manager`: runs until SIGINT or SIGTERM; settings come from the environment (docs/operator.md). */
 async function main(): Promise<void> {
-  // A full disk rejects promises inside the store that nobody outside can hold. The manager goes on: its machines
-  // have moved, and the next write that succeeds stores where they are.
-  process.on('unhandledRejection', (reason) => {
-    log('error', 'a promise was rejected unseen', { reason: CocosError.from(reason).message });
+  // The guests go on, and the next manager takes them over.
+  exitOnFault(({ code, message }, thrown) => {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    log('error', 'the manager ends because of a fault of its program', { code, reason: message, stack });
   });
   const programDir = path.dirname(fileURLToPath(import.meta.url));
   const manager = await Manager.open(readManagerConfig(process.env, programDir), log);

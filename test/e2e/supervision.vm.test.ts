@@ -45,7 +45,7 @@ describe('a running virtual machine', () => {
     try {
       await manager.start();
       const request = { name: 'one', mode: '', vcpus: 0, memoryMiB: 0, manifestJson: '' };
-      const address = await manager.createEnclave(request);
+      const address = await manager.control.createEnclave(request);
       const reaches = async (state: string) => {
         const hasEnded = () => manager.directory.view(address).state.startsWith('failed');
         await vi.waitFor(() => {
@@ -73,7 +73,7 @@ describe('a running virtual machine', () => {
         expect(events.filter((event) => event === 'boot.progressed')).toEqual([]);
         expect(manager.directory.enclave(address).pid).toBe(pid);
       }
-      await manager.sendEvent(address, { type: 'enclave.stop' });
+      await manager.control.sendEvent(address, { type: 'enclave.stop' });
       await reaches('stopped.settled');
     } finally {
       manager.requestStop();

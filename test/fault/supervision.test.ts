@@ -57,8 +57,8 @@ const reaches = (address: string, state: string | undefined) =>
 describe('an enclave whose machine throws', () => {
   it('is restarted from what was stored of it, with the same guest, and moves no other', async () => {
     const [one, two] = [
-      await manager.createEnclave(request('one')),
-      await manager.createEnclave(request('two')),
+      await manager.control.createEnclave(request('one')),
+      await manager.control.createEnclave(request('two')),
     ];
     await Promise.all([reaches(one, 'alive.ready'), reaches(two, 'alive.ready')]);
     const { pid } = manager.directory.enclave(one);
@@ -67,16 +67,16 @@ describe('an enclave whose machine throws', () => {
     manager.directory.send(one, poison);
     await vi.waitFor(() => expect(lines.some((line) => line.startsWith('an actor is restarted'))).toBe(true));
     await reaches(one, 'alive.ready');
-    await manager.removeEnclave(two);
+    await manager.control.removeEnclave(two);
     unwatch();
     expect(manager.directory.enclave(one).pid).toBe(pid);
     expect(seen.filter((kind) => kind === 'removed').length).toBeGreaterThan(0);
-    await manager.sendEvent(one, { type: 'enclave.stop' });
+    await manager.control.sendEvent(one, { type: 'enclave.stop' });
     await reaches(one, 'stopped.settled');
   });
 
   it('is failed in order when it throws too often', async () => {
-    const address = await manager.createEnclave(request('often'));
+    const address = await manager.control.createEnclave(request('often'));
     await reaches(address, 'alive.ready');
     for (let failure = 1; failure <= 4; failure++) {
       manager.directory.send(address, poison);

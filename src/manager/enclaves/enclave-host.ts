@@ -22,6 +22,7 @@ import { relayPlace } from '../relay/relay.ts';
 import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { watchBoot } from './boot-watch.ts';
+import { JournalReceiver } from './journal-receiver.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import { reportServer } from './report-server.ts';
@@ -38,8 +39,8 @@ interface EnclaveHostOptions {
   readonly config: ManagerConfig;
   readonly bootId: string;
   readonly mirrors: MirrorSet;
-  /** Told of every journal record after it was applied, since one may have ended its mirror. */
-  readonly noteRetired: (record: unknown) => void;
+  /** Is called for a mirror that the agent has ended, with its full address. */
+  readonly onRetired: (address: string) => void;
   readonly vtpms: VtpmPool;
   readonly relays: RelayThread;
   readonly trace: Trace | undefined;
@@ -188,37 +189,23 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, journal, whenWritable, send, log, trace } = this.options;
-    const address = `enclave/${id}`;
+    const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = this.options;
+    const receiver = new JournalReceiver({
+      ...{ address: `enclave/${id}`, mirrors, journal, onRetired },
+      onFailure: (message, { code, message: reason }) => log(message, { code, reason }),
+    });
     const link = createLink({
       whenWritable,
-      resume: journal.position(address),
-      commit: (position, taken) =>
-        taken.kind === 'snapshot'
-          ? journal.settle(address, position)
-          : journal.append(address, position, taken.kind === 'event' ? taken.frame : null),
+      resume: receiver.resume,
+      commit: (position, taken) => receiver.commit(position, taken),
       role: 'manager',
       bootId,
       enclaveId: id,
       inspect: trace,
       open: (signal) => this.incoming.take(signal),
       now: systemClock.monotonic,
-      onEvent: (body) => {
-        mirrors.apply(body);
-        this.options.noteRetired(body);
-      },
-      onSnapshot: (snapshots, first) => {
-        if (first) {
-          mirrors.clear();
-          journal.clear(address, this.agentBootId).catch((thrown: unknown) => {
-            log('the mirrors could not be cleared', { reason: CocosError.from(thrown).message });
-          });
-        }
-        for (const record of snapshots) {
-          mirrors.apply(record);
-          this.options.noteRetired(record);
-        }
-      },
+      onEvent: (body) => receiver.receiveEvent(body),
+      onSnapshot: (records, first) => receiver.receiveSnapshot(records, first, this.agentBootId),
       onLog: (body) => log('agent', { body }),
       onHello: (hello) => {
         this.agentBootId = hello.bootId;

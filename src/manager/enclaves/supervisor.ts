@@ -32,7 +32,7 @@ export class Supervisor {
   }
 
   /** To be called when a child has thrown. */
-  noteFailure(address: string, thrown: unknown): void {
+  recordFailure(address: string, thrown: unknown): void {
     const reason = CocosError.from(thrown).message;
     this.options.log('error', 'an actor has failed', { address, reason });
     this.options.send({

@@ -73,8 +73,10 @@ export class ServiceClient {
 
   /** Ends the stream; resolves when it is closed. What was not acknowledged stays in the outbox. */
   async stop(): Promise<void> {
+    // A machine that has thrown leaves its stream behind, and answers nothing any more.
+    if (this.actor.getSnapshot().status !== 'active') return this.stream?.close();
     this.actor.send({ type: 'service.stop' });
-    await waitFor(this.actor, (snapshot) => snapshot.matches('disconnected'));
+    await waitFor(this.actor, (snapshot) => snapshot.matches('disconnected') || snapshot.status !== 'active');
   }
 
   private provide() {

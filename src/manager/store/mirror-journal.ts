@@ -4,7 +4,8 @@ import type { LinkPosition } from '../../link/link.ts';
 import { MirrorSet } from '../../link/mirror/mirror.ts';
 import { decodeFrame } from '../../link/wire/frame.ts';
 import { type EnclaveRecords, enclaveRecords, type StoredPosition } from './enclave-records.ts';
-import type { Store } from './store.ts';
+import { type JoinedWrite, transactJoined } from './joined-write.ts';
+import type { Store, Writes } from './store.ts';
 
 /**
  * What agents have journaled, as it came in, before it is contained in the stored mirrors. To store every mirror at
@@ -42,19 +43,24 @@ interface MirrorJournalOptions {
   readonly store: Store;
   /** Lies above the number of every record of earlier runs. */
   readonly firstNumber: number;
-  readonly mirrorsOf: (enclave: string) => MirrorSet;
+  /** Null for an enclave that is gone. */
+  readonly mirrorsOf: (enclave: string) => MirrorSet | null;
   /** What could not be written is tried again with the next write; until then nothing of it is acknowledged. */
   readonly onFailure: (error: CocosError) => void;
 }
 
 export class MirrorJournal {
   private readonly store: Store;
-  private readonly mirrorsOf: (enclave: string) => MirrorSet;
+  private readonly mirrorsOf: (enclave: string) => MirrorSet | null;
   /** What each enclave has in the journal only. */
   private readonly unstored = new Map<string, Unstored>();
   private readonly positions = new Map<string, LinkPosition>();
   private entries: Entry[] = [];
+  /** Writes that join the record of this turn. */
+  private joined: JoinedWrite[] = [];
   private turn: Turn | null = null;
+  /** Settles when the transaction has begun that waits for what joins it. */
+  private deferred: Promise<void> | null = null;
   /** Records that the disk has not taken yet, oldest first. */
   private waiting: { readonly number: number; readonly entries: Entry[]; readonly size: number }[] = [];
   private next: number;
@@ -102,19 +108,26 @@ export class MirrorJournal {
     }
     // Also when the record is damaged that tells where this run's numbers begin.
     this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
-    const stored: Promise<void>[] = [];
+    const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
       const target = this.mirrorsOf(enclave);
       const states = mirrors.addresses().map((own) => [own, mirrors.get(own)] as const);
-      for (const [own, state] of states) if (state !== null) target.recall(own, state.value, state.context);
+      for (const [own, state] of states) if (state !== null) target?.recall(own, state.value, state.context);
       if (position === null) continue;
       this.positions.set(enclave, position);
       const at = { ...position, journal: this.next - 1 };
       // Written whole, also without those that were retired since.
-      if (numbers.length > 0)
-        stored.push(this.recordsOf(enclave).clear(at), this.recordsOf(enclave).save(at, states));
+      if (numbers.length === 0) continue;
+      const records = this.recordsOf(enclave);
+      save.push((writes) => {
+        records.clear(writes, at);
+        records.save(writes, at, states);
+      });
     }
-    await Promise.all([...stored, ...numbers.map((number) => this.store.remove(keyOf(number)))]);
+    await this.store.transact((writes) => {
+      for (const each of save) each(writes);
+      for (const number of numbers) writes.remove(keyOf(number));
+    });
     return refused;
   }
 
@@ -136,10 +149,17 @@ export class MirrorJournal {
     return this.stored();
   }
 
-  /** Notes that a mirror has moved, begun or ended. Resolves when the cause of it is on the disk. */
-  touch(enclave: string, own: string): Promise<void> {
+  /**
+   * Records that a mirror has moved, begun or ended.
+   *
+   * @param joined is stored in the same transaction as the cause of it, which is what was or will be appended in this
+   * turn of the event loop.
+   * @returns resolves when all of that is on the disk.
+   */
+  touch(enclave: string, own: string, joined: JoinedWrite | null = null): Promise<void> {
     const position = this.positions.get(enclave) ?? { peerBootId: '', received: 0 };
     this.unstoredOf(enclave, position).mirrors.add(own);
+    if (joined !== null) this.joined.push(joined);
     return this.stored();
   }
 
@@ -150,7 +170,8 @@ export class MirrorJournal {
     this.positions.set(enclave, position);
     this.flush();
     this.unstored.delete(enclave);
-    await this.recordsOf(enclave).clear({ ...position, journal: this.next - 1 });
+    const at = { ...position, journal: this.next - 1 };
+    await this.store.transact((writes) => this.recordsOf(enclave).clear(writes, at));
   }
 
   /** Writes the mirrors of an enclave after the agent has sent full states, and how far these reach. */
@@ -161,13 +182,14 @@ export class MirrorJournal {
     await this.write(enclave);
   }
 
-  async remove(enclave: string): Promise<void> {
+  /** Removes what is stored of an enclave's mirrors, in a transaction of the caller. */
+  remove(enclave: string, writes: Writes): void {
     this.unstored.delete(enclave);
     this.positions.delete(enclave);
-    await this.recordsOf(enclave).remove();
+    this.recordsOf(enclave).remove(writes);
   }
 
-  /** Writes what was taken in so far in this turn. Whatever else is written in the same turn shares its transaction. */
+  /** Writes what was appended so far in this turn. */
   flush(): void {
     if (this.turn === null) return;
     const { settle } = this.turn;
@@ -178,7 +200,8 @@ export class MirrorJournal {
       this.entries = [];
       this.next += 1;
     }
-    const written = this.writeWaiting();
+    const joined = this.joined.splice(0);
+    const written = this.commit(joined);
     written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
     settle(written);
   }
@@ -207,17 +230,38 @@ export class MirrorJournal {
     return stored;
   }
 
-  private async writeWaiting(): Promise<void> {
+  /** One transaction of the records that the disk has not taken and of what joins them. */
+  private commit(joined: readonly JoinedWrite[]): Promise<void> {
+    const isReady = this.deferred === null && joined.every((each) => each.ready() === null);
+    if (isReady) return this.writeWaiting(joined);
+    // In order: what comes later waits as well.
+    const written = Promise.allSettled([this.deferred, ...joined.map((each) => each.ready())]).then(() =>
+      this.writeWaiting(joined),
+    );
+    const deferred = written.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.deferred = deferred;
+    void deferred.then(() => {
+      if (this.deferred === deferred) this.deferred = null;
+    });
+    return written;
+  }
+
+  private async writeWaiting(joined: readonly JoinedWrite[]): Promise<void> {
     // In order, so that the journal has no gap; what fails is tried again with what comes next.
     const records = this.waiting;
-    await Promise.all(
-      records.map(async (record) => {
-        await this.store.put(keyOf(record.number), 'journal', 1, record.entries);
-        if (!this.waiting.includes(record)) return;
-        this.waiting = this.waiting.filter((each) => each !== record);
-        this.size += record.size;
-      }),
+    await transactJoined(
+      this.store,
+      (writes) => {
+        for (const { number, entries } of records) writes.put(keyOf(number), 'journal', 1, entries);
+      },
+      joined,
     );
+    const written = records.filter((record) => this.waiting.includes(record));
+    this.waiting = this.waiting.filter((record) => !records.includes(record));
+    for (const { size } of written) this.size += size;
     if (this.backlog() < BACKLOG_BYTES) for (const free of this.freed.splice(0)) free();
     if (this.size >= COMPACT_BYTES) {
       // What could not be written stays in the journal, and is tried again when that has grown as much once more.
@@ -251,10 +295,11 @@ export class MirrorJournal {
     if (unstored === undefined) return;
     this.unstored.delete(enclave);
     const mirrors = this.mirrorsOf(enclave);
+    if (mirrors === null) return;
     const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
     const position = { ...unstored.position, journal: this.next - 1 };
     try {
-      await this.recordsOf(enclave).save(position, changed);
+      await this.store.transact((writes) => this.recordsOf(enclave).save(writes, position, changed));
     } catch (thrown) {
       const again = this.unstoredOf(enclave, unstored.position);
       for (const [own] of changed) again.mirrors.add(own);

@@ -4,7 +4,7 @@ import type { Snapshot } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import { readSnapshot, SNAPSHOT_KINDS } from '../../machines/snapshot.ts';
 import type { Log } from '../log.ts';
-import type { Store } from './store.ts';
+import type { Store, Writes } from './store.ts';
 
 /** What an earlier run of the manager left: records of its enclaves, and processes. */
 
@@ -19,9 +19,9 @@ export interface StoredEnclave {
   readonly snapshot: Snapshot<unknown>;
 }
 
-/** Stores an enclave's machine; resolves when it is committed. */
-export function storeEnclave(store: Store, address: string, snapshot: unknown): Promise<void> {
-  return store.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
+/** Writes an enclave's machine, in a transaction of the caller. */
+export function writeEnclave(writes: Writes, address: string, snapshot: unknown): void {
+  writes.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
 }
 
 /** Every enclave that can be brought back. One that cannot is set aside and named, and the rest goes on. */
