@@ -15,7 +15,7 @@ import type { Store, Writes } from './store.ts';
 
 /** The mirrors are written, and the journal begins anew, when it holds so much. */
 const COMPACT_BYTES = 64 * 1024 * 1024;
-/** Enclaves whose mirrors are written in one turn. */
+/** Enclaves whose mirrors are written in one transaction. */
 const COMPACT_BATCH = 100;
 /** Bytes that may wait for a disk that does not take them; over that, agents are held back. */
 const BACKLOG_BYTES = 32 * 1024 * 1024;
@@ -56,11 +56,13 @@ export class MirrorJournal {
   private readonly unstored = new Map<string, Unstored>();
   private readonly positions = new Map<string, LinkPosition>();
   private entries: Entry[] = [];
-  /** Writes that join the record of this turn. */
+  /** Writes that join the next transaction. */
   private joined: JoinedWrite[] = [];
   private turn: Turn | null = null;
-  /** Settles when the transaction has begun that waits for what joins it. */
-  private deferred: Promise<void> | null = null;
+  /** The transaction under way; settles when it is over, and never rejects. */
+  private writing: Promise<void> | null = null;
+  /** The one after it, when something waits for that. */
+  private following: Promise<void> | null = null;
   /** Records that the disk has not taken yet, oldest first. */
   private waiting: { readonly number: number; readonly entries: Entry[]; readonly size: number }[] = [];
   private next: number;
@@ -179,7 +181,7 @@ export class MirrorJournal {
     this.positions.set(enclave, position);
     this.unstoredOf(enclave, position).position = position;
     this.flush();
-    await this.write(enclave);
+    await this.write([enclave]);
   }
 
   /** Removes what is stored of an enclave's mirrors, in a transaction of the caller. */
@@ -200,10 +202,7 @@ export class MirrorJournal {
       this.entries = [];
       this.next += 1;
     }
-    const joined = this.joined.splice(0);
-    const written = this.commit(joined);
-    written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
-    settle(written);
+    settle(this.commit());
   }
 
   /** Null while there is room for more; otherwise resolves when the disk has taken some of what waits. */
@@ -230,23 +229,31 @@ export class MirrorJournal {
     return stored;
   }
 
-  /** One transaction of the records that the disk has not taken and of what joins them. */
-  private commit(joined: readonly JoinedWrite[]): Promise<void> {
-    const isReady = this.deferred === null && joined.every((each) => each.ready() === null);
-    if (isReady) return this.writeWaiting(joined);
-    // In order: what comes later waits as well.
-    const written = Promise.allSettled([this.deferred, ...joined.map((each) => each.ready())]).then(() =>
-      this.writeWaiting(joined),
-    );
-    const deferred = written.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.deferred = deferred;
-    void deferred.then(() => {
-      if (this.deferred === deferred) this.deferred = null;
+  /**
+   * Writes what waits, one transaction at a time: each record is encoded once, and none is on the disk before those
+   * that come before it. What is flushed during a transaction goes into the next one.
+   */
+  private commit(): Promise<void> {
+    if (this.writing === null && this.following === null) return this.begin();
+    this.following ??= this.idle(this.writing).then(() => {
+      this.following = null;
+      return this.begin();
     });
+    return this.following;
+  }
+
+  private begin(): Promise<void> {
+    const written = this.writeWaiting(this.joined.splice(0));
+    written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
+    const writing = this.idle(written).then(() => {
+      if (this.writing === writing) this.writing = null;
+    });
+    this.writing = writing;
     return written;
+  }
+
+  private async idle(write: Promise<void> | null = this.following ?? this.writing): Promise<void> {
+    await write?.catch(() => undefined);
   }
 
   private async writeWaiting(joined: readonly JoinedWrite[]): Promise<void> {
@@ -259,9 +266,8 @@ export class MirrorJournal {
       },
       joined,
     );
-    const written = records.filter((record) => this.waiting.includes(record));
-    this.waiting = this.waiting.filter((record) => !records.includes(record));
-    for (const { size } of written) this.size += size;
+    this.waiting = this.waiting.slice(records.length);
+    for (const { size } of records) this.size += size;
     if (this.backlog() < BACKLOG_BYTES) for (const free of this.freed.splice(0)) free();
     if (this.size >= COMPACT_BYTES) {
       // What could not be written stays in the journal, and is tried again when that has grown as much once more.
@@ -284,27 +290,42 @@ export class MirrorJournal {
     const last = this.next - 1;
     for (let at = 0; at < enclaves.length; at += COMPACT_BATCH) {
       this.flush();
-      await Promise.all(enclaves.slice(at, at + COMPACT_BATCH).map((enclave) => this.write(enclave)));
+      await this.write(enclaves.slice(at, at + COMPACT_BATCH));
       await new Promise(setImmediate);
     }
+    await this.idle();
     await this.store.removeBefore(PREFIX, keyOf(last + 1));
   }
 
-  private async write(enclave: string): Promise<void> {
-    const unstored = this.unstored.get(enclave);
-    if (unstored === undefined) return;
-    this.unstored.delete(enclave);
-    const mirrors = this.mirrorsOf(enclave);
-    if (mirrors === null) return;
-    const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
-    const position = { ...unstored.position, journal: this.next - 1 };
+  /** Writes what differs of these enclaves' mirrors, in one transaction. */
+  private async write(enclaves: readonly string[]): Promise<void> {
+    // What moved the mirrors comes before them.
+    await this.idle();
+    const changes = enclaves.flatMap((enclave) => this.takeChanges(enclave) ?? []);
+    const journal = this.next - 1;
     try {
-      await this.store.transact((writes) => this.recordsOf(enclave).save(writes, position, changed));
+      await this.store.transact((writes) => {
+        for (const { enclave, position, mirrors } of changes) {
+          this.recordsOf(enclave).save(writes, { ...position, journal }, mirrors);
+        }
+      });
     } catch (thrown) {
-      const again = this.unstoredOf(enclave, unstored.position);
-      for (const [own] of changed) again.mirrors.add(own);
+      for (const { enclave, position, mirrors } of changes) {
+        const again = this.unstoredOf(enclave, position);
+        for (const [own] of mirrors) again.mirrors.add(own);
+      }
       throw thrown;
     }
+  }
+
+  /** What differs of an enclave's mirrors, which then counts as stored; null for nothing. */
+  private takeChanges(enclave: string) {
+    const unstored = this.unstored.get(enclave);
+    const mirrors = this.mirrorsOf(enclave);
+    this.unstored.delete(enclave);
+    if (unstored === undefined || mirrors === null) return null;
+    const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
+    return { enclave, position: unstored.position, mirrors: changed };
   }
 
   private unstoredOf(enclave: string, position: LinkPosition): Unstored {
