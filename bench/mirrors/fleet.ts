@@ -1,6 +1,6 @@
 import type { MirrorSet } from '../../src/link/mirror/mirror.ts';
 import { decodeFrame, LengthPrefixReader } from '../../src/link/wire/frame.ts';
-import { Directory, type Persist } from '../../src/manager/control/directory.ts';
+import { Directory, type Persistence } from '../../src/manager/control/directory.ts';
 import { JournalReceiver } from '../../src/manager/enclaves/journal-receiver.ts';
 import { MirrorJournal } from '../../src/manager/store/mirror-journal.ts';
 import type { Store } from '../../src/manager/store/store.ts';
@@ -14,7 +14,10 @@ interface Enclave {
 }
 
 const NOTHING_TO_STORE = Promise.resolve();
-const IN_MEMORY: Persist = () => NOTHING_TO_STORE;
+const IN_MEMORY: Persistence = {
+  persistActor: () => NOTHING_TO_STORE,
+  persistMirror: () => NOTHING_TO_STORE,
+};
 
 /**
  * The mirrored side of a manager: one directory over many enclaves whose frames come as chunks of bytes. With a store
@@ -47,7 +50,7 @@ export class Fleet {
       },
     });
     this.journal = journal;
-    this.directory = new Directory(0, (transition, actor) => transitions.persist(transition, actor));
+    this.directory = new Directory(0, transitions);
   }
 
   /** Adds enclaves that have come to the beginning of the stream. */

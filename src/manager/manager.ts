@@ -116,7 +116,7 @@ export class Manager {
     });
     this.directory = new Directory(
       firstSequence,
-      (transition, actor) => transitions.persist(transition, actor),
+      transitions,
       stored.map(({ address }) => address),
       (address, thrown) => this.supervisor.recordFailure(address, thrown),
     );

@@ -19,8 +19,12 @@ export type DirectoryItem =
   | { readonly kind: 'transition'; readonly sequence: number; readonly transition: Transition }
   | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
-/** Stores a transition; resolves when it is on the disk. `actor` is null for a mirror. */
-export type Persist = (transition: Transition, actor: AnyActor | null) => Promise<void>;
+/** Stores transitions before they are published. Each resolves when its transition is on the disk. */
+export interface Persistence {
+  persistActor(transition: Transition, actor: AnyActor): Promise<void>;
+  /** Of a mirror of this enclave's agent. */
+  persistMirror(transition: Transition, enclave: string): Promise<void>;
+}
 
 /** Transitions that are stored together, and so are published together. */
 interface Group {
@@ -49,7 +53,7 @@ export class Directory {
   private tail: Promise<void> = Promise.resolve();
   /** The last group to be published, while nothing else has come after it. */
   private group: Group | null = null;
-  private readonly persist: Persist;
+  private readonly persistence: Persistence;
   private readonly restored: ReadonlySet<string>;
   private readonly onFailure: (address: string, thrown: unknown) => void;
 
@@ -60,13 +64,13 @@ export class Directory {
    */
   constructor(
     firstSequence: number,
-    persist: Persist,
+    persistence: Persistence,
     restored: readonly string[] = [],
     onFailure: (address: string, thrown: unknown) => void = () => undefined,
   ) {
     this.onFailure = onFailure;
     this.sequence = firstSequence;
-    this.persist = persist;
+    this.persistence = persistence;
     this.restored = new Set(restored);
   }
 
@@ -87,16 +91,22 @@ export class Directory {
     // One that is brought back, in this run or from an earlier one, begins as it was stored.
     const isRecalled = before === undefined ? this.restored.has(actor.id) : before.actor !== actor;
     const event = isRecalled ? RECALLED : type;
-    this.record(transition(actor.id, event, before?.snapshot ?? null, after), actor);
+    const step = transition(actor.id, event, before?.snapshot ?? null, after);
+    this.record(step, isRecalled ? NOTHING_TO_STORE : this.persistence.persistActor(step, actor));
   };
 
   /** New mirrors for an enclave's agent, whose transitions go into this directory. */
   createMirrors(enclave: string): MirrorSet {
-    return new MirrorSet((move) => this.record(move, null), `${enclave}/`);
+    const { persistence } = this;
+    const record = (step: Transition) =>
+      this.record(
+        step,
+        step.event === RECALLED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
+      );
+    return new MirrorSet(record, `${enclave}/`);
   }
 
-  private record(step: Transition, actor: AnyActor | null): void {
-    const stored = step.event === RECALLED ? NOTHING_TO_STORE : this.persist(step, actor);
+  private record(step: Transition, stored: Promise<void>): void {
     if (this.group?.stored === stored) return void this.group.transitions.push(step);
     const group: Group = { stored, transitions: [step] };
     this.next(

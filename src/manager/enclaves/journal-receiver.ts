@@ -58,8 +58,9 @@ export class JournalReceiver {
     const { address, mirrors, journal, onRetired } = this.options;
     const retired = mirrors.apply(record);
     if (retired === null) return;
+    const full = `${address}/${retired}`;
     // What could not be stored is reported by the journal, and stored with what comes next.
-    void journal.touch(address, retired).catch(() => undefined);
-    onRetired(`${address}/${retired}`);
+    void journal.touch(address, full).catch(() => undefined);
+    onRetired(full);
   }
 }

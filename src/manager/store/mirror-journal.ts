@@ -33,10 +33,13 @@ interface Turn {
   readonly settle: (outcome: Promise<void>) => void;
 }
 
-interface Unstored {
+/** One enclave's part of the journal; a single entry, since looking up costs as much as all the rest of an event. */
+interface Part {
   position: LinkPosition;
-  /** Addresses of the mirrors that differ from what is stored of them. */
-  readonly mirrors: Set<string>;
+  /** Full addresses of the mirrors that differ from what is stored of them. */
+  readonly changed: Set<string>;
+  /** Whether position or mirrors differ from what is stored of them. */
+  isUnstored: boolean;
 }
 
 interface MirrorJournalOptions {
@@ -49,12 +52,13 @@ interface MirrorJournalOptions {
   readonly onFailure: (error: CocosError) => void;
 }
 
+/** Before anything was received of any boot. */
+const NOWHERE: LinkPosition = { peerBootId: '', received: 0 };
+
 export class MirrorJournal {
   private readonly store: Store;
   private readonly mirrorsOf: (enclave: string) => MirrorSet | null;
-  /** What each enclave has in the journal only. */
-  private readonly unstored = new Map<string, Unstored>();
-  private readonly positions = new Map<string, LinkPosition>();
+  private readonly parts = new Map<string, Part>();
   private entries: Entry[] = [];
   /** Writes that join the next transaction. */
   private joined: JoinedWrite[] = [];
@@ -116,7 +120,7 @@ export class MirrorJournal {
       const states = mirrors.addresses().map((own) => [own, mirrors.get(own)] as const);
       for (const [own, state] of states) if (state !== null) target?.recall(own, state.value, state.context);
       if (position === null) continue;
-      this.positions.set(enclave, position);
+      this.partOf(enclave).position = position;
       const at = { ...position, journal: this.next - 1 };
       // Written whole, also without those that were retired since.
       if (numbers.length === 0) continue;
@@ -133,20 +137,22 @@ export class MirrorJournal {
     return refused;
   }
 
-  /** How far the agent of an enclave was heard. */
+  /** How far the journal of an enclave's agent was received; null for nothing. */
   position(enclave: string): LinkPosition | null {
-    return this.positions.get(enclave) ?? null;
+    const position = this.parts.get(enclave)?.position ?? NOWHERE;
+    return position === NOWHERE ? null : position;
   }
 
   /**
-   * Takes in one step of an agent's journal, after it was applied.
+   * Stores one step of an agent's journal, after it was applied.
    *
    * @param frame bytes of a frame that holds an event; null for one that moves nothing.
    * @returns resolves when it is on the disk.
    */
   append(enclave: string, position: LinkPosition, frame: Uint8Array | null): Promise<void> {
-    this.positions.set(enclave, position);
-    this.unstoredOf(enclave, position).position = position;
+    const part = this.partOf(enclave);
+    part.position = position;
+    part.isUnstored = true;
     this.entries.push([enclave, position.peerBootId, position.received, frame]);
     return this.stored();
   }
@@ -154,40 +160,43 @@ export class MirrorJournal {
   /**
    * Records that a mirror has moved, begun or ended.
    *
+   * @param address with the enclave's.
    * @param joined is stored in the same transaction as the cause of it, which is what was or will be appended in this
    * turn of the event loop.
    * @returns resolves when all of that is on the disk.
    */
-  touch(enclave: string, own: string, joined: JoinedWrite | null = null): Promise<void> {
-    const position = this.positions.get(enclave) ?? { peerBootId: '', received: 0 };
-    this.unstoredOf(enclave, position).mirrors.add(own);
+  touch(enclave: string, address: string, joined: JoinedWrite | null = null): Promise<void> {
+    const part = this.partOf(enclave);
+    part.changed.add(address);
+    part.isUnstored = true;
     if (joined !== null) this.joined.push(joined);
     return this.stored();
   }
 
   /** Every mirror of the enclave begins anew, with full states that the agent of this boot sends. */
   async clear(enclave: string, peerBootId: string): Promise<void> {
-    const before = this.positions.get(enclave);
-    const position = { peerBootId, received: before?.peerBootId === peerBootId ? before.received : 0 };
-    this.positions.set(enclave, position);
+    const part = this.partOf(enclave);
+    const received = part.position.peerBootId === peerBootId ? part.position.received : 0;
+    part.position = { peerBootId, received };
     this.flush();
-    this.unstored.delete(enclave);
-    const at = { ...position, journal: this.next - 1 };
+    part.changed.clear();
+    part.isUnstored = false;
+    const at = { ...part.position, journal: this.next - 1 };
     await this.store.transact((writes) => this.recordsOf(enclave).clear(writes, at));
   }
 
   /** Writes the mirrors of an enclave after the agent has sent full states, and how far these reach. */
   async settle(enclave: string, position: LinkPosition): Promise<void> {
-    this.positions.set(enclave, position);
-    this.unstoredOf(enclave, position).position = position;
+    const part = this.partOf(enclave);
+    part.position = position;
+    part.isUnstored = true;
     this.flush();
     await this.write([enclave]);
   }
 
   /** Removes what is stored of an enclave's mirrors, in a transaction of the caller. */
   remove(enclave: string, writes: Writes): void {
-    this.unstored.delete(enclave);
-    this.positions.delete(enclave);
+    this.parts.delete(enclave);
     this.recordsOf(enclave).remove(writes);
   }
 
@@ -286,7 +295,7 @@ export class MirrorJournal {
   /** Writes every mirror that differs from what is stored of it, and removes the records that these then contain. */
   private async compact(): Promise<void> {
     this.size = 0;
-    const enclaves = [...this.unstored.keys()];
+    const enclaves = [...this.parts].filter(([, { isUnstored }]) => isUnstored).map(([enclave]) => enclave);
     const last = this.next - 1;
     for (let at = 0; at < enclaves.length; at += COMPACT_BATCH) {
       this.flush();
@@ -310,9 +319,10 @@ export class MirrorJournal {
         }
       });
     } catch (thrown) {
-      for (const { enclave, position, mirrors } of changes) {
-        const again = this.unstoredOf(enclave, position);
-        for (const [own] of mirrors) again.mirrors.add(own);
+      for (const { enclave, mirrors } of changes) {
+        const part = this.partOf(enclave);
+        part.isUnstored = true;
+        for (const [own] of mirrors) part.changed.add(`${enclave}/${own}`);
       }
       throw thrown;
     }
@@ -320,20 +330,24 @@ export class MirrorJournal {
 
   /** What differs of an enclave's mirrors, which then counts as stored; null for nothing. */
   private takeChanges(enclave: string) {
-    const unstored = this.unstored.get(enclave);
+    const part = this.parts.get(enclave);
     const mirrors = this.mirrorsOf(enclave);
-    this.unstored.delete(enclave);
-    if (unstored === undefined || mirrors === null) return null;
-    const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
-    return { enclave, position: unstored.position, mirrors: changed };
+    if (part === undefined || mirrors === null || !part.isUnstored) return null;
+    const changed = [...part.changed].map((address) => {
+      const own = address.slice(enclave.length + 1);
+      return [own, mirrors.get(own)] as const;
+    });
+    part.changed.clear();
+    part.isUnstored = false;
+    return { enclave, position: part.position, mirrors: changed };
   }
 
-  private unstoredOf(enclave: string, position: LinkPosition): Unstored {
-    const known = this.unstored.get(enclave);
+  private partOf(enclave: string): Part {
+    const known = this.parts.get(enclave);
     if (known !== undefined) return known;
-    const made = { position, mirrors: new Set<string>() };
-    this.unstored.set(enclave, made);
-    return made;
+    const part: Part = { position: NOWHERE, changed: new Set(), isUnstored: false };
+    this.parts.set(enclave, part);
+    return part;
   }
 
   private recordsOf(enclave: string): EnclaveRecords {

@@ -1,6 +1,7 @@
 import type { AnyActor } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { Transition } from '../../link/mirror/mirror.ts';
+import type { Persistence } from '../control/directory.ts';
 import type { Log } from '../log.ts';
 import { type JoinedWrite, transactJoined } from './joined-write.ts';
 import type { MirrorJournal } from './mirror-journal.ts';
@@ -22,32 +23,33 @@ interface TransitionStoreOptions {
   readonly log: Log;
 }
 
-const NOTHING_TO_STORE = Promise.resolve();
-
 /** Stores each transition and, in the same transaction, what the management service is to learn of it. */
-export class TransitionStore {
+export class TransitionStore implements Persistence {
   private readonly options: TransitionStoreOptions;
 
   constructor(options: TransitionStoreOptions) {
     this.options = options;
   }
 
-  /** Resolves when both are on the disk. */
-  persist(transition: Transition, actor: AnyActor | null): Promise<void> {
+  persistActor(transition: Transition, actor: AnyActor): Promise<void> {
     const { journal } = this.options;
-    const { enclave, own } = splitAddress(transition.address);
-    if (enclave === null) return NOTHING_TO_STORE;
-    const joined = this.exported(enclave, transition);
-    if (actor === null) return journal.touch(enclave, own, joined);
+    const { address } = transition;
+    // The manager itself and its service stream begin anew with each process.
+    if (!address.startsWith('enclave/')) return Promise.resolve();
     // What the mirrors did before comes before it in the outbox as well.
     journal.flush();
-    return this.storeActor(transition.address, actor, joined);
+    return this.storeActor(address, actor, this.exported(address, transition));
+  }
+
+  persistMirror(transition: Transition, enclave: string): Promise<void> {
+    return this.options.journal.touch(enclave, transition.address, this.exported(enclave, transition));
   }
 
   private exported(enclave: string, transition: Transition): JoinedWrite | null {
     const { exporter, computationOf } = this.options;
-    const computationId = exporter === null ? null : computationOf(enclave);
-    return computationId === null ? null : (exporter?.record(computationId, transition) ?? null);
+    if (exporter === null) return null;
+    const computationId = computationOf(enclave);
+    return computationId === null ? null : exporter.record(computationId, transition);
   }
 
   private async storeActor(address: string, actor: AnyActor, joined: JoinedWrite | null): Promise<void> {
@@ -65,12 +67,4 @@ export class TransitionStore {
       log('error', 'a transition could not be stored', { address, code, reason: message });
     }
   }
-}
-
-/** `enclave/7f3a/transfer/x` is `transfer/x` of `enclave/7f3a`; other actors belong to no enclave. */
-export function splitAddress(address: string): { readonly enclave: string | null; readonly own: string } {
-  if (!address.startsWith('enclave/')) return { enclave: null, own: '' };
-  const end = address.indexOf('/', 'enclave/'.length);
-  if (end === -1) return { enclave: address, own: '' };
-  return { enclave: address.slice(0, end), own: address.slice(end + 1) };
 }

@@ -59,7 +59,7 @@ async function open(): Promise<Side> {
   });
   const mirrors = new MirrorSet(({ address, event }) => {
     if (event !== 'restored') void journal.touch(ENCLAVE, address).catch(() => undefined);
-  });
+  }, `${ENCLAVE}/`);
   const side: Side = {
     ...{ mirrors, journal, failures, refused: [] },
     take: async (from, records, bootId = 'b1') => {
