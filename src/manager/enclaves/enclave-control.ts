@@ -15,8 +15,8 @@ import type { EnclaveRegistry } from './enclave-registry.ts';
 import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
 import type { Platform } from './platform.ts';
 
-/** How long an enclave may take to settle when it is stopped; longer than its machine's own limit. */
-const SETTLE_LIMIT_MS = 45_000;
+/** How long an enclave may take to settle beyond the limit of its stop (COCOSAI_STOP_SECONDS): it is cleaned then. */
+const CLEAN_LIMIT_MS = 60_000;
 
 interface EnclaveControlOptions {
   readonly config: ManagerConfig;
@@ -153,7 +153,7 @@ export class EnclaveControl implements ControlBackend {
     await waitFor(
       actor,
       (snapshot) => snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' }),
-      { timeout: SETTLE_LIMIT_MS },
+      { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS },
     );
   }
 }

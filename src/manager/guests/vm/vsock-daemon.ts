@@ -10,7 +10,8 @@ const GUEST_CID = 3;
  * stop the daemon for good without a word.
  */
 const TX_BUFFER_SIZE = 28_672;
-const START_LIMIT_MS = 5_000;
+/** Long, for a busy host: one that fails ends, and is not waited for. */
+const START_LIMIT_MS = 30_000;
 const POLL_MS = 10;
 
 interface VsockDaemonOptions {
@@ -26,7 +27,7 @@ interface VsockDaemonOptions {
  * Starts vhost-device-vsock for one guest and waits until QEMU can connect. It must outlive every restart of
  * the manager: once it ends, the guest's vsock is dead for good.
  *
- * @throws CocosError VM_LAUNCH_FAILED when it ends, or has no socket within five seconds
+ * @throws CocosError VM_LAUNCH_FAILED when it ends, or has no socket within thirty seconds
  */
 export async function startVsockDaemon(options: VsockDaemonOptions): Promise<HostProcess> {
   const device = [
