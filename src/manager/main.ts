@@ -27,7 +27,7 @@ async function main(): Promise<void> {
 
 const HELP = [
   'Creates and supervises enclaves until SIGINT or SIGTERM. Settings are taken from the environment',
-  '(docs/operator.md tells what each means):',
+  '(docs/operator.md explains each):',
   ...MANAGER_SETTINGS.map((name) => `  ${name}`),
 ];
 

@@ -1,17 +1,17 @@
 import { open } from 'node:fs/promises';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 
-/** Reads from a guest's console how far its boot has come. The guest may write anything there. */
+/** Reads the progress of a boot from the guest's console. The guest may write anything there. */
 
 const POLL_MS = 200;
-/** A line longer than this is none of init's. */
+/** init writes no longer line than this. */
 const MAX_LINE = 1_000;
 const MAX_STEPS = 64;
 const PART_BYTES = 64 * 1024;
 const STEP = /^COCOS-BOOT ([a-z][a-z-]{0,31})$/;
 const FAILURE = /COCOS-INIT-FAILED: ([a-z][a-z-]{0,31}): ([\x20-\x7e]{1,200})/;
 const PANIC = /Kernel panic - not syncing[\x20-\x7e]*/;
-/** What OVMF says when Secure Boot forbids what it was to start. */
+/** What OVMF prints when Secure Boot refuses an image. */
 const REFUSAL = /Secure boot image verification failed|(?:Access Denied|Security Violation)$/;
 const FIRMWARE_STEP = 'firmware';
 

@@ -99,7 +99,7 @@ export class EnclaveControl implements ControlBackend {
     if (refused !== undefined) throw refused.reason;
   }
 
-  /** An enclave whose machine cannot be brought back: its guest ends, and its record is kept aside for people. */
+  /** Gives up an enclave whose machine cannot be restored: its guest ends, and its record is set aside for inspection. */
   async abandon(address: string): Promise<void> {
     const { registry, store } = this.options;
     await registry.get(address).host.release();

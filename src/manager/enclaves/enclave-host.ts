@@ -48,13 +48,13 @@ interface EnclaveHostOptions {
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
   readonly journal: MirrorJournal;
-  /** Null while more of the agent's journal may be taken in. */
+  /** Null while more of the agent's journal may be received. */
   readonly whenWritable: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
   readonly log: (message: string, fields?: Record<string, unknown>) => void;
 }
 
-/** Everything that one enclave holds on the host. Its machine says when each part is made and given back. */
+/** Everything that one enclave holds on the host. Its machine decides when each part is created and released. */
 export class EnclaveHost {
   readonly socketDir: string;
   readonly directory: string;
@@ -87,7 +87,7 @@ export class EnclaveHost {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
     const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
-    // A slow disk may have outlasted the wait: nothing is opened for an enclave that has ended.
+    // A slow disk may have outlasted the deadline: nothing is opened for an enclave that has ended.
     if (signal.aborted) return;
     this.plan = plan;
     await writeLaunch(this.launchFile, this.plan);
@@ -119,7 +119,7 @@ export class EnclaveHost {
       measurement: Buffer.from(this.plan.measurement).toString('hex'),
       atMs: systemClock.monotonic(),
     });
-    // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
+    // Its machine fails the enclave and cleans it, which ends the guest and the processes that serve it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
     const boot = watchBoot(this.logFile, this.options.send, enclave.bootStep);
     signal.addEventListener('abort', () => boot.stop(), { once: true });
@@ -127,7 +127,7 @@ export class EnclaveHost {
     if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
   }
 
-  /** Null when the guest was started before and has ended while nobody looked. */
+  /** Null when the guest was started before and ended while no manager watched it. */
   private async obtainGuest(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
     const guest = this.attachOrStart(enclave, plan);
     this.obtaining = guest.then(
@@ -250,13 +250,13 @@ export class EnclaveHost {
     await guest.quit();
   }
 
-  /** Gives everything back; safe to call at any point and more than once. */
+  /** Releases everything; safe to call at any point and more than once. */
   async clean(): Promise<void> {
     await this.release();
     this.options.send({ type: 'enclave.cleaned' });
   }
 
-  /** Gives back everything that the enclave holds on the host. */
+  /** Releases everything that the enclave holds on the host. */
   async release(): Promise<void> {
     this.link?.close();
     this.link = null;
@@ -290,7 +290,7 @@ export class EnclaveHost {
     this.options.send({ type: 'enclave.broken', cause: error.toJSON() });
   }
 
-  /** Removes what `clean` leaves for people to look at: logs. */
+  /** Removes what `clean` leaves for inspection: logs. */
   async forget(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
   }
@@ -320,7 +320,7 @@ export class EnclaveHost {
     if (freeMiB < minimumFreeMiB) {
       throw new CocosError(
         'HOST_DISK_FULL',
-        `${stateDir} has ${freeMiB} MiB left; ${minimumFreeMiB} are needed.`,
+        `${stateDir} has ${freeMiB} MiB free, but ${minimumFreeMiB} MiB are required (COCOSAI_MIN_FREE_MIB): free some space.`,
       );
     }
   }

@@ -97,7 +97,7 @@ export class OutboxStore {
 
   /**
    * Writes a stand-in wherever a computation's sequence has a gap, as a commit that failed between two others may
-   * leave, so that the service can tell and goes on.
+   * leave, so that the service recognises the gap and continues.
    */
   async fillGaps(): Promise<void> {
     let { position } = this.extent();

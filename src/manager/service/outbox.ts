@@ -39,9 +39,9 @@ export class Outbox {
   private recovery: Promise<void> | null = null;
 
   /**
-   * Opens the outbox in databases of its own beside what else `root` holds.
+   * Opens the outbox, which has its own databases in `root`.
    *
-   * @param limit number of events from which on whoever makes them waits (`COCOSAI_OUTBOX_LIMIT`).
+   * @param limit number of events at which producers are held back (`COCOSAI_OUTBOX_LIMIT`).
    */
   static async open(root: RootStore, limit: number): Promise<Outbox> {
     const store = new OutboxStore(root);
@@ -66,7 +66,7 @@ export class Outbox {
     return this.position;
   }
 
-  /** Whether whoever makes events should wait for room. An event that was made is taken in all the same. */
+  /** Whether producers should wait for room. An event that exists already is accepted all the same. */
   get isFull(): boolean {
     return this.held >= this.limit;
   }
@@ -76,7 +76,7 @@ export class Outbox {
   }
 
   /**
-   * Puts an event at the end, in a transaction of its own.
+   * Appends an event in its own transaction.
    *
    * @returns the event's number within the computation, from 1 on, once it is on the disk.
    * @throws CocosError LIMIT_EXCEEDED for an event beyond 1 MiB, OUTBOX_FAILED when it could not be written.
@@ -89,8 +89,8 @@ export class Outbox {
   }
 
   /**
-   * An event for the end of the outbox that is written in the transaction of what it tells of. It gets its number when
-   * it is written. `appended` resolves and rejects as `append` does.
+   * Appends an event in the transaction of the transition that it reports. It gets its number when it is
+   * written. `appended` resolves and rejects as `append` does.
    */
   join(computationId: string, event: OutboxEvent): JoinedWrite & { readonly appended: Promise<number> } {
     let resolveAppended: (sequence: number) => void = () => undefined;
@@ -108,7 +108,7 @@ export class Outbox {
           if (this.failed) throw new CocosError('OUTBOX_FAILED', 'The outbox has not recovered yet.');
           written = this.write(batch, computationId, event);
         } catch (thrown) {
-          // What it tells of is stored all the same.
+          // The transition that it reports is stored all the same.
           rejectAppended(thrown);
         }
       },

@@ -8,9 +8,9 @@ import { type JoinedWrite, transactJoined } from './joined-write.ts';
 import type { Store, Writes } from './store.ts';
 
 /**
- * What agents have journaled, as it came in, before it is contained in the stored mirrors. To store every mirror at
- * each of its events would cost more than everything else that is done for the event, so the frames of one turn of
- * the event loop are written as one record, and mirrors only now and then, when the journal has grown long.
+ * What agents have journaled, as received, until the stored mirrors contain it. Storing a mirror at each of its events
+ * would cost more than everything else done for the event. So the frames of one turn of the event loop are written as
+ * one record, and the mirrors only when the journal has grown long.
  */
 
 /** The mirrors are written, and the journal begins anew, when it holds so much. */
@@ -112,7 +112,7 @@ export class MirrorJournal {
         at.position = { peerBootId: bootId, received: seq, journal: at.position?.journal ?? 0 };
       }
     }
-    // Also when the record is damaged that tells where this run's numbers begin.
+    // Also if the record is damaged from which this run's first number is derived.
     this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
     const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
@@ -226,7 +226,7 @@ export class MirrorJournal {
     await this.compact();
   }
 
-  /** Resolves when everything that was taken in until now is on the disk. */
+  /** Resolves when everything received so far is on the disk. */
   private stored(): Promise<void> {
     if (this.turn !== null) return this.turn.stored;
     let settle: Turn['settle'] = () => undefined;

@@ -58,7 +58,7 @@ const STARTS_KEY = 'starts';
 /** Sequence numbers that one run of the manager may use; the next run begins above them. */
 const SEQUENCES_PER_START = 2 ** 32;
 
-/** The first of this run's own sequence numbers: none was told before, in any earlier run. */
+/** The first of this run's own sequence numbers: none was published in an earlier run. */
 export async function nextSequences(store: Store): Promise<number> {
   const [before] = [...store.load(STARTS_KEY)];
   const starts =
@@ -78,14 +78,14 @@ export interface OrphanProcess {
   readonly enclave: string;
 }
 
-/** Processes that serve guests under this run folder, but none of these enclaves. */
+/** Processes that serve guests under this run folder, but belong to none of these enclaves. */
 export function findOrphans(runDir: string, enclaves: ReadonlySet<string>): OrphanProcess[] {
   return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
 }
 
 /**
- * Ends what runs for an enclave that no guest is known of: a manager that was killed while it started one has left
- * parts of which it wrote nothing.
+ * Kills orphaned processes of an enclave with no recorded guest: a manager that was killed while it started the guest
+ * has left parts that it did not record.
  */
 export async function endUnrecorded(runDir: string, enclave: string): Promise<void> {
   const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
@@ -101,7 +101,7 @@ export function endOrphan(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended meanwhile.
+    // It has ended in the meantime.
   }
 }
 

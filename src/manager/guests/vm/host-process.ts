@@ -7,7 +7,7 @@ import type { GuestExit } from '../guest.ts';
 const POLL_MS = 200;
 const TERM_GRACE_MS = 5_000;
 
-/** A process of this host, told from a later one with the same number by its start time. */
+/** A process of this host; its start time distinguishes it from a later one with the same number. */
 export const ProcessIdentity = z.strictObject({
   pid: z.int().min(2),
   /** Clock ticks since boot, field 22 of /proc/PID/stat (proc(5)). */
@@ -26,7 +26,7 @@ export interface HostProcess {
 }
 
 /**
- * Starts a program in a session of its own, so that neither a key stroke nor the end of this process ends
+ * Starts a program in its own session, so that neither a key stroke nor the end of this process ends
  * it. Its output goes to `logPath`.
  *
  * @throws CocosError VM_LAUNCH_FAILED when it cannot be started
@@ -57,7 +57,7 @@ export async function startHostProcess(
       child.once('error', reject);
     });
     const startTicks = child.pid === undefined ? null : startTicksOf(child.pid);
-    // A process that is gone already has an exit to tell, and its number is never signalled.
+    // A process that is gone already still reports its exit, and its number is never signalled.
     const identity = { pid: child.pid ?? 2, startTicks: startTicks ?? '0' };
     return { identity, exited, detach: () => watch.abort(), end: () => endProcess(identity, exited) };
   } catch (cause) {
@@ -72,7 +72,7 @@ export function ownIdentity(): ProcessIdentity {
   return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? '0' };
 }
 
-/** Takes over a process that an earlier run of this program started; null when it is gone. */
+/** A handle on a process that this or an earlier run of the manager started; null when it is gone. */
 export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null {
   if (!isAlive(identity)) return null;
   // Only the parent learns the exit status: for anyone else the process is simply gone.

@@ -39,7 +39,7 @@ export interface RunningVm {
   readonly vtpm: HostProcess | null;
   readonly qmp: QmpCommands;
   readonly transport: Transport;
-  /** QEMU's end, whoever brought it about. What served it ends soon after; `kill` waits for that. */
+  /** QEMU's exit, for whatever reason. The processes that serve it end soon after; `kill` waits for that. */
   readonly exited: Promise<GuestExit>;
   /** Resolves with the cause when what serves QEMU ended before it. */
   readonly lost: Promise<CocosError>;
@@ -102,7 +102,7 @@ interface VmParts {
 
 /** The handle of a machine whose parts run. */
 export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
-  // Told at once: who waits for the agent must not give up before the end of what served QEMU was awaited.
+  // `exited` does not wait for this: a caller that waits for the agent must learn of QEMU's exit at once.
   const watch = new AbortController();
   const cleared = qemu.exited.then(async () => {
     await Promise.all([vtpm?.end(), vsock.daemon?.end()]);

@@ -29,8 +29,8 @@ export interface QmpCommands {
 }
 
 /**
- * QEMU serves one client at a time, so none of ours keeps its connection for longer than one command: whoever takes
- * a guest over finds its QMP free, and a QMP that is slow or held by somebody else delays that command alone.
+ * QEMU serves one client at a time, so a connection lasts for one command only. The next handle of a guest finds its
+ * QMP free, and a QMP that is slow or held by another client delays that command alone.
  */
 export function qmpCommands(path: string): QmpCommands {
   return {
@@ -94,7 +94,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
   /**
    * Runs one command and gives its `return` value.
    *
-   * @throws CocosError INTERNAL with QEMU's class and sentence when it refuses, DEADLINE_EXCEEDED when it does
+   * @throws CocosError INTERNAL with QEMU's error class when it refuses, DEADLINE_EXCEEDED when it does
    * not answer in time, VM_EXITED when the connection ends
    */
   execute(
@@ -169,7 +169,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
     if (this.#buffered > LINE_LIMIT) this.close();
   }
 
-  /** Handles one line; false when it is none of the protocol's. */
+  /** Handles one line; false when it breaks the protocol. */
   #message(line: string): boolean {
     let message: unknown;
     try {

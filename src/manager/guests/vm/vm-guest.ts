@@ -13,7 +13,7 @@ import { launchVm, type RunningVm, runningVm, socketPaths } from './launch.ts';
 import { qmpCommands } from './qmp.ts';
 import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts';
 
-/** In the guest's socket folder: what a later run of the manager needs to find its processes again. */
+/** In the guest's socket folder: the identities by which a later run of the manager finds the processes. */
 const RECORD = 'vm.json';
 /** Beside the guest's log. */
 export const SCRATCH = 'scratch.img';
@@ -50,7 +50,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const { image, socketDir } = options;
   const qemu = findQemu();
   const imageFolder = dirname(image.kernel);
-  // Named before anything is started.
+  // Reported before anything is started.
   if (!hasKernelVsock()) findVsockDaemon(imageFolder);
   const { uefi } = image;
   const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
@@ -67,7 +67,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
     vcpuType: options.vcpuType,
     notice: options.notice,
   });
-  // The firmware writes its variables: each guest has a copy of its own.
+  // The firmware writes its variables: each guest has its own copy.
   const variables = join(dirname(options.logFile), 'variables.fd');
   if (image.uefi !== undefined) await copyVariables(image.uefi.variables, variables);
   const scratchPath = await makeScratch(join(dirname(options.logFile), SCRATCH), options.scratchMiB ?? 0);
@@ -141,7 +141,7 @@ export async function endOrphanVm(socketDir: string): Promise<void> {
     if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
     if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
   }
-  // Also where nothing was recorded: a socket that is there counts as one that somebody listens at.
+  // Also where nothing was recorded: an existing socket file counts as a listening one.
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
 }

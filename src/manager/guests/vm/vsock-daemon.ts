@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../../errors.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 
-/** Any context id above the reserved ones will do: each guest has a daemon, and so a world, of its own. */
+/** Any context id above the reserved ones will do: each guest has its own daemon, and so its own address space. */
 const GUEST_CID = 3;
 /**
  * Credit offered to the guest, in bytes. Packets over 32 KiB, which newer guest kernels send when they may,
