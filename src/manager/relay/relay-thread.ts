@@ -34,7 +34,7 @@ export class RelayThread {
   private readonly log: Log;
   private readonly entries = new Map<number, Entry>();
   /** Commands under way, each with the function that ends its wait. */
-  private readonly orders: { readonly id: number; readonly done: () => void }[] = [];
+  private readonly commands: { readonly id: number; readonly done: () => void }[] = [];
   private worker: Worker | null = null;
   private restart: NodeJS.Timeout | null = null;
   private lastId = 0;
@@ -52,7 +52,7 @@ export class RelayThread {
     this.entries.set(id, entry);
     const opened = await new Promise<Opening>((settle) => {
       entry.settle = settle;
-      this.command({ type: 'open', id, at, dial: null });
+      this.post({ type: 'open', id, at, dial: null });
     });
     entry.settle = null;
     if (opened.type === 'failed') {
@@ -93,19 +93,19 @@ export class RelayThread {
   }
 
   /** Resolves when it was done, or there is no thread that could do it. */
-  private carryOut(order: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
+  private carryOut(command: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
     if (this.worker === null) return Promise.resolve();
     return new Promise((done) => {
-      this.orders.push({ id: order.id, done });
-      this.command(order);
+      this.commands.push({ id: command.id, done });
+      this.post(command);
     });
   }
 
   /** While no thread runs no command is needed: the next one opens every relay when it starts. */
-  private command(order: RelayCommand): void {
+  private post(command: RelayCommand): void {
     if (this.restart !== null) return;
     this.worker ??= this.start();
-    this.worker.postMessage(order);
+    this.worker.postMessage(command);
   }
 
   private start(): Worker {
@@ -134,10 +134,10 @@ export class RelayThread {
 
   private receive(event: RelayEvent): void {
     if (event.type === 'done') {
-      const order = this.orders.find(({ id }) => id === event.id);
-      if (order === undefined) return;
-      this.orders.splice(this.orders.indexOf(order), 1);
-      order.done();
+      const command = this.commands.find(({ id }) => id === event.id);
+      if (command === undefined) return;
+      this.commands.splice(this.commands.indexOf(command), 1);
+      command.done();
       return;
     }
     const entry = this.entries.get(event.id);
@@ -147,12 +147,12 @@ export class RelayThread {
   }
 
   private lost(worker: Worker): void {
-    for (const { done } of this.orders.splice(0)) done();
+    for (const { done } of this.commands.splice(0)) done();
     if (this.worker !== worker) return;
     this.worker = null;
     this.restart = setTimeout(() => {
       this.restart = null;
-      for (const [id, { at, dial }] of this.entries) this.command({ type: 'open', id, at, dial });
+      for (const [id, { at, dial }] of this.entries) this.post({ type: 'open', id, at, dial });
     }, RESTART_MS);
   }
 }
