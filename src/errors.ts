@@ -141,6 +141,18 @@ export const ERRORS = {
   ),
   VM_PANIC: row(14, 'stop', EXIT.failed, 'The guest kernel panicked.'),
   VM_BOOT_FAILED: row(14, 'stop', EXIT.failed, 'A boot step failed in the guest; the error names the step.'),
+  HOST_PROGRAM_MISSING: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'A program that is installed beside the manager is missing. Build or install it again.',
+  ),
+  STORE_FAILED: row(
+    13,
+    'retry',
+    EXIT.io,
+    'The store of the manager cannot be written. Check the disk of COCOSAI_STATE_DIR.',
+  ),
   // Manager, relay, link
   MANAGER_UNAVAILABLE: row(
     14,

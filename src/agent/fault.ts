@@ -17,21 +17,17 @@ interface FaultEntry {
   readonly at: readonly string[];
 }
 
-/**
- * Ends the process on every exception and rejection that nothing handles: the state of the agent cannot be trusted
- * after it. The manager notices the end and reports it.
- */
-export function exitOnFault(): void {
-  process.on('uncaughtException', (thrown) => exitWith('uncaught exception', thrown));
-  process.on('unhandledRejection', (thrown) => exitWith('unhandled promise rejection', thrown));
-}
-
 /** Logs why the agent could not start, and ends the process with the exit code of the error. */
 export function exitAtStart(thrown: unknown): never {
-  exitWith('the agent could not start', thrown, { reason: CocosError.from(thrown).message });
+  process.exit(reportFault(thrown, 'the agent could not start', { reason: CocosError.from(thrown).message }));
 }
 
-function exitWith(message: string, thrown: unknown, extra: Pick<FaultEntry, 'reason'> = {}): never {
+/** Logs a fault without its text, and returns the exit code. The manager notices the end and reports it. */
+export function reportFault(
+  thrown: unknown,
+  message: string,
+  extra: Pick<FaultEntry, 'reason'> = {},
+): number {
   const { code, exit } = CocosError.from(thrown);
   const causes = causesOf(thrown);
   const entry: FaultEntry = {
@@ -40,7 +36,7 @@ function exitWith(message: string, thrown: unknown, extra: Pick<FaultEntry, 'rea
     at: framesOf(causes.at(-1) ?? thrown),
   };
   process.stderr.write(`${JSON.stringify(entry)}\n`);
-  process.exit(exit);
+  return exit;
 }
 
 function causesOf(thrown: unknown): unknown[] {

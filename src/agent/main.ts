@@ -2,15 +2,16 @@
 import { unixTransport } from '../link/transport/unix.ts';
 import { CID_HOST, vsockTransport } from '../link/transport/vsock.ts';
 import { callbackAgent } from '../link/wire/callback.ts';
+import { exitOnFault } from '../runtime/fault.ts';
 import { mayRun } from '../runtime/program-arguments.ts';
 import { Agent } from './agent.ts';
 import { GUEST_PROGRAM, readAgentConfig } from './config.ts';
 import { openGuestTpm } from './evidence/tpm/guest-tpm.ts';
-import { exitAtStart, exitOnFault } from './fault.ts';
+import { exitAtStart, reportFault } from './fault.ts';
 
 /** `cocos-agent`: the only service of the guest. The guest's init starts it, or the manager in process mode. */
 async function main(): Promise<void> {
-  exitOnFault();
+  exitOnFault(reportFault);
   const config = readAgentConfig(process.env);
   const transport =
     config.mode === 'guest' ? await callbackAgent(vsockTransport(CID_HOST)) : unixTransport(config.socketDir);

@@ -24,15 +24,11 @@ export async function runCommandLine(
   }
 }
 
-/** A promise that is rejected without a handler, or an error thrown in a callback, ends the process with a named error. */
-export function endOnUnhandled(argv: readonly string[]): void {
-  const end = (thrown: unknown) => {
-    const error = known(thrown);
-    createOutput(asksForJson(argv)).error(error.toJSON());
-    process.exit(error.exit);
-  };
-  process.on('unhandledRejection', end);
-  process.on('uncaughtException', end);
+/** Shows an error that nothing handled, and returns the exit code. */
+export function showFault(argv: readonly string[], thrown: unknown): number {
+  const error = known(thrown);
+  createOutput(asksForJson(argv)).error(error.toJSON());
+  return error.exit;
 }
 
 /** Found without parsing the options, so that a usage error too is shown in the requested format. */

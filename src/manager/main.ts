@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CocosError } from '../errors.ts';
+import { CocosError, EXIT } from '../errors.ts';
+import { exitOnFault } from '../runtime/fault.ts';
 import { mayRun } from '../runtime/program-arguments.ts';
 import { MANAGER_SETTINGS, readManagerConfig } from './config.ts';
 import { log } from './log.ts';
@@ -9,10 +10,12 @@ import { Manager } from './manager.ts';
 
 /** `cocos-manager`: runs until SIGINT or SIGTERM; settings come from the environment (docs/operator.md). */
 async function main(): Promise<void> {
-  // A full disk rejects promises inside the store that nobody outside can hold. The manager goes on: its machines
-  // have moved, and the next write that succeeds stores where they are.
-  process.on('unhandledRejection', (reason) => {
-    log('error', 'a promise was rejected unseen', { reason: CocosError.from(reason).message });
+  // The guests go on, and the next manager takes them over.
+  exitOnFault((thrown, what) => {
+    const { code, message } = CocosError.from(thrown);
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    log('error', 'the manager exits after a defect of its program', { what, code, reason: message, stack });
+    return EXIT.internal;
   });
   const programDir = path.dirname(fileURLToPath(import.meta.url));
   const manager = await Manager.open(readManagerConfig(process.env, programDir), log);
@@ -26,7 +29,7 @@ async function main(): Promise<void> {
 
 const HELP = [
   'Creates and supervises enclaves until SIGINT or SIGTERM. Settings are taken from the environment',
-  '(docs/operator.md tells what each means):',
+  '(docs/operator.md explains each):',
   ...MANAGER_SETTINGS.map((name) => `  ${name}`),
 ];
 

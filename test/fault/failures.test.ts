@@ -23,7 +23,7 @@ async function untilSays(stream: NodeJS.ReadableStream | null, word: string): Pr
   stream?.on('data', (chunk: Buffer) => {
     text += chunk.toString();
   });
-  await expect.poll(() => text, { timeout: 30_000 }).toContain(word);
+  await expect.poll(() => text).toContain(word);
 }
 
 describe('failures in process mode', () => {
@@ -58,7 +58,7 @@ describe('failures in process mode', () => {
 
   async function untilRunning(address: string): Promise<void> {
     const state = async () => (await system.cli('actors', 'show', `${address}/computation`)).stdout;
-    await expect.poll(state, { timeout: 10_000 }).toMatch(/state\s+running/);
+    await expect.poll(state).toMatch(/state\s+running/);
   }
 
   it('name the end of an agent in mid-run, and touch nothing beside it', async () => {
@@ -265,5 +265,5 @@ describe('a watch', () => {
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 });

@@ -16,4 +16,4 @@ it('computes right under a manager that is killed again and again', async () => 
     await system.stop();
     expect(processesWith(folder)).toEqual([]);
   }
-}, 120_000);
+});

@@ -49,9 +49,7 @@ describe('a manager that is killed', () => {
         const { state } = await show(system, computation);
         expect(ORDER.indexOf(state)).toBeGreaterThanOrEqual(seen);
         seen = ORDER.indexOf(state);
-        await expect
-          .poll(async () => (await show(system, 'job')).state, { timeout: 10_000 })
-          .toBe('alive.ready');
+        await expect.poll(async () => (await show(system, 'job')).state).toBe('alive.ready');
       };
       await again();
       succeeded(await system.cli('algo', 'job', system.file('algorithm'), ...parties.trust('provider')));
@@ -73,7 +71,7 @@ describe('a manager that is killed', () => {
       await system.stop();
       expect(processesWith(folder)).toEqual([]);
     }
-  }, 90_000);
+  });
 
   it('ends what it had started of a guest and not written down, and starts the guest anew', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
@@ -86,7 +84,7 @@ describe('a manager that is killed', () => {
       succeeded(await system.cli('enclave', 'create', 'half', '--no-wait'));
       const { address } = await show(system, 'half');
       const record = system.file('run', address.slice('enclave/'.length), 'ports', 'process.json');
-      await expect.poll(() => existsSync(record), { timeout: 10_000 }).toBe(true);
+      await expect.poll(() => existsSync(record)).toBe(true);
       expect((await show(system, 'half')).state).toBe('alive.launching');
       const { agent } = Record.parse(JSON.parse(readFileSync(record, 'utf8')));
       await restartManager(system, () => {
@@ -94,15 +92,13 @@ describe('a manager that is killed', () => {
         rmSync(key);
         if (good !== null) writeFileSync(key, good);
       });
-      await expect
-        .poll(async () => (await show(system, 'half')).state, { timeout: 20_000 })
-        .toBe('alive.ready');
+      await expect.poll(async () => (await show(system, 'half')).state).toBe('alive.ready');
       expect((await show(system, 'half')).context['pid']).not.toBe(agent.pid);
       expect(existsSync(`/proc/${agent.pid}/exe`)).toBe(false);
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 
   it('names an enclave whose guest ended meanwhile, and keeps the one beside it', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
@@ -114,14 +110,12 @@ describe('a manager that is killed', () => {
       await restartManager(system, () => process.kill(Number(gone.context['pid']), 'SIGKILL'));
       await expect.poll(async () => (await show(system, 'gone')).state).toBe('failed.settled');
       expect((await show(system, 'gone')).context['cause']).toMatchObject({ code: 'VM_EXITED' });
-      await expect
-        .poll(async () => (await show(system, 'stays')).state, { timeout: 10_000 })
-        .toBe('alive.ready');
+      await expect.poll(async () => (await show(system, 'stays')).state).toBe('alive.ready');
       expect((await show(system, 'stays')).context['pid']).toBe(stays.context['pid']);
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 
   it('goes on stopping what it was stopping', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
@@ -131,12 +125,12 @@ describe('a manager that is killed', () => {
       await restartManager(system);
       await stop;
       await expect
-        .poll(async () => (await show(system, 'ending')).state, { timeout: 30_000 })
+        .poll(async () => (await show(system, 'ending')).state)
         .toMatch(/^(stopped\.settled|alive\.ready)$/);
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 
   it('leaves its guests running when it is told to keep them', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process', COCOSAI_ON_STOP: 'keep' });
@@ -144,15 +138,13 @@ describe('a manager that is killed', () => {
       succeeded(await system.cli('enclave', 'create', 'kept'));
       const { pid } = (await show(system, 'kept')).context;
       await restartManager(system, undefined, 'SIGTERM');
-      await expect
-        .poll(async () => (await show(system, 'kept')).state, { timeout: 10_000 })
-        .toBe('alive.ready');
+      await expect.poll(async () => (await show(system, 'kept')).state).toBe('alive.ready');
       expect((await show(system, 'kept')).context['pid']).toBe(pid);
       succeeded(await system.cli('enclave', 'remove', 'kept'));
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 });
 
 describe('a store', () => {
@@ -196,7 +188,7 @@ describe('a store', () => {
     } finally {
       await system.stop();
     }
-  }, 60_000);
+  });
 });
 
 /** Flips one bit in the middle of a record, past what LMDB itself looks at. */

@@ -19,4 +19,4 @@ it('computations of a service end once there, with every event once and in order
     await service.current.close();
     await rm(folder, { recursive: true, force: true });
   }
-}, 240_000);
+});

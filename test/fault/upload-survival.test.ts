@@ -71,5 +71,5 @@ describe('an upload', () => {
     await expect.poll(async () => (await show(system, 'job')).state).toBe('alive.ready');
     const { context } = await show(system, `${enclave.address}/computation`);
     expect(context['inputs']).toMatchObject({ big: { status: 'committed', size: SIZE } });
-  }, 600_000);
+  });
 });

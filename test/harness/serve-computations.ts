@@ -15,7 +15,7 @@ import { until } from './until.ts';
 
 const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
 const wait = (what: string, check: () => Promise<boolean>) =>
-  until(what, check, { limitMs: 120_000, everyMs: 100 });
+  until(what, check, { limitMs: 600_000, everyMs: 100 });
 
 type EventEntry = Extract<Entry, { kind: 'event' }>;
 

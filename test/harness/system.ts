@@ -10,7 +10,18 @@ import { z } from 'zod';
 /** A real manager and the real command line, as child processes, with everything of theirs in one folder. */
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const STOP_LIMIT_MS = 60_000;
+/** Both only end what hangs: a busy machine takes its time. */
+const STOP_LIMIT_MS = 300_000;
+const START_LIMIT_MS = 300_000;
+
+/** The deadlines of the programs under test, far beyond what a busy machine needs. A test of a deadline sets its own. */
+const UNHURRIED = {
+  COCOSAI_PREPARE_SECONDS: '600',
+  COCOSAI_BOOT_SECONDS: '600',
+  COCOSAI_STOP_SECONDS: '120',
+  COCOSAI_COLLECT_SECONDS: '300',
+  COCOSAI_EVIDENCE_SECONDS: '600',
+};
 
 export interface CliResult {
   readonly code: number;
@@ -56,6 +67,7 @@ export async function startSystem(
     COCOSAI_STATE_DIR: file('state'),
     COCOSAI_RUN_DIR: file('run'),
     COCOSAI_ON_STOP: 'stop',
+    ...UNHURRIED,
     ...settings,
   };
   await seedRoot(file('state'));
@@ -175,11 +187,12 @@ export function endLeft(folder: string): void {
 }
 
 async function untilAnswers(system: System): Promise<void> {
-  for (let attempt = 0; attempt < 40; attempt++) {
+  const limit = Date.now() + START_LIMIT_MS;
+  while (Date.now() < limit) {
     const elsewhere = system.environment['COCOSAI_LISTEN'] !== undefined;
     const isOpen = elsewhere || existsSync(system.file('run', 'manager.sock'));
     if (isOpen && (await system.cli('actors', 'list')).code === 0) return;
-    if (system.manager.exitCode !== null) break;
+    if (system.manager.exitCode !== null || system.manager.signalCode !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const log = existsSync(system.file('manager.log')) ? readFileSync(system.file('manager.log'), 'utf8') : '';

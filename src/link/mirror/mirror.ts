@@ -2,6 +2,8 @@ import type { AnyEventObject } from 'xstate';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import { kindOfAddress, MIRRORED, type MirroredKind, MirrorRecord } from '../../machines/mirrored.ts';
+import { stateName } from '../../machines/state-name.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { CompiledMachine, type MachineState } from './compiled-machine.ts';
 import { type Parse, plainParser } from './schema-compiler.ts';
 
@@ -18,11 +20,15 @@ const PersistedSnapshot = z.object({
 /** Stands for the event of an actor that is taken up as it was stored. */
 export const RECALLED = 'restored';
 
-export interface MirrorMove {
+/** A step of one actor, the same from the machine that made it to the client that is shown it. */
+export interface Transition {
   readonly address: string;
   readonly event: string;
-  readonly before: MachineState | null;
+  /** Name of the state that it left; empty for an actor that begins. */
+  readonly from: string;
+  readonly to: string;
   readonly after: MachineState;
+  readonly atMs: number;
 }
 
 /** A mirrored kind of machine, made ready for thousands of events a second. */
@@ -54,31 +60,38 @@ interface Mirror {
  */
 export class MirrorSet {
   private readonly mirrors = new Map<string, Mirror>();
-  private readonly onMove: (move: MirrorMove) => void;
+  private readonly onTransition: (transition: Transition) => void;
   private readonly prefix: string;
 
-  /** `prefix` comes before every address in what `onMove` is told. */
-  constructor(onMove: (move: MirrorMove) => void, prefix = '') {
-    this.onMove = onMove;
+  /** `prefix` comes before every address in what `onTransition` is given. */
+  constructor(onTransition: (transition: Transition) => void, prefix = '') {
+    this.onTransition = onTransition;
     this.prefix = prefix;
   }
 
   /**
+   * Applies a record of the agent's journal.
+   *
+   * @returns the address of the mirror that the record has ended; null for every other record.
    * @throws CocosError LINK_PROTOCOL for a record that is malformed or does not fit the statechart, LIMIT_EXCEEDED
    * for one actor more than an agent may have.
    */
-  apply(body: unknown): void {
+  apply(body: unknown): string | null {
     const record = parseRecord(body);
     if (record === null) throw new CocosError('LINK_PROTOCOL', 'A journal record is malformed.');
     switch (record.kind) {
       case 'started':
-        return this.start(record.address, record.input);
+        this.start(record.address, record.input);
+        return null;
       case 'state':
-        return this.restore(record.address, record.snapshot, 'restored');
+        this.restore(record.address, record.snapshot, 'restored');
+        return null;
       case 'event':
-        return this.move(record.address, record.event);
+        this.move(record.address, record.event);
+        return null;
       case 'retired':
         this.mirrors.delete(record.address);
+        return record.address;
     }
   }
 
@@ -127,7 +140,7 @@ export class MirrorSet {
     // Made once, since the same string is found again much faster than an equal one.
     const full = this.prefix + address;
     this.mirrors.set(address, { address: full, kind, state });
-    this.onMove({ address: full, event, before: null, after: state });
+    this.onTransition(transition(full, event, null, state));
   }
 
   private move(address: string, body: unknown): void {
@@ -140,8 +153,21 @@ export class MirrorSet {
     const after = stepOf(mirror.kind, before, event);
     if (after === null) return;
     mirror.state = after;
-    this.onMove({ address: mirror.address, event: event.type, before, after });
+    this.onTransition(transition(mirror.address, event.type, before, after));
   }
+}
+
+/**
+ * Names its states at once: of thousands of actors, none is in the processor's cache when its transition is published.
+ */
+export function transition(
+  address: string,
+  event: string,
+  before: Pick<MachineState, 'value'> | null,
+  after: MachineState,
+): Transition {
+  const from = before === null ? '' : stateName(before.value);
+  return { address, event, from, to: stateName(after.value), after, atMs: systemClock.monotonic() };
 }
 
 function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject): MachineState | null {

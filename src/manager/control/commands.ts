@@ -1,10 +1,11 @@
-import { __unsafe_getAllOwnEventDescriptors as eventDescriptors } from 'xstate';
+import { type AnyStateMachine, __unsafe_getAllOwnEventDescriptors as eventDescriptors } from 'xstate';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
+import type { MachineState } from '../../link/mirror/compiled-machine.ts';
+import { computationMachine } from '../../machines/computation.machine.ts';
 import { ENCLAVE_PUBLIC_EVENTS } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
-
 import type { EnclaveHost } from '../enclaves/enclave-host.ts';
 import type { ActorView, Directory } from './directory.ts';
 
@@ -19,7 +20,14 @@ const ComputationPublicEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('computation.stop') }),
 ]);
 
-const STOPPABLE = new Set(['receiving', 'ready', 'running', 'sealingResults', 'resultsReady']);
+/** The event of its chart that each public event of a computation becomes inside the agent. */
+const COMPUTATION_EVENTS = {
+  'manifest.deliver': 'manifest.accepted',
+  'computation.stop': 'computation.stop',
+} as const;
+
+/** Without the names of its states in its type, since what a mirror is in comes from a journal. */
+const computationChart: AnyStateMachine = computationMachine;
 
 /** Types of the events that a client may send to this actor in its present state. */
 export function legalEvents(directory: Directory, view: ActorView): string[] {
@@ -28,10 +36,17 @@ export function legalEvents(directory: Directory, view: ActorView): string[] {
     return ENCLAVE_PUBLIC_EVENTS.filter((type) => accepted.includes(type));
   }
   if (view.machine === 'computation') {
-    if (view.state === 'awaitingManifest') return ['manifest.deliver'];
-    return STOPPABLE.has(view.state) ? ['computation.stop'] : [];
+    const accepted = acceptedByComputation(directory.snapshot(view.address));
+    return Object.entries(COMPUTATION_EVENTS)
+      .filter(([, type]) => accepted.includes(type))
+      .map(([type]) => type);
   }
   return [];
+}
+
+/** Types of the events that the chart of a computation has a transition for in this state. */
+function acceptedByComputation({ value, context }: MachineState): readonly string[] {
+  return eventDescriptors(computationChart.resolveState({ value, context }));
 }
 
 /**
@@ -47,12 +62,13 @@ export async function sendPublicEvent(
 ): Promise<void> {
   const view = directory.view(address);
   const type = z.looseObject({ type: z.string() }).safeParse(event);
-  if (!type.success) throw new CocosError('INPUT_INVALID', 'An event is an object with a type.');
+  if (!type.success)
+    throw new CocosError('INPUT_INVALID', 'The event has no type: send an object with a type.');
   const legal = legalEvents(directory, view);
   if (!legal.includes(type.data.type)) {
     throw new CocosError(
       'STATE_EVENT_ILLEGAL',
-      `${type.data.type} is not allowed for ${address} in the state ${view.state}.`,
+      `'${type.data.type}' is not allowed for ${address} in the state ${view.state}: ${legal.length === 0 ? 'no event is' : `allowed are ${legal.join(', ')}`}.`,
       { details: { state: view.state, legalEvents: legal } },
     );
   }

@@ -1,5 +1,6 @@
 import type { ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js';
 import { CocosError } from '../../errors.ts';
+import type { Transition } from '../../link/mirror/mirror.ts';
 import type {
   ControlServiceServer,
   WatchActorsRequest,
@@ -10,7 +11,7 @@ import { unary } from '../../rpc/unary.ts';
 import type { EnclaveRequest } from '../enclaves/enclave-request.ts';
 import { legalEvents } from './commands.ts';
 import type { ControlBackend } from './control-backend.ts';
-import type { ActorView, Directory, DirectoryItem } from './directory.ts';
+import { type ActorView, type Directory, type DirectoryItem, publicContext } from './directory.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
 const WATCH_BACKLOG_LIMIT = 10_000;
@@ -70,7 +71,7 @@ function watch(
   }
   const write = (item: DirectoryItem) => {
     if (item.kind === 'removed') call.write({ item: { $case: 'removed', value: item.address } });
-    else call.write({ item: { $case: 'transition', value: transitionOf(item.transition) } });
+    else call.write({ item: { $case: 'transition', value: transitionOf(item.sequence, item.transition) } });
   };
   const { afterSequence } = call.request;
   const missed = afterSequence === 0 ? null : directory.since(prefix, afterSequence);
@@ -95,24 +96,9 @@ function watch(
   call.on('close', unwatch);
 }
 
-function transitionOf(transition: {
-  readonly sequence: number;
-  readonly address: string;
-  readonly event: string;
-  readonly from: string;
-  readonly to: string;
-  readonly atMs: number;
-  readonly context: unknown;
-}) {
-  return {
-    sequence: transition.sequence,
-    address: transition.address,
-    event: transition.event,
-    fromState: transition.from,
-    toState: transition.to,
-    atMs: transition.atMs,
-    contextJson: JSON.stringify(transition.context),
-  };
+function transitionOf(sequence: number, { address, event, from, to, after, atMs }: Transition) {
+  const contextJson = JSON.stringify(publicContext(after.context));
+  return { sequence, address, event, fromState: from, toState: to, atMs, contextJson };
 }
 
 function parseJson(text: string): unknown {

@@ -1,14 +1,13 @@
 import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { MachineState } from '../../link/mirror/compiled-machine.ts';
-import { MirrorSet, RECALLED } from '../../link/mirror/mirror.ts';
+import { MirrorSet, RECALLED, type Transition, transition } from '../../link/mirror/mirror.ts';
 import { failedChild } from '../../machines/child-failure.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import { stateName } from '../../machines/state-name.ts';
-import { systemClock } from '../../runtime/clock.ts';
 
-/** What may be told about an actor to anybody who may drive the manager. */
+/** The view of an actor shown to control clients. */
 export interface ActorView {
   readonly address: string;
   readonly machine: string;
@@ -16,46 +15,21 @@ export interface ActorView {
   readonly context: Readonly<Record<string, unknown>>;
 }
 
-export interface TransitionView {
-  readonly sequence: number;
-  readonly address: string;
-  readonly event: string;
-  readonly from: string;
-  readonly to: string;
-  readonly atMs: number;
-  readonly context: Readonly<Record<string, unknown>>;
-}
-
 export type DirectoryItem =
-  | { readonly kind: 'transition'; readonly sequence: number; readonly transition: TransitionView }
+  | { readonly kind: 'transition'; readonly sequence: number; readonly transition: Transition }
   | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
-/** One step of an actor, as it is to be stored. */
-export interface Step {
-  readonly address: string;
-  /** Null for a mirror. */
-  readonly actor: AnyActor | null;
-  readonly event: string;
-  readonly before: MachineState | null;
-  readonly after: MachineState;
+/** Stores transitions before they are published. Each resolves when its transition is on the disk. */
+export interface Persistence {
+  persistActor(transition: Transition, actor: AnyActor): Promise<void>;
+  /** Of a mirror of this enclave's agent. */
+  persistMirror(transition: Transition, enclave: string): Promise<void>;
 }
 
-/** Stores what an actor has come to; resolves when it is on the disk. */
-export type Persist = (step: Step) => Promise<void>;
-
-/** Steps that are stored together, and so are told together. */
+/** Transitions that are stored together, and so are published together. */
 interface Group {
   readonly stored: Promise<void>;
-  readonly moves: Move[];
-}
-
-/** A step as it is told. */
-interface Move {
-  readonly address: string;
-  readonly event: string;
-  readonly from: string;
-  readonly to: string;
-  readonly after: MachineState;
+  readonly transitions: Transition[];
 }
 
 const NOTHING_TO_STORE = Promise.resolve();
@@ -67,37 +41,36 @@ const HISTORY_LIMIT = 10_000;
 
 const OWN_ADDRESS = /^(manager|service|enclave\/[a-z0-9]+)$/;
 
-/** Every actor of the manager, its own and the mirrored ones, by address, with what happens to each of them. */
+/** The states and transitions of every actor of the manager, its own and the mirrored ones, by address. */
 export class Directory {
   /** As they are now. */
   private readonly live = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
-  /** As they were stored last: what is told, so that nobody sees a state that a restart would take back. */
-  private readonly told = new Map<string, MachineState>();
-  private readonly mirrors = new Map<string, MirrorSet>();
+  /** As they were stored last: clients see these, and so never a state that a restart would take back. */
+  private readonly published = new Map<string, MachineState>();
   private readonly watchers = new Set<Watcher>();
   private sequence: number;
   private history: DirectoryItem[] = [];
   private tail: Promise<void> = Promise.resolve();
-  /** The last of what is to be told, while nothing else has come after it. */
+  /** The last group to be published, while nothing else has come after it. */
   private group: Group | null = null;
-  private readonly persist: Persist;
+  private readonly persistence: Persistence;
   private readonly restored: ReadonlySet<string>;
   private readonly onFailure: (address: string, thrown: unknown) => void;
 
   /**
-   * @param firstSequence lies above every sequence number that was told before.
+   * @param firstSequence lies above every sequence number that was published before.
    * @param restored addresses of actors that begin as they were stored.
-   * @param onFailure told of an actor that has thrown; what was told of it last stays.
+   * @param onFailure is called for an actor that has thrown; its published state stays.
    */
   constructor(
     firstSequence: number,
-    persist: Persist,
+    persistence: Persistence,
     restored: readonly string[] = [],
     onFailure: (address: string, thrown: unknown) => void = () => undefined,
   ) {
     this.onFailure = onFailure;
     this.sequence = firstSequence;
-    this.persist = persist;
+    this.persistence = persistence;
     this.restored = new Set(restored);
   }
 
@@ -110,72 +83,64 @@ export class Directory {
     const { type } = inspected.event;
     if (!OWN_ADDRESS.test(actor.id) || type === 'xstate.stop') return;
     const after: AnyMachineSnapshot = actor.getSnapshot();
-    // What threw is brought back from where it was before, so that is what stays stored and told.
+    // What threw is brought back from where it was before, so that is what stays stored and published.
     if (after.status === 'error') return;
     const before = this.live.get(actor.id);
     this.live.set(actor.id, { actor, snapshot: after });
     if (before?.snapshot === after) return;
     // One that is brought back, in this run or from an earlier one, begins as it was stored.
     const isRecalled = before === undefined ? this.restored.has(actor.id) : before.actor !== actor;
-    this.take({
-      address: actor.id,
-      actor,
-      event: isRecalled ? RECALLED : type,
-      before: before?.snapshot ?? null,
-      after,
-    });
+    const event = isRecalled ? RECALLED : type;
+    const step = transition(actor.id, event, before?.snapshot ?? null, after);
+    this.record(step, isRecalled ? NOTHING_TO_STORE : this.persistence.persistActor(step, actor));
   };
 
-  /** The mirrors of an enclave's agent, made on first use. */
-  mirrorsOf(enclave: string): MirrorSet {
-    const known = this.mirrors.get(enclave);
-    if (known !== undefined) return known;
-    const mirrors = new MirrorSet((move) => this.take({ ...move, actor: null }), `${enclave}/`);
-    this.mirrors.set(enclave, mirrors);
-    return mirrors;
+  /** New mirrors for an enclave's agent, whose transitions go into this directory. */
+  createMirrors(enclave: string): MirrorSet {
+    const { persistence } = this;
+    const record = (step: Transition) =>
+      this.record(
+        step,
+        step.event === RECALLED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
+      );
+    return new MirrorSet(record, `${enclave}/`);
   }
 
-  private take(step: Step): void {
-    const stored = step.event === RECALLED ? NOTHING_TO_STORE : this.persist(step);
-    const { address, event, before, after } = step;
-    // While both states are at hand: of thousands of actors, none is in the processor's cache when they are told.
-    const from = before === null ? '' : stateName(before.value);
-    const move: Move = { address, event, from, to: stateName(after.value), after };
-    if (this.group?.stored === stored) return void this.group.moves.push(move);
-    const group: Group = { stored, moves: [move] };
+  private record(step: Transition, stored: Promise<void>): void {
+    if (this.group?.stored === stored) return void this.group.transitions.push(step);
+    const group: Group = { stored, transitions: [step] };
     this.next(
       () => stored,
       () => {
         if (this.group === group) this.group = null;
-        for (const each of group.moves) {
-          this.told.set(each.address, each.after);
-          this.report(each);
+        for (const each of group.transitions) {
+          this.published.set(each.address, each.after);
+          this.publish((sequence) => ({ kind: 'transition', sequence, transition: each }));
         }
       },
     );
     this.group = group;
   }
 
+  /** Removes an enclave and the mirrors of its agent. */
   remove(enclave: string): void {
-    this.mirrors.get(enclave)?.clear();
-    this.mirrors.delete(enclave);
     this.live.delete(enclave);
     this.next(
-      () => Promise.resolve(),
+      () => NOTHING_TO_STORE,
       () => {
-        const removed = [...this.told.keys()].filter((address) => matches(address, enclave));
-        for (const address of removed) this.told.delete(address);
-        for (const address of removed) this.tell((sequence) => ({ kind: 'removed', sequence, address }));
+        const removed = [...this.published.keys()].filter((address) => matches(address, enclave));
+        for (const address of removed) this.published.delete(address);
+        for (const address of removed) this.publish((sequence) => ({ kind: 'removed', sequence, address }));
       },
     );
   }
 
-  /** Takes a mirror that its agent has ended out of what is told. */
+  /** Removes a mirror that its agent has ended. */
   forget(address: string): void {
     this.next(
-      () => Promise.resolve(),
+      () => NOTHING_TO_STORE,
       () => {
-        this.told.delete(address);
+        this.published.delete(address);
       },
     );
   }
@@ -209,7 +174,7 @@ export class Directory {
   }
 
   list(prefix: string): ActorView[] {
-    const addresses = [...this.told.keys()];
+    const addresses = [...this.published.keys()];
     return addresses
       .filter((address) => matches(address, prefix))
       .sort()
@@ -240,30 +205,21 @@ export class Directory {
   }
 
   private find(address: string): MachineState | null {
-    return this.told.get(address) ?? null;
+    return this.published.get(address) ?? null;
   }
 
-  /** Resolves when everything that has happened so far is stored and told. */
+  /** Resolves when everything that has happened so far is stored and published. */
   async settled(): Promise<void> {
     await this.tail;
   }
 
   private next(wait: () => Promise<void>, then: () => void): void {
     this.group = null;
-    // A state that could not be stored is told all the same: the machine has moved.
+    // A state that could not be stored is published all the same: the machine has moved.
     this.tail = this.tail.then(wait).then(then, then);
   }
 
-  private report({ address, event, from, to, after }: Move): void {
-    const context = publicContext(after.context);
-    this.tell((sequence) => ({
-      kind: 'transition',
-      sequence,
-      transition: { sequence, address, event, from, to, atMs: systemClock.monotonic(), context },
-    }));
-  }
-
-  private tell(make: (sequence: number) => DirectoryItem): void {
+  private publish(make: (sequence: number) => DirectoryItem): void {
     this.sequence += 1;
     const item = make(this.sequence);
     this.history.push(item);
@@ -292,7 +248,7 @@ function viewOf(address: string, state: MachineState): ActorView {
   };
 }
 
-/** What is told of a context: the manifest is long and its digest says the same. */
+/** The part of a context that leaves the manager: the manifest is long, and its digest says the same. */
 export function publicContext(context: MachineState['context']): MachineState['context'] {
   if (!('manifest' in context)) return context;
   const { manifest: _, ...others } = context;

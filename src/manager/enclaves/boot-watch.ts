@@ -1,40 +1,52 @@
 import { open } from 'node:fs/promises';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 
-/** Reads from a guest's console how far its boot has come. The guest may write anything there. */
+/** Reads the progress of a boot from the guest's console. The guest may write anything there. */
 
 const POLL_MS = 200;
-/** A line longer than this is none of init's. */
+/** init writes no longer line than this. */
 const MAX_LINE = 1_000;
 const MAX_STEPS = 64;
 const PART_BYTES = 64 * 1024;
 const STEP = /^COCOS-BOOT ([a-z][a-z-]{0,31})$/;
 const FAILURE = /COCOS-INIT-FAILED: ([a-z][a-z-]{0,31}): ([\x20-\x7e]{1,200})/;
 const PANIC = /Kernel panic - not syncing[\x20-\x7e]*/;
-/** What OVMF says when Secure Boot forbids what it was to start. */
+/** What OVMF prints when Secure Boot refuses an image. */
 const REFUSAL = /Secure boot image verification failed|(?:Access Denied|Security Violation)$/;
 const FIRMWARE_STEP = 'firmware';
 
 export interface BootWatch {
-  /** Reads what is left and stops; true when a failure was told of. */
+  /** Reads what is left and stops; true when a failure was reported. */
   end(): Promise<boolean>;
+  /** Stops at once and reports nothing more. */
+  stop(): void;
 }
 
 /**
- * Tells steps, and at most one failure, until it is ended.
+ * Reports the steps of a boot, and at most one failure, until it is ended.
  *
- * @param file takes the guest's console
+ * @param file receives the guest's console
+ * @param lastStep the step that was reported last of this boot; null for a boot that was not watched yet. Steps up to
+ * the last occurrence of it that is already in the file are not reported again.
  */
-export function watchBoot(file: string, send: (event: EnclaveEvent) => void): BootWatch {
+export function watchBoot(
+  file: string,
+  send: (event: EnclaveEvent) => void,
+  lastStep: string | null,
+): BootWatch {
   let offset = 0;
   let rest = '';
   let steps = 0;
   let hasFailed = false;
-  const take = (line: string): void => {
+  let isStopped = false;
+  /** Lines of the first reading that were reported before. */
+  let known: number | null = lastStep === null ? 0 : null;
+  const read = (line: string, isKnown: boolean): void => {
+    if (isStopped) return;
     const step = STEP.exec(line)?.[1];
     if (step !== undefined && steps < MAX_STEPS) {
       steps += 1;
-      send({ type: 'boot.progressed', step });
+      if (!isKnown) send({ type: 'boot.progressed', step });
     }
     if (hasFailed) return;
     const failure = failureIn(line);
@@ -42,16 +54,18 @@ export function watchBoot(file: string, send: (event: EnclaveEvent) => void): Bo
     hasFailed = true;
     send(failure);
   };
-  const read = async (): Promise<void> => {
+  const readMore = async (): Promise<void> => {
     const { text, next } = await readFrom(file, offset);
     offset = next;
     const lines = (rest + text).split(/\r?\n/);
     rest = (lines.pop() ?? '').slice(-MAX_LINE);
-    for (const line of lines) take(line.slice(0, MAX_LINE));
+    known ??= lines.findLastIndex((line) => STEP.exec(line)?.[1] === lastStep) + 1;
+    for (const [index, line] of lines.entries()) read(line.slice(0, MAX_LINE), index < known);
+    known = 0;
   };
   let turn: Promise<void> = Promise.resolve();
   const next = (): Promise<void> => {
-    turn = turn.then(read, read);
+    turn = turn.then(readMore, readMore);
     return turn;
   };
   const timer = setInterval(() => void next().catch(() => undefined), POLL_MS).unref();
@@ -59,8 +73,12 @@ export function watchBoot(file: string, send: (event: EnclaveEvent) => void): Bo
     async end() {
       clearInterval(timer);
       await next().catch(() => undefined);
-      take(rest);
+      read(rest, false);
       return hasFailed;
+    },
+    stop() {
+      isStopped = true;
+      clearInterval(timer);
     },
   };
 }

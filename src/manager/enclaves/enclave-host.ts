@@ -22,6 +22,7 @@ import { relayPlace } from '../relay/relay.ts';
 import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { watchBoot } from './boot-watch.ts';
+import { JournalReceiver } from './journal-receiver.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
 import { reportServer } from './report-server.ts';
@@ -38,8 +39,8 @@ interface EnclaveHostOptions {
   readonly config: ManagerConfig;
   readonly bootId: string;
   readonly mirrors: MirrorSet;
-  /** Told of every journal record after it was applied, since one may have ended its mirror. */
-  readonly noteRetired: (record: unknown) => void;
+  /** Is called for a mirror that the agent has ended, with its full address. */
+  readonly onRetired: (address: string) => void;
   readonly vtpms: VtpmPool;
   readonly relays: RelayThread;
   readonly trace: Trace | undefined;
@@ -47,13 +48,13 @@ interface EnclaveHostOptions {
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
   readonly journal: MirrorJournal;
-  /** Null while more of the agent's journal may be taken in. */
+  /** Null while more of the agent's journal may be received. */
   readonly whenWritable: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
   readonly log: (message: string, fields?: Record<string, unknown>) => void;
 }
 
-/** Everything that one enclave holds on the host. Its machine says when each part is made and given back. */
+/** Everything that one enclave holds on the host. Its machine decides when each part is created and released. */
 export class EnclaveHost {
   readonly socketDir: string;
   readonly directory: string;
@@ -61,7 +62,9 @@ export class EnclaveHost {
   private readonly incoming = new StreamHandoff<Duplex>();
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
-  private readonly launched = new Signal<Guest | null>();
+  private launched = new Signal<Guest | null>();
+  /** Settles when no launch is between starting its guest and recording it in `guest`. */
+  private obtaining: Promise<void> = Promise.resolve();
   private relay: RoutedRelay | null = null;
   private link: Link | null = null;
   private listeners: Listener[] = [];
@@ -84,7 +87,7 @@ export class EnclaveHost {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
     const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
-    // A slow disk may have outlasted the wait: nothing is opened for an enclave that has ended.
+    // A slow disk may have outlasted the deadline: nothing is opened for an enclave that has ended.
     if (signal.aborted) return;
     this.plan = plan;
     await writeLaunch(this.launchFile, this.plan);
@@ -102,13 +105,13 @@ export class EnclaveHost {
     const enclave = this.options.current();
     this.plan ??= await readLaunch(this.launchFile);
     this.relay ??= await this.openRelay(enclave.relayAddress);
+    if (signal.aborted) return;
     const guest = await this.obtainGuest(enclave, this.plan);
-    this.guest = guest;
-    this.launched.set(guest);
+    // Whoever ended this launch has waited for the guest, and now releases it or hands it to the next launch.
+    if (signal.aborted) return;
     if (guest === null) return this.options.send({ type: 'vm.exited', code: null, signal: null });
-    if (signal.aborted) return void (await guest.kill());
     await this.relay.route(guest.transport);
-    await this.listen(guest, enclave, this.plan);
+    if (!(await this.listen(guest, enclave, this.plan, signal))) return;
     this.options.send({
       type: 'vm.started',
       pid: guest.pid,
@@ -116,15 +119,29 @@ export class EnclaveHost {
       measurement: Buffer.from(this.plan.measurement).toString('hex'),
       atMs: systemClock.monotonic(),
     });
-    // Failed by its machine, the enclave is cleaned, which ends the guest and what is left beside it.
+    // Its machine fails the enclave and cleans it, which ends the guest and the processes that serve it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
-    const boot = watchBoot(this.logFile, this.options.send);
+    const boot = watchBoot(this.logFile, this.options.send, enclave.bootStep);
+    signal.addEventListener('abort', () => boot.stop(), { once: true });
     const exit = await guest.exited;
     if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
   }
 
-  /** Null when the guest was started before and has ended while nobody looked. */
+  /** Null when the guest was started before and ended while no manager watched it. */
   private async obtainGuest(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
+    const guest = this.attachOrStart(enclave, plan);
+    this.obtaining = guest.then(
+      (obtained) => {
+        this.guest = obtained;
+        this.launched.set(obtained);
+      },
+      () => undefined,
+    );
+    await this.obtaining;
+    return guest;
+  }
+
+  private async attachOrStart(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
     const attached = await attachGuest(enclave.mode, this.socketDir);
     if (attached !== null || enclave.pid !== null) return attached;
     return startGuest({
@@ -138,18 +155,32 @@ export class EnclaveHost {
     });
   }
 
-  private async listen(guest: Guest, enclave: EnclaveContext, plan: LaunchPlan): Promise<void> {
+  /** False when the launch was aborted meanwhile; nothing listens then. */
+  private async listen(
+    guest: Guest,
+    enclave: EnclaveContext,
+    plan: LaunchPlan,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const processor = await this.options.processor();
+    if (signal.aborted) return false;
     const report = reportServer({
       launchLog: plan.launchLog,
       measurement: plan.measurement,
       hostData: enclave.manifestDigest === null ? new Uint8Array(32) : digestFromText(enclave.manifestDigest),
-      processor: await this.options.processor(),
+      processor,
     });
     // Reports first: an agent that is linked may ask for one at once.
-    this.listeners = [
+    const listeners = [
       await guest.transport.listen(PORTS.report, report),
       await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
     ];
+    if (signal.aborted) {
+      await closeAll(listeners);
+      return false;
+    }
+    this.listeners = listeners;
+    return true;
   }
 
   private openRelay(before: string | null): Promise<RoutedRelay> {
@@ -158,37 +189,23 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, journal, whenWritable, send, log, trace } = this.options;
-    const address = `enclave/${id}`;
+    const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = this.options;
+    const receiver = new JournalReceiver({
+      ...{ address: `enclave/${id}`, mirrors, journal, onRetired },
+      onFailure: (message, { code, message: reason }) => log(message, { code, reason }),
+    });
     const link = createLink({
       whenWritable,
-      resume: journal.position(address),
-      commit: (position, taken) =>
-        taken.kind === 'snapshot'
-          ? journal.settle(address, position)
-          : journal.append(address, position, taken.kind === 'event' ? taken.frame : null),
+      resume: receiver.resume,
+      commit: (position, taken) => receiver.commit(position, taken),
       role: 'manager',
       bootId,
       enclaveId: id,
       inspect: trace,
       open: (signal) => this.incoming.take(signal),
       now: systemClock.monotonic,
-      onEvent: (body) => {
-        mirrors.apply(body);
-        this.options.noteRetired(body);
-      },
-      onSnapshot: (snapshots, first) => {
-        if (first) {
-          mirrors.clear();
-          journal.clear(address, this.agentBootId).catch((thrown: unknown) => {
-            log('the mirrors could not be cleared', { reason: CocosError.from(thrown).message });
-          });
-        }
-        for (const record of snapshots) {
-          mirrors.apply(record);
-          this.options.noteRetired(record);
-        }
-      },
+      onEvent: (body) => receiver.receiveEvent(body),
+      onSnapshot: (records, first) => receiver.receiveSnapshot(records, first, this.agentBootId),
       onHello: (hello) => {
         this.agentBootId = hello.bootId;
       },
@@ -232,33 +249,38 @@ export class EnclaveHost {
     await guest.quit();
   }
 
-  /** Gives everything back; safe to call at any point and more than once. */
+  /** Releases everything; safe to call at any point and more than once. */
   async clean(): Promise<void> {
     await this.release();
     this.options.send({ type: 'enclave.cleaned' });
   }
 
-  /** Gives back everything that the enclave holds on the host. */
+  /** Releases everything that the enclave holds on the host. */
   async release(): Promise<void> {
     this.link?.close();
     this.link = null;
     this.incoming.close();
     await this.relay?.close();
     this.relay = null;
+    await this.obtaining;
     if (this.guest !== null) await this.guest.kill();
     else await endOrphanGuest(this.options.current().mode, this.socketDir);
-    await Promise.all(this.listeners.map((listener) => listener.close()));
+    await closeAll(this.listeners);
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });
     await rm(this.vtpmFolder, { recursive: true, force: true });
     await rm(path.join(this.directory, SCRATCH), { force: true });
   }
 
-  /** Lets go of the guest without touching it, so that it can be taken over again. */
+  /** Releases the guest and leaves it running, so that the next launch takes it over. */
   async detach(): Promise<void> {
     this.link?.close();
     this.link = null;
-    await Promise.all(this.listeners.map((listener) => listener.close()));
+    await this.obtaining;
+    this.guest?.detach();
+    this.guest = null;
+    this.launched = new Signal();
+    await closeAll(this.listeners);
     this.listeners = [];
   }
 
@@ -267,7 +289,7 @@ export class EnclaveHost {
     this.options.send({ type: 'enclave.broken', cause: error.toJSON() });
   }
 
-  /** Removes what `clean` leaves for people to look at: logs. */
+  /** Removes what `clean` leaves for inspection: logs. */
   async forget(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
   }
@@ -297,10 +319,14 @@ export class EnclaveHost {
     if (freeMiB < minimumFreeMiB) {
       throw new CocosError(
         'HOST_DISK_FULL',
-        `${stateDir} has ${freeMiB} MiB left; ${minimumFreeMiB} are needed.`,
+        `${stateDir} has ${freeMiB} MiB free, but ${minimumFreeMiB} MiB are required (COCOSAI_MIN_FREE_MIB): free some space.`,
       );
     }
   }
+}
+
+async function closeAll(listeners: readonly Listener[]): Promise<void> {
+  await Promise.all(listeners.map((listener) => listener.close()));
 }
 
 function delay(ms: number): Promise<undefined> {

@@ -5,14 +5,14 @@ import type { enclaveMachine } from '../../machines/enclave.machine.ts';
 type EnclaveLogic = typeof enclaveMachine;
 
 /**
- * The enclave's chart, which begins as it was stored where `find` gives that: XState lets a child be spawned with an
- * input only.
+ * The enclave's chart, started from its stored snapshot where `find` returns one: XState spawns a child with an input
+ * only.
  */
 export function restorable(
   provided: EnclaveLogic,
   find: (input: EnclaveInput) => Snapshot<unknown> | null,
 ): EnclaveLogic {
-  // A machine of its own, since the provided one is also what reads the stored snapshot.
+  // A copy, since the provided machine is also the one that reads the stored snapshot.
   const machine = provided.provide({});
   const begin = machine.getInitialSnapshot.bind(machine);
   machine.getInitialSnapshot = (scope, input) => {

@@ -1,4 +1,4 @@
-/** A value that is set once, and waited for by whoever needs it. */
+/** A value that is set once and can be awaited before that. */
 export class Signal<T> {
   private resolve: (value: T) => void = () => undefined;
   private readonly promise = new Promise<T>((resolve) => {

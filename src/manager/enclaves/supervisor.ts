@@ -10,19 +10,19 @@ import type { Log } from '../log.ts';
 interface SupervisorOptions {
   readonly send: (event: ManagerEvent) => void;
   readonly sendEnclave: (address: string, event: EnclaveEvent) => void;
-  /** Context of a child that has thrown. */
+  /** The context of a child that has thrown. */
   readonly enclave: (address: string) => EnclaveContext;
-  /** What was stored of a child last; null when it cannot be read. */
+  /** The last stored snapshot of a child; null when it cannot be read. */
   readonly stored: (address: string) => Snapshot<unknown> | null;
-  /** Lets go of what a child holds, so that it can take it over again. */
+  /** Releases what a child holds and leaves it running, so that the restarted child takes it over. */
   readonly detach: (address: string) => Promise<void>;
-  /** Moves what is stored of a child out of the way, and ends what it holds. */
+  /** Sets the stored record of a child aside, and ends what it holds. */
   readonly abandon: (address: string) => Promise<void>;
   readonly restartService: () => void;
   readonly log: Log;
 }
 
-/** Carries out what the manager's machine decides about children that have thrown. */
+/** Carries out the decisions of the manager's machine about children that have thrown. */
 export class Supervisor {
   private readonly options: SupervisorOptions;
   private readonly restored = new Map<string, Snapshot<unknown>>();
@@ -32,7 +32,7 @@ export class Supervisor {
   }
 
   /** To be called when a child has thrown. */
-  noteFailure(address: string, thrown: unknown): void {
+  recordFailure(address: string, thrown: unknown): void {
     const reason = CocosError.from(thrown).message;
     this.options.log('error', 'an actor has failed', { address, reason });
     this.options.send({
@@ -44,7 +44,7 @@ export class Supervisor {
     });
   }
 
-  /** What an enclave begins with that is brought back; null for a new one. */
+  /** The snapshot that a restarted enclave begins with; null for a new enclave. */
   takeRestored(id: string): Snapshot<unknown> | null {
     const snapshot = this.restored.get(id) ?? null;
     this.restored.delete(id);
@@ -65,7 +65,7 @@ export class Supervisor {
     }
     if (address !== 'service') await this.options.detach(address);
     if (decision.kind === 'dropped' || !this.recall(address)) {
-      log('error', 'an actor is given up', { address });
+      log('error', 'an actor is abandoned', { address });
       if (address !== 'service') await this.options.abandon(address);
       return send({ type: 'child.settled', address });
     }

@@ -79,6 +79,7 @@ function guestOf(agent: HostProcess, socketDir: string, workDir: string): Guest 
     accelerator: 'process',
     exited: agent.exited,
     transport: unixTransport(socketDir),
+    detach: () => agent.detach(),
     quit: () => agent.end(),
     kill: async () => {
       await agent.end();

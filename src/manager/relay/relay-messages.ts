@@ -2,10 +2,10 @@ import type { Dial } from '../../link/transport/transport.ts';
 import type { Cause } from '../../machines/common.ts';
 import type { RelayPlace } from './relay.ts';
 
-/** What the manager and its relay thread, which are one program, tell each other. */
+/** Messages between the manager and its relay thread, which belong to one program. */
 
 export type RelayCommand =
-  /** `dial` is null until the guest is there. */
+  /** `dial` is null until the guest runs. */
   | { readonly type: 'open'; readonly id: number; readonly at: RelayPlace; readonly dial: Dial | null }
   | { readonly type: 'route'; readonly id: number; readonly dial: Dial }
   | { readonly type: 'close'; readonly id: number };
@@ -13,5 +13,5 @@ export type RelayCommand =
 export type RelayEvent =
   | { readonly type: 'opened'; readonly id: number; readonly address: string }
   | { readonly type: 'failed'; readonly id: number; readonly cause: Cause }
-  /** An order to route or to close was carried out. */
+  /** A command to route or to close was carried out. */
   | { readonly type: 'done'; readonly id: number };

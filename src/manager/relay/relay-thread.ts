@@ -8,20 +8,20 @@ import type { RelayCommand, RelayEvent } from './relay-messages.ts';
 /** How long after the thread's end another one is started. */
 const RESTART_MS = 500;
 
-/** A relay that listens, and is told of its guest when there is one. */
+/** A relay that listens, and is routed to its guest once there is one. */
 export interface RoutedRelay extends Relay {
   /** From now on connections go to the participants' port of this guest. @throws CocosError HOST_PORT_TAKEN */
   route(transport: Transport): Promise<void>;
 }
 
-/** What comes of an order to open. */
+/** The outcome of a command to open. */
 type Opening = Exclude<RelayEvent, { readonly type: 'done' }>;
 
 interface Entry {
   at: RelayPlace;
   dial: Dial | null;
-  /** Whoever waits for it to be open for the first time. */
-  settle: ((news: Opening) => void) | null;
+  /** Ends the wait for it to be open for the first time. */
+  settle: ((opening: Opening) => void) | null;
 }
 
 /**
@@ -33,8 +33,8 @@ export class RelayThread {
   private readonly program: string;
   private readonly log: Log;
   private readonly entries = new Map<number, Entry>();
-  /** Orders under way, each with who waits for it. */
-  private readonly orders: { readonly id: number; readonly done: () => void }[] = [];
+  /** Commands under way, each with the function that ends its wait. */
+  private readonly commands: { readonly id: number; readonly done: () => void }[] = [];
   private worker: Worker | null = null;
   private restart: NodeJS.Timeout | null = null;
   private lastId = 0;
@@ -45,25 +45,25 @@ export class RelayThread {
     this.log = log;
   }
 
-  /** @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID */
+  /** @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID, HOST_PROGRAM_MISSING */
   async open(at: RelayPlace): Promise<RoutedRelay> {
     const id = ++this.lastId;
     const entry: Entry = { at, dial: null, settle: null };
     this.entries.set(id, entry);
-    const news = await new Promise<Opening>((settle) => {
+    const opened = await new Promise<Opening>((settle) => {
       entry.settle = settle;
-      this.tell({ type: 'open', id, at, dial: null });
+      this.post({ type: 'open', id, at, dial: null });
     });
     entry.settle = null;
-    if (news.type === 'failed') {
+    if (opened.type === 'failed') {
       this.entries.delete(id);
-      throw CocosError.fromJson(news.cause);
+      throw CocosError.fromJson(opened.cause);
     }
     // Another thread must come back to the very same place.
-    entry.at = relayPlace('unix', 'unix' in at ? at.unix : '', news.address);
+    entry.at = relayPlace('unix', 'unix' in at ? at.unix : '', opened.address);
     let own: Relay | null = null;
     return {
-      address: news.address,
+      address: opened.address,
       close: async () => {
         await this.close(id);
         await own?.close();
@@ -72,6 +72,8 @@ export class RelayThread {
         entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
         if (entry.dial !== null) return this.carryOut({ type: 'route', id, dial: entry.dial });
         await this.close(id);
+        // A guest that was detached and taken over is routed to again.
+        await own?.close();
         own = await openRelay({ at: entry.at, connect: () => transport.connect(PORTS.participants) });
       },
     };
@@ -91,50 +93,66 @@ export class RelayThread {
   }
 
   /** Resolves when it was done, or there is no thread that could do it. */
-  private carryOut(order: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
+  private carryOut(command: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
     if (this.worker === null) return Promise.resolve();
     return new Promise((done) => {
-      this.orders.push({ id: order.id, done });
-      this.tell(order);
+      this.commands.push({ id: command.id, done });
+      this.post(command);
     });
   }
 
-  /** While no thread runs nobody needs to be told: the next one hears of every relay when it starts. */
-  private tell(order: RelayCommand): void {
+  /** While no thread runs no command is needed: the next one opens every relay when it starts. */
+  private post(command: RelayCommand): void {
     if (this.restart !== null) return;
     this.worker ??= this.start();
-    this.worker.postMessage(order);
+    this.worker.postMessage(command);
   }
 
   private start(): Worker {
     const worker = new Worker(this.program);
-    worker.on('message', (news: RelayEvent) => this.hear(news));
-    worker.on('error', (error) => this.log('error', 'the relay thread failed', { error: error.message }));
+    let hasAnswered = false;
+    worker.on('message', (event: RelayEvent) => {
+      hasAnswered = true;
+      this.receive(event);
+    });
+    worker.on('error', (error) => {
+      this.log('error', 'the relay thread failed', { error: error.message });
+      // One that cannot even start is not worth waiting for: another one would fail the same way.
+      if (!hasAnswered) this.failOpenings();
+    });
     worker.on('exit', () => this.lost(worker));
     return worker;
   }
 
-  private hear(news: RelayEvent): void {
-    if (news.type === 'done') {
-      const order = this.orders.find(({ id }) => id === news.id);
-      if (order === undefined) return;
-      this.orders.splice(this.orders.indexOf(order), 1);
-      order.done();
+  private failOpenings(): void {
+    const { code, message } = new CocosError(
+      'HOST_PROGRAM_MISSING',
+      `The program of the relay thread, ${this.program}, could not be started: run npm run build.`,
+    );
+    for (const [id, { settle }] of this.entries) settle?.({ type: 'failed', id, cause: { code, message } });
+  }
+
+  private receive(event: RelayEvent): void {
+    if (event.type === 'done') {
+      const command = this.commands.find(({ id }) => id === event.id);
+      if (command === undefined) return;
+      this.commands.splice(this.commands.indexOf(command), 1);
+      command.done();
       return;
     }
-    const entry = this.entries.get(news.id);
-    if (entry?.settle) entry.settle(news);
-    else if (news.type === 'failed')
-      this.log('error', 'a relay did not come back', { error: news.cause.message });
+    const entry = this.entries.get(event.id);
+    if (entry?.settle) entry.settle(event);
+    else if (event.type === 'failed')
+      this.log('error', 'a relay did not come back', { error: event.cause.message });
   }
 
   private lost(worker: Worker): void {
-    for (const { done } of this.orders.splice(0)) done();
+    for (const { done } of this.commands.splice(0)) done();
     if (this.worker !== worker) return;
     this.worker = null;
     this.restart = setTimeout(() => {
       this.restart = null;
-      for (const [id, { at, dial }] of this.entries) this.tell({ type: 'open', id, at, dial });
+      for (const [id, { at, dial }] of this.entries) this.post({ type: 'open', id, at, dial });
     }, RESTART_MS);
   }
 }

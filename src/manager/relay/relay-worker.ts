@@ -10,29 +10,29 @@ interface Entry {
   dial: Dial | null;
 }
 
-/** The relay thread: opens and closes relays as it is told, and carries their bytes. */
+/** The relay thread: opens and closes relays on command, and carries their bytes. */
 export function serveRelays(): void {
   const entries = new Map<number, Entry>();
-  const tell = (news: RelayEvent) => parentPort?.postMessage(news);
-  parentPort?.on('message', (order: RelayCommand) => {
-    const { id } = order;
-    if (order.type === 'route') {
+  const emit = (event: RelayEvent) => parentPort?.postMessage(event);
+  parentPort?.on('message', (command: RelayCommand) => {
+    const { id } = command;
+    if (command.type === 'route') {
       const entry = entries.get(id);
-      if (entry !== undefined) entry.dial = order.dial;
-      return tell({ type: 'done', id });
+      if (entry !== undefined) entry.dial = command.dial;
+      return emit({ type: 'done', id });
     }
-    if (order.type === 'close') {
+    if (command.type === 'close') {
       const entry = entries.get(id);
       entries.delete(id);
       const closed = entry?.relay.then((relay) => relay.close()) ?? Promise.resolve();
-      closed.catch(() => undefined).finally(() => tell({ type: 'done', id }));
+      closed.catch(() => undefined).finally(() => emit({ type: 'done', id }));
       return;
     }
-    const relay = openRelay({ at: order.at, connect: () => connectGuest(entries.get(id)) });
-    entries.set(id, { relay, dial: order.dial });
+    const relay = openRelay({ at: command.at, connect: () => connectGuest(entries.get(id)) });
+    entries.set(id, { relay, dial: command.dial });
     relay.then(
-      ({ address }) => tell({ type: 'opened', id, address }),
-      (thrown: unknown) => tell({ type: 'failed', id, cause: CocosError.from(thrown).toJSON() }),
+      ({ address }) => emit({ type: 'opened', id, address }),
+      (thrown: unknown) => emit({ type: 'failed', id, cause: CocosError.from(thrown).toJSON() }),
     );
   });
 }

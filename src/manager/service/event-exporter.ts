@@ -1,20 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
-import { stateName } from '../../machines/state-name.ts';
-import { systemClock } from '../../runtime/clock.ts';
-
+import type { Transition } from '../../link/mirror/mirror.ts';
 import { VERSION } from '../../version.ts';
 import type { ServiceConfig } from '../config.ts';
-import { publicContext, type Step } from '../control/directory.ts';
+import { publicContext } from '../control/directory.ts';
 import type { Log } from '../log.ts';
+import type { JoinedWrite } from '../store/joined-write.ts';
 import type { Store } from '../store/store.ts';
 import { IdempotencyStore } from './idempotency-store.ts';
 import { Outbox } from './outbox.ts';
 import type { RunHandlers } from './run-requests.ts';
 import { ServiceClient, type ServiceClientOptions } from './service-client.ts';
 
-/** What this manager has with its computation management service: an outbox, a idempotency of runs, and the stream. */
+/** The manager's side of its computation management service: the outbox, the idempotency of runs, and the stream. */
 export class EventExporter {
   private readonly config: ServiceConfig;
   private readonly managerId: string;
@@ -71,24 +70,18 @@ export class EventExporter {
     await this.client?.stop();
   }
 
-  /**
-   * Puts a step into the outbox. The write is queued before this returns, so that it shares the transaction of
-   * the actor's own record when that is written in the same turn.
-   */
-  async record(computationId: string, { address, event, before, after }: Step): Promise<void> {
-    try {
-      await this.outbox.append(computationId, {
-        atMs: systemClock.monotonic(),
-        address,
-        event,
-        from: before === null ? '' : stateName(before.value),
-        to: stateName(after.value),
-        contextJson: JSON.stringify(publicContext(after.context)),
-      });
-    } catch (thrown) {
+  /** A transition for the outbox, to be written in the transaction that stores it. */
+  record(computationId: string, transition: Transition): JoinedWrite {
+    const { address, event, from, to, after, atMs } = transition;
+    const contextJson = JSON.stringify(publicContext(after.context));
+    const joined = this.outbox.join(computationId, { atMs, address, event, from, to, contextJson });
+    joined.appended.catch((thrown: unknown) => {
       const { code, message } = CocosError.from(thrown);
-      this.log('error', 'an event is lost to the service', { address, event, code, reason: message });
-    }
+      this.log('error', 'an event could not be put into the outbox and is lost to the management service', {
+        ...{ address, event, code, reason: message },
+      });
+    });
+    return joined;
   }
 
   /** Null while the outbox has room; otherwise resolves when it has again, or nothing is sent any more. */

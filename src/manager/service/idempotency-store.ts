@@ -1,5 +1,6 @@
-import type { Database, RootDatabase } from 'lmdb';
+import type { Database } from 'lmdb';
 import { z } from 'zod';
+import { type RootStore, transact } from '../store/database.ts';
 
 /**
  * Which computations this manager was asked to run, on the disk, so that none is started twice: an entry is made
@@ -15,10 +16,10 @@ const Entry = z.strictObject({
 export type RunEntry = z.infer<typeof Entry>;
 
 export class IdempotencyStore {
-  private readonly root: RootDatabase<Buffer, string>;
+  private readonly root: RootStore;
   private readonly runs: Database<string, string>;
 
-  constructor(root: RootDatabase<Buffer, string>) {
+  constructor(root: RootStore) {
     this.root = root;
     this.runs = root.openDB({ name: 'service-runs', encoding: 'string' });
   }
@@ -37,10 +38,12 @@ export class IdempotencyStore {
 
   /** Resolves when the entry is on the disk. */
   async put(computationId: string, entry: RunEntry): Promise<void> {
-    await this.runs.put(computationId, JSON.stringify(entry));
+    await transact(this.root, (batch) =>
+      batch.add(() => this.runs.put(computationId, JSON.stringify(entry))),
+    );
   }
 
   async remove(computationId: string): Promise<void> {
-    await this.runs.remove(computationId);
+    await transact(this.root, (batch) => batch.add(() => this.runs.remove(computationId)));
   }
 }

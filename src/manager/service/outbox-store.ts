@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Database, RootDatabase } from 'lmdb';
+import type { Database } from 'lmdb';
+import { type Batch, type RootStore, transact } from '../store/database.ts';
 import { decodeOutboxRecord, type EventPlace, type OutboxEvent } from './outbox-event.ts';
 
 /** How the outbox lies in LMDB: its events in their order, where each computation's are, and its counters. */
@@ -18,13 +19,13 @@ export interface WaitingEvent extends EventPlace {
 }
 
 export class OutboxStore {
-  private readonly root: RootDatabase<Buffer, string>;
+  private readonly root: RootStore;
   private readonly events: Database<Buffer, EventKey>;
   private readonly places: Database<number, PlaceKey>;
   private readonly counts: Database<[number, number], string>;
   private readonly about: Database<string, string>;
 
-  constructor(root: RootDatabase<Buffer, string>) {
+  constructor(root: RootStore) {
     this.root = root;
     this.events = root.openDB({ name: 'outbox-events', encoding: 'binary' });
     this.places = root.openDB({ name: 'outbox-places', encoding: 'ordered-binary' });
@@ -37,7 +38,7 @@ export class OutboxStore {
     const known = this.about.get('id');
     if (known !== undefined) return known;
     const id = randomUUID();
-    await this.about.put('id', id);
+    await transact(this.root, (batch) => batch.add(() => this.about.put('id', id)));
     return id;
   }
 
@@ -53,26 +54,29 @@ export class OutboxStore {
     return this.counts.get(computationId) ?? [0, 0];
   }
 
-  /** Queues the write at once; resolves when it is on the disk. */
-  async put(position: number, place: EventPlace, record: Buffer, counters: Counters): Promise<void> {
+  /** Writes an event, in a transaction of the caller. */
+  write(batch: Batch, position: number, place: EventPlace, record: Buffer, counters: Counters): void {
     const { computationId, sequence } = place;
-    await this.root.batch(() => {
-      void this.events.put([position, computationId, sequence], record);
-      void this.places.put([computationId, sequence], position);
-      void this.counts.put(computationId, [...counters]);
-    });
+    batch.add(() => this.events.put([position, computationId, sequence], record));
+    batch.add(() => this.places.put([computationId, sequence], position));
+    batch.add(() => this.counts.put(computationId, [...counters]));
+  }
+
+  /** Resolves when what `collect` adds is on the disk. */
+  transact(collect: (batch: Batch) => void): Promise<void> {
+    return transact(this.root, collect);
   }
 
   /** Removes events `from` to `to` of a computation, both included. @returns how many those are, once they are gone. */
   async remove(computationId: string, from: number, to: number, counters: Counters): Promise<number> {
     this.root.resetReadTxn();
     const found = [...this.places.getRange({ start: [computationId, from], end: [computationId, to + 1] })];
-    await this.root.batch(() => {
+    await this.transact((batch) => {
       for (const { key, value: position } of found) {
-        void this.places.remove(key);
-        void this.events.remove([position, ...key]);
+        batch.add(() => this.places.remove(key));
+        batch.add(() => this.events.remove([position, ...key]));
       }
-      void this.counts.put(computationId, [...counters]);
+      batch.add(() => this.counts.put(computationId, [...counters]));
     });
     return found.length;
   }
@@ -92,10 +96,10 @@ export class OutboxStore {
   }
 
   /**
-   * Puts a stand-in wherever a computation's sequence has a gap, as a commit that failed between two others may
-   * leave, so that the service can tell and goes on.
+   * Writes a stand-in wherever a computation's sequence has a gap, as a commit that failed between two others may
+   * leave, so that the service recognises the gap and continues.
    */
-  async mend(): Promise<void> {
+  async fillGaps(): Promise<void> {
     let { position } = this.extent();
     for (const { key: computationId, value: counters } of this.counts.getRange()) {
       const [last, acknowledged] = counters;
@@ -111,7 +115,9 @@ export class OutboxStore {
       for (; expected <= last; expected++) gaps.push([++position, expected]);
       for (const [at, sequence] of gaps) {
         // An empty record is a damaged one.
-        await this.put(at, { computationId, sequence }, Buffer.alloc(0), counters);
+        await this.transact((batch) =>
+          this.write(batch, at, { computationId, sequence }, Buffer.alloc(0), counters),
+        );
       }
     }
   }

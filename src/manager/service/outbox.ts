@@ -1,5 +1,6 @@
-import type { RootDatabase } from 'lmdb';
 import { CocosError } from '../../errors.ts';
+import type { Batch, RootStore } from '../store/database.ts';
+import type { JoinedWrite } from '../store/joined-write.ts';
 import { encodeOutboxRecord, type OutboxEvent } from './outbox-event.ts';
 import { OutboxStore, type WaitingEvent } from './outbox-store.ts';
 
@@ -15,6 +16,9 @@ interface Active {
   pending: number;
 }
 
+/** Ends a write that was begun. @throws CocosError OUTBOX_FAILED */
+type WriteEnd = (stored: Promise<void>, onStored: (counters: Active) => void) => Promise<void>;
+
 /**
  * Events that the management service has not acknowledged yet, on the disk: in the order in which they were made,
  * and numbered without a gap within each computation. Memory holds counters of those computations that are
@@ -29,16 +33,17 @@ export class Outbox {
   private readonly wakers = new Set<() => void>();
   private held = 0;
   private position = 0;
-  private writes = 0;
+  /** Writes under way; each settles, never rejects. */
+  private readonly writing = new Set<Promise<void>>();
   private failed = false;
   private recovery: Promise<void> | null = null;
 
   /**
-   * Opens the outbox in databases of its own beside what else `root` holds.
+   * Opens the outbox, which has its own databases in `root`.
    *
-   * @param limit number of events from which on whoever makes them waits (`COCOSAI_OUTBOX_LIMIT`).
+   * @param limit number of events at which producers are held back (`COCOSAI_OUTBOX_LIMIT`).
    */
-  static async open(root: RootDatabase<Buffer, string>, limit: number): Promise<Outbox> {
+  static async open(root: RootStore, limit: number): Promise<Outbox> {
     const store = new OutboxStore(root);
     const outbox = new Outbox(store, limit, await store.id());
     await outbox.recover();
@@ -61,7 +66,7 @@ export class Outbox {
     return this.position;
   }
 
-  /** Whether whoever makes events should wait for room. An event that was made is taken in all the same. */
+  /** Whether producers should wait for room. An event that exists already is accepted all the same. */
   get isFull(): boolean {
     return this.held >= this.limit;
   }
@@ -71,24 +76,50 @@ export class Outbox {
   }
 
   /**
-   * Puts an event at the end. The write is queued before this returns, so that other writes to the same root in
-   * the same turn of the event loop share its transaction.
+   * Appends an event in its own transaction.
    *
    * @returns the event's number within the computation, from 1 on, once it is on the disk.
    * @throws CocosError LIMIT_EXCEEDED for an event beyond 1 MiB, OUTBOX_FAILED when it could not be written.
    */
   async append(computationId: string, event: OutboxEvent): Promise<number> {
     if (this.failed) await this.recovered();
-    const place = { computationId, sequence: this.countersOf(computationId).last + 1 };
-    const record = encodeOutboxRecord(place, event);
-    await this.write(computationId, async (counters) => {
-      counters.last = place.sequence;
-      this.held += 1;
-      this.position += 1;
-      await this.store.put(this.position, place, record, [counters.last, counters.acknowledged]);
-      counters.committed = Math.max(counters.committed, place.sequence);
+    const joined = this.join(computationId, event);
+    joined.settle(this.store.transact((batch) => joined.write(batch)));
+    return joined.appended;
+  }
+
+  /**
+   * Appends an event in the transaction of the transition that it reports. It gets its number when it is
+   * written. `appended` resolves and rejects as `append` does.
+   */
+  join(computationId: string, event: OutboxEvent): JoinedWrite & { readonly appended: Promise<number> } {
+    let resolveAppended: (sequence: number) => void = () => undefined;
+    let rejectAppended: (error: unknown) => void = () => undefined;
+    const appended = new Promise<number>((resolve, reject) => {
+      resolveAppended = resolve;
+      rejectAppended = reject;
     });
-    return place.sequence;
+    let written: { readonly sequence: number; readonly end: WriteEnd } | null = null;
+    return {
+      appended,
+      ready: () => (this.failed ? this.recovered() : null),
+      write: (batch) => {
+        try {
+          if (this.failed) throw new CocosError('OUTBOX_FAILED', 'The outbox has not recovered yet.');
+          written = this.write(batch, computationId, event);
+        } catch (thrown) {
+          // The transition that it reports is stored all the same.
+          rejectAppended(thrown);
+        }
+      },
+      settle: (stored) => {
+        if (written === null) return;
+        const { sequence, end } = written;
+        end(stored, (counters) => {
+          counters.committed = Math.max(counters.committed, sequence);
+        }).then(() => resolveAppended(sequence), rejectAppended);
+      },
+    };
   }
 
   /**
@@ -116,10 +147,14 @@ export class Outbox {
       );
     }
     if (sequence <= acknowledged) return;
-    await this.write(computationId, async (counters) => {
-      counters.acknowledged = sequence;
-      const to = [counters.last, sequence] as const;
-      const removed = await this.store.remove(computationId, acknowledged + 1, sequence, to);
+    const { counters, end } = this.begin(computationId);
+    counters.acknowledged = sequence;
+    const to = [counters.last, sequence] as const;
+    let removed = 0;
+    const stored = this.store.remove(computationId, acknowledged + 1, sequence, to).then((count) => {
+      removed = count;
+    });
+    await end(stored, () => {
       this.held -= removed;
     });
   }
@@ -153,19 +188,54 @@ export class Outbox {
     return { last, acknowledged, committed: last, pending: 0 };
   }
 
-  /** Runs one write. After one that failed nothing is taken before those that were queued with it have settled. */
-  private async write(computationId: string, run: (counters: Active) => Promise<void>): Promise<void> {
+  /** Numbers an event and adds its writes. */
+  private write(
+    batch: Batch,
+    computationId: string,
+    event: OutboxEvent,
+  ): { readonly sequence: number; readonly end: WriteEnd } {
+    const sequence = this.countersOf(computationId).last + 1;
+    const place = { computationId, sequence };
+    const record = encodeOutboxRecord(place, event);
+    const { counters, end } = this.begin(computationId);
+    counters.last = sequence;
+    this.held += 1;
+    this.position += 1;
+    this.store.write(batch, this.position, place, record, [counters.last, counters.acknowledged]);
+    return { sequence, end };
+  }
+
+  /** Begins one write of a computation; what it gives is to be called with the outcome. */
+  private begin(computationId: string): { readonly counters: Active; readonly end: WriteEnd } {
     const counters = this.countersOf(computationId);
     this.active.set(computationId, counters);
     counters.pending += 1;
-    this.writes += 1;
+    const end: WriteEnd = (stored, onStored) => {
+      const outcome = this.finish(computationId, counters, stored, onStored);
+      const settled: Promise<void> = outcome
+        .catch(() => undefined)
+        .then(() => void this.writing.delete(settled));
+      this.writing.add(settled);
+      return outcome;
+    };
+    return { counters, end };
+  }
+
+  private async finish(
+    computationId: string,
+    counters: Active,
+    stored: Promise<void>,
+    onStored: (counters: Active) => void,
+  ): Promise<void> {
     try {
-      await run(counters);
+      await stored;
+      onStored(counters);
     } catch (cause) {
       this.failed = true;
-      throw new CocosError('OUTBOX_FAILED', 'The outbox could not be written.', { cause });
+      throw new CocosError('OUTBOX_FAILED', 'The outbox could not be written: check the disk of the store.', {
+        cause,
+      });
     } finally {
-      this.writes -= 1;
       counters.pending -= 1;
       // While writes fail the counters are not what is on the disk; recovery reads them again.
       if (counters.pending === 0 && !this.failed) this.active.delete(computationId);
@@ -175,13 +245,13 @@ export class Outbox {
     for (const wake of waiting) wake();
   }
 
+  /** Resolves when the outbox takes events again after a write that failed. @throws CocosError OUTBOX_FAILED */
   private recovered(): Promise<void> {
-    if (this.writes > 0) {
-      return Promise.reject(new CocosError('OUTBOX_FAILED', 'The outbox waits for writes that failed.'));
-    }
-    this.recovery ??= this.recover().finally(() => {
-      this.recovery = null;
-    });
+    this.recovery ??= Promise.all(this.writing)
+      .then(() => this.recover())
+      .finally(() => {
+        this.recovery = null;
+      });
     return this.recovery;
   }
 
@@ -189,9 +259,13 @@ export class Outbox {
   private async recover(): Promise<void> {
     this.active.clear();
     try {
-      await this.store.mend();
+      await this.store.fillGaps();
     } catch (cause) {
-      throw new CocosError('OUTBOX_FAILED', 'The outbox could not be mended.', { cause });
+      throw new CocosError(
+        'OUTBOX_FAILED',
+        'The outbox could not be repaired: check the disk of the store.',
+        { cause },
+      );
     }
     const { held, position } = this.store.extent();
     this.held = held;

@@ -29,7 +29,7 @@ export interface ServiceClientOptions extends RunHandlers {
   readonly idempotency: IdempotencyStore;
   /** Sees every transition of the stream's machine, whose address is `service`. */
   readonly inspect?: ActorOptions<typeof serviceMachine>['inspect'];
-  /** Told when the stream's machine has thrown; the client is of no more use then. */
+  /** Is called when the stream's machine has thrown; the client cannot be used afterwards. */
   readonly onFailure?: (thrown: unknown) => void;
   /** Milliseconds between heartbeats when nothing else is sent; 5,000 when left out. */
   readonly heartbeatMs?: number;
@@ -73,8 +73,10 @@ export class ServiceClient {
 
   /** Ends the stream; resolves when it is closed. What was not acknowledged stays in the outbox. */
   async stop(): Promise<void> {
+    // A machine that has thrown leaves its stream behind, and handles no more events.
+    if (this.actor.getSnapshot().status !== 'active') return this.stream?.close();
     this.actor.send({ type: 'service.stop' });
-    await waitFor(this.actor, (snapshot) => snapshot.matches('disconnected'));
+    await waitFor(this.actor, (snapshot) => snapshot.matches('disconnected') || snapshot.status !== 'active');
   }
 
   private provide() {
@@ -186,7 +188,7 @@ export class ServiceClient {
     this.actor.send({ type: 'welcome.received', serviceId });
   }
 
-  /** A stream that has ended is told of by its reader; what it did not carry is asked for again. */
+  /** The reader reports a stream that has ended; the service asks again for what it did not receive. */
   private send(stream: ServiceStream, message: ToService): void {
     stream.send(message).catch(() => undefined);
   }

@@ -8,7 +8,7 @@ import {
 } from '../../rpc/gen/cocosai/service/v1/service.ts';
 import { fromStatus } from '../../rpc/status.ts';
 
-/** One gRPC stream to the management service, with a channel of its own. */
+/** One gRPC stream to the management service, with its own channel. */
 
 /** How long the service may take to end a stream that this side has ended. */
 const CLOSE_LIMIT_MS = 1_000;
@@ -70,14 +70,14 @@ export class ServiceStream {
   private readonly ended: Promise<void>;
   private isOpen = true;
   private closing: Promise<void> | null = null;
-  /** Milliseconds of `performance.now()` when the service was heard last. */
+  /** Milliseconds of `performance.now()` of the last message of the service. */
   heardAtMs = performance.now();
 
   constructor(client: ComputationManagementServiceClient) {
     this.client = client;
     this.call = client.connect();
     this.ended = new Promise((resolve) => this.call.once('close', resolve).once('error', () => resolve()));
-    // A lost stream is told to whoever listens; before that there is nobody, and nothing to tell.
+    // A lost stream is reported to the listener; before there is one, nothing was received that could be lost.
     this.call.on('error', () => undefined);
   }
 
@@ -111,7 +111,7 @@ export class ServiceStream {
     this.call.off('drain', drained);
   }
 
-  /** Ends the stream in order, or by force when the service does not follow; nothing is heard of it any more. */
+  /** Ends the stream in order, or by force when the service does not follow; it emits nothing afterwards. */
   close(): Promise<void> {
     this.closing ??= this.end();
     return this.closing;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { LinkPosition } from '../../link/link.ts';
 import type { MirrorSet } from '../../link/mirror/mirror.ts';
-import type { Store } from './store.ts';
+import type { Store, Writes } from './store.ts';
 
 /**
  * What is stored for one enclave beside its own machine: the mirrors of its agent's machines, and up to where the
@@ -9,16 +9,17 @@ import type { Store } from './store.ts';
  */
 export interface EnclaveRecords {
   position(): StoredPosition | null;
-  /** Writes these mirrors, or removes those that are null, with the position, in one transaction. */
+  /** Writes these mirrors, or removes those that are null, with the position. */
   save(
+    writes: Writes,
     position: StoredPosition,
     mirrors: Iterable<readonly [own: string, StoredMirror | null]>,
-  ): Promise<void>;
-  /** Removes every mirror and writes the position, in one transaction. */
-  clear(position: StoredPosition): Promise<void>;
+  ): void;
+  /** Removes every mirror and writes the position. */
+  clear(writes: Writes, position: StoredPosition): void;
   /** Brings the stored mirrors back; gives the keys of those that cannot be. */
   restoreMirrors(mirrors: MirrorSet): string[];
-  remove(): Promise<void>;
+  remove(writes: Writes): void;
 }
 
 export interface StoredPosition extends LinkPosition {
@@ -42,7 +43,8 @@ const VERSION = 1;
 export function enclaveRecords(store: Store, address: string): EnclaveRecords {
   const linkKey = `link/${address}`;
   const mirrorPrefix = `mirror/${address}/`;
-  const savePosition = (position: StoredPosition) => store.put(linkKey, 'link', VERSION, position);
+  const savePosition = (writes: Writes, position: StoredPosition) =>
+    writes.put(linkKey, 'link', VERSION, position);
   return {
     position: () => {
       for (const loaded of store.load(linkKey)) {
@@ -51,19 +53,17 @@ export function enclaveRecords(store: Store, address: string): EnclaveRecords {
       }
       return null;
     },
-    save: async (position, mirrors) => {
-      const writes = [savePosition(position)];
+    save: (writes, position, mirrors) => {
+      savePosition(writes, position);
       for (const [own, mirror] of mirrors) {
         const key = `${mirrorPrefix}${own}`;
-        const { value, context } = mirror ?? {};
-        writes.push(
-          mirror === null ? store.remove(key) : store.put(key, 'mirror', VERSION, { value, context }),
-        );
+        if (mirror === null) writes.remove(key);
+        else writes.put(key, 'mirror', VERSION, { value: mirror.value, context: mirror.context });
       }
-      await Promise.all(writes);
     },
-    clear: async (position) => {
-      await Promise.all([savePosition(position), store.removeAll(mirrorPrefix)]);
+    clear: (writes, position) => {
+      writes.removeAll(mirrorPrefix);
+      savePosition(writes, position);
     },
     restoreMirrors: (mirrors) => {
       const refused: string[] = [];
@@ -78,8 +78,9 @@ export function enclaveRecords(store: Store, address: string): EnclaveRecords {
       }
       return refused;
     },
-    remove: async () => {
-      await Promise.all([store.remove(linkKey), store.removeAll(mirrorPrefix)]);
+    remove: (writes) => {
+      writes.remove(linkKey);
+      writes.removeAll(mirrorPrefix);
     },
   };
 }

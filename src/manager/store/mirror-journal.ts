@@ -4,17 +4,18 @@ import type { LinkPosition } from '../../link/link.ts';
 import { MirrorSet } from '../../link/mirror/mirror.ts';
 import { decodeFrame } from '../../link/wire/frame.ts';
 import { type EnclaveRecords, enclaveRecords, type StoredPosition } from './enclave-records.ts';
-import type { Store } from './store.ts';
+import { type JoinedWrite, transactJoined } from './joined-write.ts';
+import type { Store, Writes } from './store.ts';
 
 /**
- * What agents have journaled, as it came in, before it is contained in the stored mirrors. To store every mirror at
- * each of its events would cost more than everything else that is done for the event, so the frames of one turn of
- * the event loop are written as one record, and mirrors only now and then, when the journal has grown long.
+ * What agents have journaled, as received, until the stored mirrors contain it. Storing a mirror at each of its events
+ * would cost more than everything else done for the event. So the frames of one turn of the event loop are written as
+ * one record, and the mirrors only when the journal has grown long.
  */
 
 /** The mirrors are written, and the journal begins anew, when it holds so much. */
 const COMPACT_BYTES = 64 * 1024 * 1024;
-/** Enclaves whose mirrors are written in one turn. */
+/** Enclaves whose mirrors are written in one transaction. */
 const COMPACT_BATCH = 100;
 /** Bytes that may wait for a disk that does not take them; over that, agents are held back. */
 const BACKLOG_BYTES = 32 * 1024 * 1024;
@@ -32,29 +33,40 @@ interface Turn {
   readonly settle: (outcome: Promise<void>) => void;
 }
 
-interface Unstored {
+/** One enclave's part of the journal; a single entry, since looking up costs as much as all the rest of an event. */
+interface Part {
   position: LinkPosition;
-  /** Addresses of the mirrors that differ from what is stored of them. */
-  readonly mirrors: Set<string>;
+  /** Full addresses of the mirrors that differ from what is stored of them. */
+  readonly changed: Set<string>;
+  /** Whether position or mirrors differ from what is stored of them. */
+  isUnstored: boolean;
 }
 
 interface MirrorJournalOptions {
   readonly store: Store;
   /** Lies above the number of every record of earlier runs. */
   readonly firstNumber: number;
-  readonly mirrorsOf: (enclave: string) => MirrorSet;
+  /** Null for an enclave that is gone. */
+  readonly mirrorsOf: (enclave: string) => MirrorSet | null;
   /** What could not be written is tried again with the next write; until then nothing of it is acknowledged. */
   readonly onFailure: (error: CocosError) => void;
 }
 
+/** Before anything was received of any boot. */
+const NOWHERE: LinkPosition = { peerBootId: '', received: 0 };
+
 export class MirrorJournal {
   private readonly store: Store;
-  private readonly mirrorsOf: (enclave: string) => MirrorSet;
-  /** What each enclave has in the journal only. */
-  private readonly unstored = new Map<string, Unstored>();
-  private readonly positions = new Map<string, LinkPosition>();
+  private readonly mirrorsOf: (enclave: string) => MirrorSet | null;
+  private readonly parts = new Map<string, Part>();
   private entries: Entry[] = [];
+  /** Writes that join the next transaction. */
+  private joined: JoinedWrite[] = [];
   private turn: Turn | null = null;
+  /** The transaction under way; settles when it is over, and never rejects. */
+  private writing: Promise<void> | null = null;
+  /** The one after it, when something waits for that. */
+  private following: Promise<void> | null = null;
   /** Records that the disk has not taken yet, oldest first. */
   private waiting: { readonly number: number; readonly entries: Entry[]; readonly size: number }[] = [];
   private next: number;
@@ -100,74 +112,95 @@ export class MirrorJournal {
         at.position = { peerBootId: bootId, received: seq, journal: at.position?.journal ?? 0 };
       }
     }
-    // Also when the record is damaged that tells where this run's numbers begin.
+    // Also if the record is damaged from which this run's first number is derived.
     this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
-    const stored: Promise<void>[] = [];
+    const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
       const target = this.mirrorsOf(enclave);
       const states = mirrors.addresses().map((own) => [own, mirrors.get(own)] as const);
-      for (const [own, state] of states) if (state !== null) target.recall(own, state.value, state.context);
+      for (const [own, state] of states) if (state !== null) target?.recall(own, state.value, state.context);
       if (position === null) continue;
-      this.positions.set(enclave, position);
+      this.partOf(enclave).position = position;
       const at = { ...position, journal: this.next - 1 };
       // Written whole, also without those that were retired since.
-      if (numbers.length > 0)
-        stored.push(this.recordsOf(enclave).clear(at), this.recordsOf(enclave).save(at, states));
+      if (numbers.length === 0) continue;
+      const records = this.recordsOf(enclave);
+      save.push((writes) => {
+        records.clear(writes, at);
+        records.save(writes, at, states);
+      });
     }
-    await Promise.all([...stored, ...numbers.map((number) => this.store.remove(keyOf(number)))]);
+    await this.store.transact((writes) => {
+      for (const each of save) each(writes);
+      for (const number of numbers) writes.remove(keyOf(number));
+    });
     return refused;
   }
 
-  /** How far the agent of an enclave was heard. */
+  /** How far the journal of an enclave's agent was received; null for nothing. */
   position(enclave: string): LinkPosition | null {
-    return this.positions.get(enclave) ?? null;
+    const position = this.parts.get(enclave)?.position ?? NOWHERE;
+    return position === NOWHERE ? null : position;
   }
 
   /**
-   * Takes in one step of an agent's journal, after it was applied.
+   * Stores one step of an agent's journal, after it was applied.
    *
    * @param frame bytes of a frame that holds an event; null for one that moves nothing.
    * @returns resolves when it is on the disk.
    */
   append(enclave: string, position: LinkPosition, frame: Uint8Array | null): Promise<void> {
-    this.positions.set(enclave, position);
-    this.unstoredOf(enclave, position).position = position;
+    const part = this.partOf(enclave);
+    part.position = position;
+    part.isUnstored = true;
     this.entries.push([enclave, position.peerBootId, position.received, frame]);
     return this.stored();
   }
 
-  /** Notes that a mirror has moved, begun or ended. Resolves when the cause of it is on the disk. */
-  touch(enclave: string, own: string): Promise<void> {
-    const position = this.positions.get(enclave) ?? { peerBootId: '', received: 0 };
-    this.unstoredOf(enclave, position).mirrors.add(own);
+  /**
+   * Records that a mirror has moved, begun or ended.
+   *
+   * @param address with the enclave's.
+   * @param joined is stored in the same transaction as the cause of it, which is what was or will be appended in this
+   * turn of the event loop.
+   * @returns resolves when all of that is on the disk.
+   */
+  touch(enclave: string, address: string, joined: JoinedWrite | null = null): Promise<void> {
+    const part = this.partOf(enclave);
+    part.changed.add(address);
+    part.isUnstored = true;
+    if (joined !== null) this.joined.push(joined);
     return this.stored();
   }
 
   /** Every mirror of the enclave begins anew, with full states that the agent of this boot sends. */
   async clear(enclave: string, peerBootId: string): Promise<void> {
-    const before = this.positions.get(enclave);
-    const position = { peerBootId, received: before?.peerBootId === peerBootId ? before.received : 0 };
-    this.positions.set(enclave, position);
+    const part = this.partOf(enclave);
+    const received = part.position.peerBootId === peerBootId ? part.position.received : 0;
+    part.position = { peerBootId, received };
     this.flush();
-    this.unstored.delete(enclave);
-    await this.recordsOf(enclave).clear({ ...position, journal: this.next - 1 });
+    part.changed.clear();
+    part.isUnstored = false;
+    const at = { ...part.position, journal: this.next - 1 };
+    await this.store.transact((writes) => this.recordsOf(enclave).clear(writes, at));
   }
 
   /** Writes the mirrors of an enclave after the agent has sent full states, and how far these reach. */
   async settle(enclave: string, position: LinkPosition): Promise<void> {
-    this.positions.set(enclave, position);
-    this.unstoredOf(enclave, position).position = position;
+    const part = this.partOf(enclave);
+    part.position = position;
+    part.isUnstored = true;
     this.flush();
-    await this.write(enclave);
+    await this.write([enclave]);
   }
 
-  async remove(enclave: string): Promise<void> {
-    this.unstored.delete(enclave);
-    this.positions.delete(enclave);
-    await this.recordsOf(enclave).remove();
+  /** Removes what is stored of an enclave's mirrors, in a transaction of the caller. */
+  remove(enclave: string, writes: Writes): void {
+    this.parts.delete(enclave);
+    this.recordsOf(enclave).remove(writes);
   }
 
-  /** Writes what was taken in so far in this turn. Whatever else is written in the same turn shares its transaction. */
+  /** Writes what was appended so far in this turn. */
   flush(): void {
     if (this.turn === null) return;
     const { settle } = this.turn;
@@ -178,9 +211,7 @@ export class MirrorJournal {
       this.entries = [];
       this.next += 1;
     }
-    const written = this.writeWaiting();
-    written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
-    settle(written);
+    settle(this.commit());
   }
 
   /** Null while there is room for more; otherwise resolves when the disk has taken some of what waits. */
@@ -195,7 +226,7 @@ export class MirrorJournal {
     await this.compact();
   }
 
-  /** Resolves when everything that was taken in until now is on the disk. */
+  /** Resolves when everything received so far is on the disk. */
   private stored(): Promise<void> {
     if (this.turn !== null) return this.turn.stored;
     let settle: Turn['settle'] = () => undefined;
@@ -207,17 +238,45 @@ export class MirrorJournal {
     return stored;
   }
 
-  private async writeWaiting(): Promise<void> {
+  /**
+   * Writes what waits, one transaction at a time: each record is encoded once, and none is on the disk before those
+   * that come before it. What is flushed during a transaction goes into the next one.
+   */
+  private commit(): Promise<void> {
+    if (this.writing === null && this.following === null) return this.begin();
+    this.following ??= this.idle(this.writing).then(() => {
+      this.following = null;
+      return this.begin();
+    });
+    return this.following;
+  }
+
+  private begin(): Promise<void> {
+    const written = this.writeWaiting(this.joined.splice(0));
+    written.catch((thrown: unknown) => this.onFailure(CocosError.from(thrown)));
+    const writing = this.idle(written).then(() => {
+      if (this.writing === writing) this.writing = null;
+    });
+    this.writing = writing;
+    return written;
+  }
+
+  private async idle(write: Promise<void> | null = this.following ?? this.writing): Promise<void> {
+    await write?.catch(() => undefined);
+  }
+
+  private async writeWaiting(joined: readonly JoinedWrite[]): Promise<void> {
     // In order, so that the journal has no gap; what fails is tried again with what comes next.
     const records = this.waiting;
-    await Promise.all(
-      records.map(async (record) => {
-        await this.store.put(keyOf(record.number), 'journal', 1, record.entries);
-        if (!this.waiting.includes(record)) return;
-        this.waiting = this.waiting.filter((each) => each !== record);
-        this.size += record.size;
-      }),
+    await transactJoined(
+      this.store,
+      (writes) => {
+        for (const { number, entries } of records) writes.put(keyOf(number), 'journal', 1, entries);
+      },
+      joined,
     );
+    this.waiting = this.waiting.slice(records.length);
+    for (const { size } of records) this.size += size;
     if (this.backlog() < BACKLOG_BYTES) for (const free of this.freed.splice(0)) free();
     if (this.size >= COMPACT_BYTES) {
       // What could not be written stays in the journal, and is tried again when that has grown as much once more.
@@ -236,38 +295,59 @@ export class MirrorJournal {
   /** Writes every mirror that differs from what is stored of it, and removes the records that these then contain. */
   private async compact(): Promise<void> {
     this.size = 0;
-    const enclaves = [...this.unstored.keys()];
+    const enclaves = [...this.parts].filter(([, { isUnstored }]) => isUnstored).map(([enclave]) => enclave);
     const last = this.next - 1;
     for (let at = 0; at < enclaves.length; at += COMPACT_BATCH) {
       this.flush();
-      await Promise.all(enclaves.slice(at, at + COMPACT_BATCH).map((enclave) => this.write(enclave)));
+      await this.write(enclaves.slice(at, at + COMPACT_BATCH));
       await new Promise(setImmediate);
     }
+    await this.idle();
     await this.store.removeBefore(PREFIX, keyOf(last + 1));
   }
 
-  private async write(enclave: string): Promise<void> {
-    const unstored = this.unstored.get(enclave);
-    if (unstored === undefined) return;
-    this.unstored.delete(enclave);
-    const mirrors = this.mirrorsOf(enclave);
-    const changed = [...unstored.mirrors].map((own) => [own, mirrors.get(own)] as const);
-    const position = { ...unstored.position, journal: this.next - 1 };
+  /** Writes what differs of these enclaves' mirrors, in one transaction. */
+  private async write(enclaves: readonly string[]): Promise<void> {
+    // What moved the mirrors comes before them.
+    await this.idle();
+    const changes = enclaves.flatMap((enclave) => this.takeChanges(enclave) ?? []);
+    const journal = this.next - 1;
     try {
-      await this.recordsOf(enclave).save(position, changed);
+      await this.store.transact((writes) => {
+        for (const { enclave, position, mirrors } of changes) {
+          this.recordsOf(enclave).save(writes, { ...position, journal }, mirrors);
+        }
+      });
     } catch (thrown) {
-      const again = this.unstoredOf(enclave, unstored.position);
-      for (const [own] of changed) again.mirrors.add(own);
+      for (const { enclave, mirrors } of changes) {
+        const part = this.partOf(enclave);
+        part.isUnstored = true;
+        for (const [own] of mirrors) part.changed.add(`${enclave}/${own}`);
+      }
       throw thrown;
     }
   }
 
-  private unstoredOf(enclave: string, position: LinkPosition): Unstored {
-    const known = this.unstored.get(enclave);
+  /** What differs of an enclave's mirrors, which then counts as stored; null for nothing. */
+  private takeChanges(enclave: string) {
+    const part = this.parts.get(enclave);
+    const mirrors = this.mirrorsOf(enclave);
+    if (part === undefined || mirrors === null || !part.isUnstored) return null;
+    const changed = [...part.changed].map((address) => {
+      const own = address.slice(enclave.length + 1);
+      return [own, mirrors.get(own)] as const;
+    });
+    part.changed.clear();
+    part.isUnstored = false;
+    return { enclave, position: part.position, mirrors: changed };
+  }
+
+  private partOf(enclave: string): Part {
+    const known = this.parts.get(enclave);
     if (known !== undefined) return known;
-    const made = { position, mirrors: new Set<string>() };
-    this.unstored.set(enclave, made);
-    return made;
+    const part: Part = { position: NOWHERE, changed: new Set(), isUnstored: false };
+    this.parts.set(enclave, part);
+    return part;
   }
 
   private recordsOf(enclave: string): EnclaveRecords {

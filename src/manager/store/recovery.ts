@@ -4,7 +4,7 @@ import type { Snapshot } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import { readSnapshot, SNAPSHOT_KINDS } from '../../machines/snapshot.ts';
 import type { Log } from '../log.ts';
-import type { Store } from './store.ts';
+import type { Store, Writes } from './store.ts';
 
 /** What an earlier run of the manager left: records of its enclaves, and processes. */
 
@@ -19,9 +19,9 @@ export interface StoredEnclave {
   readonly snapshot: Snapshot<unknown>;
 }
 
-/** Stores an enclave's machine; resolves when it is committed. */
-export function storeEnclave(store: Store, address: string, snapshot: unknown): Promise<void> {
-  return store.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
+/** Writes an enclave's machine, in a transaction of the caller. */
+export function writeEnclave(writes: Writes, address: string, snapshot: unknown): void {
+  writes.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
 }
 
 /** Every enclave that can be brought back. One that cannot is set aside and named, and the rest goes on. */
@@ -58,7 +58,7 @@ const STARTS_KEY = 'starts';
 /** Sequence numbers that one run of the manager may use; the next run begins above them. */
 const SEQUENCES_PER_START = 2 ** 32;
 
-/** The first of this run's own sequence numbers: none was told before, in any earlier run. */
+/** The first of this run's own sequence numbers: none was published in an earlier run. */
 export async function nextSequences(store: Store): Promise<number> {
   const [before] = [...store.load(STARTS_KEY)];
   const starts =
@@ -78,14 +78,14 @@ export interface OrphanProcess {
   readonly enclave: string;
 }
 
-/** Processes that serve guests under this run folder, but none of these enclaves. */
+/** Processes that serve guests under this run folder, but belong to none of these enclaves. */
 export function findOrphans(runDir: string, enclaves: ReadonlySet<string>): OrphanProcess[] {
   return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
 }
 
 /**
- * Ends what runs for an enclave that no guest is known of: a manager that was killed while it started one has left
- * parts of which it wrote nothing.
+ * Kills orphaned processes of an enclave with no recorded guest: a manager that was killed while it started the guest
+ * has left parts that it did not record.
  */
 export async function endUnrecorded(runDir: string, enclave: string): Promise<void> {
   const left = () => guestProcesses(runDir).filter((each) => each.enclave === enclave);
@@ -101,7 +101,7 @@ export function endOrphan(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended meanwhile.
+    // It has ended in the meantime.
   }
 }
 

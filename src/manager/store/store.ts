@@ -1,15 +1,11 @@
 import { createHash } from 'node:crypto';
-import { open, type RootDatabase } from 'lmdb';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import { decodeMsgpack, encodeMsgpack } from '../../link/wire/msgpack.ts';
+import { type Batch, openDatabase, type RootStore, transact } from './database.ts';
 
-/**
- * The manager's records in LMDB. Writes of one turn of the event loop are committed together; a write's promise
- * resolves when it is on the disk. Every record carries a digest, so that a damaged one is found and named.
- */
+/** The manager's records in LMDB. Every record carries a digest, so that a damaged one is found and named. */
 
-const MAP_BYTES = 4 * 1024 * 1024 * 1024;
 const DIGEST_BYTES = 8;
 
 const Envelope = z.tuple([
@@ -29,43 +25,47 @@ export interface StoredRecord {
 
 export type Loaded = StoredRecord | { readonly key: string; readonly error: CocosError };
 
-export class Store {
-  private readonly root: RootDatabase<Buffer, string>;
+/** What a transaction may write. */
+export interface Writes {
+  /** For databases beside the records. */
+  readonly batch: Batch;
+  put(key: string, kind: string, version: number, value: unknown): void;
+  remove(key: string): void;
+  /** Removes every record whose key begins with `prefix`. */
+  removeAll(prefix: string): void;
+}
 
+export class Store {
+  private readonly root: RootStore;
   constructor(folder: string) {
-    this.root = open<Buffer, string>({
-      path: folder,
-      encoding: 'binary',
-      mapSize: MAP_BYTES,
-      overlappingSync: false,
-    });
+    this.root = openDatabase(folder);
   }
 
   /** For parts of the manager that keep a database of their own beside the records. */
-  get database(): RootDatabase<Buffer, string> {
+  get database(): RootStore {
     return this.root;
   }
 
-  /** Resolves when the record is committed. */
-  async put(key: string, kind: string, version: number, value: unknown): Promise<void> {
-    const body = encodeMsgpack([1, kind, version, encodeMsgpack(value)]);
-    await this.root.put(key, Buffer.concat([digestOf(body), body]));
+  /**
+   * Stores everything that `run` writes, or nothing of it.
+   *
+   * @returns resolves when it is on the disk.
+   * @throws CocosError STORE_FAILED
+   */
+  transact(run: (writes: Writes) => void): Promise<void> {
+    return transact(this.root, (batch) => run(this.writesOf(batch)));
   }
 
-  async remove(key: string): Promise<void> {
-    await this.root.remove(key);
+  /** A transaction of one record. @throws CocosError STORE_FAILED */
+  put(key: string, kind: string, version: number, value: unknown): Promise<void> {
+    return this.transact((writes) => writes.put(key, kind, version, value));
   }
 
-  /** Removes every record whose key begins with `prefix`. */
-  async removeAll(prefix: string): Promise<void> {
-    const keys = [...this.keys(prefix)];
-    await Promise.all(keys.map((key) => this.root.remove(key)));
-  }
-
-  /** Removes every record whose key begins with `prefix` and sorts before `end`. */
-  async removeBefore(prefix: string, end: string): Promise<void> {
-    const keys = [...this.root.getKeys({ start: prefix, end })];
-    await Promise.all(keys.map((key) => this.root.remove(key)));
+  /** Removes every record whose key begins with `prefix` and sorts before `end`. @throws CocosError STORE_FAILED */
+  removeBefore(prefix: string, end: string): Promise<void> {
+    return this.transact((writes) => {
+      for (const key of [...this.root.getKeys({ start: prefix, end })]) writes.remove(key);
+    });
   }
 
   /** Every record whose key begins with `prefix`; a damaged one is given with its error. */
@@ -81,16 +81,35 @@ export class Store {
     }
   }
 
-  /** Moves a record out of the way, so that it is neither lost nor met again. */
+  /** Moves a record out of the way, so that it is neither lost nor met again. @throws CocosError STORE_FAILED */
   async setAside(key: string): Promise<void> {
     const bytes = this.root.get(key);
     if (bytes === undefined) return;
-    await Promise.all([this.root.put(`aside/${key}`, bytes), this.root.remove(key)]);
+    await this.transact((writes) => {
+      writes.batch.add(() => this.root.put(`aside/${key}`, bytes));
+      writes.remove(key);
+    });
   }
 
   async close(): Promise<void> {
     await this.root.flushed;
     await this.root.close();
+  }
+
+  private writesOf(batch: Batch): Writes {
+    const remove = (key: string) => batch.add(() => this.root.remove(key));
+    return {
+      batch,
+      put: (key, kind, version, value) => {
+        const body = encodeMsgpack([1, kind, version, encodeMsgpack(value)]);
+        const record = Buffer.concat([digestOf(body), body]);
+        batch.add(() => this.root.put(key, record));
+      },
+      remove,
+      removeAll: (prefix) => {
+        for (const key of this.keys(prefix)) remove(key);
+      },
+    };
   }
 
   private keys(prefix: string): Iterable<string> {

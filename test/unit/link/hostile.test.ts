@@ -5,7 +5,7 @@ import { type AnyEventObject, type AnyMachineSnapshot, initialTransition, transi
 import { attestationModel, transferModel } from '../../../models/agent-children.model.ts';
 import { computationModel } from '../../../models/computation.model.ts';
 import { CocosError } from '../../../src/errors.ts';
-import { type MirrorMove, MirrorSet } from '../../../src/link/mirror/mirror.ts';
+import { MirrorSet, type Transition } from '../../../src/link/mirror/mirror.ts';
 import { decodeFrame, encodeFrame } from '../../../src/link/wire/frame.ts';
 import {
   kindOfAddress,
@@ -85,10 +85,13 @@ describe(`a hostile peer, seed ${SEED}`, () => {
   it(`does not bring a manager down or its mirrors off their charts with ${COUNT} fuzzed frames`, async () => {
     const moves = { event: 0, other: 0 };
     const uncharted: string[] = [];
-    const mirrors = new MirrorSet(({ address, event, before, after }: MirrorMove) => {
+    const values = new Map<string, Transition['after']['value']>();
+    const mirrors = new MirrorSet(({ address, event, from, after }: Transition) => {
       const kind = kindOfAddress(address);
-      moves[before === null ? 'other' : 'event'] += 1;
-      if (kind !== null && (before === null || isCharted(kind, before.value, event, after.value))) return;
+      const before = from === '' ? undefined : values.get(address);
+      values.set(address, after.value);
+      moves[before === undefined ? 'other' : 'event'] += 1;
+      if (kind !== null && (before === undefined || isCharted(kind, before, event, after.value))) return;
       uncharted.push(`${address}: ${event}`);
     });
     const bodies = (random: Seeded) => {
@@ -160,7 +163,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
 describe(`events that the schemas accept and the charts do not, seed ${SEED}`, () => {
   it(`do not move a mirror, ${COUNT} of them`, async () => {
     const random = new Seeded(SEED);
-    const moves: MirrorMove[] = [];
+    const moves: Transition[] = [];
     const mirrors = new MirrorSet((move) => moves.push(move));
     const snapshots = new Map<string, AnyMachineSnapshot>();
     const start = (address: (typeof ADDRESSES)[number]) => {

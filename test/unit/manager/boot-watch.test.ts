@@ -19,7 +19,7 @@ describe('watchBoot', () => {
 
   it('tells steps as they come, also when a line is written in two parts', async () => {
     writeFileSync(file, 'COCOS-BOOT start\r\nsomething else\nCOCOS-BOOT mod');
-    const watch = watchBoot(file, send);
+    const watch = watchBoot(file, send, null);
     await vi.waitFor(() => expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]));
     appendFileSync(file, 'ules\n');
     await vi.waitFor(() => expect(events).toHaveLength(2));
@@ -50,23 +50,46 @@ describe('watchBoot', () => {
     ],
   ] as const)('tells once of "%s"', async (line, event) => {
     writeFileSync(file, `${line}\n${line}\n`);
-    expect(await watchBoot(file, send).end()).toBe(true);
+    expect(await watchBoot(file, send, null).end()).toBe(true);
     expect(events).toEqual([event]);
   });
 
   it('takes the last line although nothing ends it', async () => {
     writeFileSync(file, 'COCOS-INIT-FAILED: modules: module x.ko');
-    expect(await watchBoot(file, send).end()).toBe(true);
+    expect(await watchBoot(file, send, null).end()).toBe(true);
   });
 
   it('is not moved by a guest that writes without end', async () => {
     writeFileSync(file, `COCOS-BOOT ${'a'.repeat(100_000)}\n${'COCOS-BOOT again\n'.repeat(1_000)}`);
-    expect(await watchBoot(file, send).end()).toBe(false);
+    expect(await watchBoot(file, send, null).end()).toBe(false);
     expect(events).toHaveLength(64);
   });
 
+  it('a boot that is watched again reports only the steps after the last one that was reported', async () => {
+    writeFileSync(file, 'COCOS-BOOT start\nCOCOS-BOOT modules\nCOCOS-BOOT agent\nCOCOS-BOOT done\n');
+    const watch = watchBoot(file, send, 'modules');
+    await vi.waitFor(() => expect(events).toHaveLength(2));
+    appendFileSync(file, 'COCOS-BOOT modules\n');
+    await watch.end();
+    expect(events).toEqual(['agent', 'done', 'modules'].map((step) => ({ type: 'boot.progressed', step })));
+  });
+
+  it('a boot that is watched again reports a failure that nobody has seen', async () => {
+    writeFileSync(file, 'COCOS-BOOT start\nCOCOS-INIT-FAILED: modules: module x.ko\n');
+    expect(await watchBoot(file, send, 'start').end()).toBe(true);
+    expect(events.map(({ type }) => type)).toEqual(['boot.failed']);
+  });
+
+  it('a stopped watch reports nothing more', async () => {
+    writeFileSync(file, 'COCOS-BOOT start\n');
+    const watch = watchBoot(file, send, null);
+    watch.stop();
+    expect(await watch.end()).toBe(false);
+    expect(events).toEqual([]);
+  });
+
   it('waits for a console that is not there yet', async () => {
-    const watch = watchBoot(file, send);
+    const watch = watchBoot(file, send, null);
     writeFileSync(file, 'COCOS-BOOT start\n');
     await watch.end();
     expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]);

@@ -59,7 +59,7 @@ async function open(): Promise<Side> {
   });
   const mirrors = new MirrorSet(({ address, event }) => {
     if (event !== 'restored') void journal.touch(ENCLAVE, address).catch(() => undefined);
-  });
+  }, `${ENCLAVE}/`);
   const side: Side = {
     ...{ mirrors, journal, failures, refused: [] },
     take: async (from, records, bootId = 'b1') => {
@@ -137,10 +137,10 @@ describe('a mirror journal', () => {
   it('keeps what the disk does not take, in order, and writes it with what comes next', async () => {
     const first = await open();
     await first.take(1, [started, attached]);
-    const put = vi.spyOn(store, 'put').mockRejectedValueOnce(new Error('no space left'));
+    const transact = vi.spyOn(store, 'transact').mockRejectedValueOnce(new Error('no space left'));
     await expect(first.take(3, [progress(1)])).rejects.toThrow('no space left');
     await first.take(4, [progress(2)]);
-    put.mockRestore();
+    transact.mockRestore();
     expect(first.failures).toEqual(['no space left']);
     const second = await open();
     expect([second.received(), second.segments()]).toEqual([4, 2]);

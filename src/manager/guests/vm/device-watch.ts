@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../../errors.ts';
 import type { GuestExit } from '../guest.ts';
 import type { HostProcess } from './host-process.ts';
-import type { QmpClient } from './qmp.ts';
+import type { QmpCommands } from './qmp.ts';
 
 /** How long QEMU has to answer, and to end when it does not. */
 const ANSWER_LIMIT_MS = 5_000;
@@ -14,7 +14,7 @@ const TITLES: Readonly<Record<Device, string>> = { vtpm: 'virtual TPM', vsock: '
 
 interface WatchedVm {
   readonly qemu: HostProcess;
-  readonly qmp: Pick<QmpClient, 'execute'>;
+  readonly qmp: QmpCommands;
   readonly vtpm: HostProcess | null;
   readonly vsock: HostProcess | null;
 }
@@ -22,13 +22,13 @@ interface WatchedVm {
 /**
  * Resolves with VM_DEVICE_LOST when a process that serves the machine ends before it: QEMU does not take either of
  * them back, so the enclave is lost. Both also end by themselves when QEMU does, perhaps a moment before QEMU is
- * gone: then it never resolves.
+ * gone: then it never resolves. Nor does it after `signal` has aborted.
  */
-export function deviceLost({ qemu, qmp, vtpm, vsock }: WatchedVm): Promise<CocosError> {
+export function deviceLost({ qemu, qmp, vtpm, vsock }: WatchedVm, signal: AbortSignal): Promise<CocosError> {
   return new Promise((resolve) => {
     const watch = (device: Device, process: HostProcess | null): void => {
       process?.exited.then(async (exit) => {
-        if (await livesOn(qemu, qmp)) resolve(lossOf(device, exit));
+        if ((await livesOn(qemu, qmp)) && !signal.aborted) resolve(lossOf(device, exit));
       }, undefined);
     };
     watch('vtpm', vtpm);
@@ -49,8 +49,8 @@ export function lossOf(device: Device, exit: GuestExit | null): CocosError {
   });
 }
 
-/** One that neither answers nor ends hangs, and counts as alive. */
-async function livesOn(qemu: HostProcess, qmp: Pick<QmpClient, 'execute'>): Promise<boolean> {
+/** Whether QEMU goes on running. A QEMU that neither answers nor ends hangs, and counts as alive. */
+export async function livesOn(qemu: HostProcess, qmp: QmpCommands): Promise<boolean> {
   const answered = qmp.execute('query-status', {}, ANSWER_LIMIT_MS).then(
     () => true,
     () => false,

@@ -7,7 +7,7 @@ import type { GuestExit } from '../guest.ts';
 const POLL_MS = 200;
 const TERM_GRACE_MS = 5_000;
 
-/** A process of this host, told from a later one with the same number by its start time. */
+/** A process of this host; its start time distinguishes it from a later one with the same number. */
 export const ProcessIdentity = z.strictObject({
   pid: z.int().min(2),
   /** Clock ticks since boot, field 22 of /proc/PID/stat (proc(5)). */
@@ -19,12 +19,14 @@ export type ProcessIdentity = z.infer<typeof ProcessIdentity>;
 export interface HostProcess {
   readonly identity: ProcessIdentity;
   readonly exited: Promise<GuestExit>;
+  /** Stops watching the process, which runs on: `exited` never settles afterwards, and `end` may not be called. */
+  detach(): void;
   /** Ends it: SIGTERM, and SIGKILL after five seconds. Resolves when it is gone. */
   end(): Promise<void>;
 }
 
 /**
- * Starts a program in a session of its own, so that neither a key stroke nor the end of this process ends
+ * Starts a program in its own session, so that neither a key stroke nor the end of this process ends
  * it. Its output goes to `logPath`.
  *
  * @throws CocosError VM_LAUNCH_FAILED when it cannot be started
@@ -44,17 +46,20 @@ export async function startHostProcess(
     });
     // It may outlive this process, which does not wait for it.
     child.unref();
+    const watch = new AbortController();
     const exited = new Promise<GuestExit>((resolve) => {
-      child.once('exit', (code, signal) => resolve({ code, signal }));
+      child.once('exit', (code, signal) => {
+        if (!watch.signal.aborted) resolve({ code, signal });
+      });
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
     });
     const startTicks = child.pid === undefined ? null : startTicksOf(child.pid);
-    // A process that is gone already has an exit to tell, and its number is never signalled.
+    // A process that is gone already still reports its exit, and its number is never signalled.
     const identity = { pid: child.pid ?? 2, startTicks: startTicks ?? '0' };
-    return { identity, exited, end: () => endProcess(identity, exited) };
+    return { identity, exited, detach: () => watch.abort(), end: () => endProcess(identity, exited) };
   } catch (cause) {
     throw new CocosError('VM_LAUNCH_FAILED', `${program} could not be started.`, { cause });
   } finally {
@@ -67,18 +72,25 @@ export function ownIdentity(): ProcessIdentity {
   return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? '0' };
 }
 
-/** Takes over a process that an earlier run of this program started; null when it is gone. */
+/** A handle on a process that this or an earlier run of the manager started; null when it is gone. */
 export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null {
   if (!isAlive(identity)) return null;
   // Only the parent learns the exit status: for anyone else the process is simply gone.
+  let resolveExited: (exit: GuestExit) => void = () => undefined;
   const exited = new Promise<GuestExit>((resolve) => {
-    const timer = setInterval(() => {
-      if (isAlive(identity)) return;
-      clearInterval(timer);
-      resolve({ code: null, signal: null });
-    }, POLL_MS).unref();
+    resolveExited = resolve;
   });
-  return { identity, exited, end: () => endProcess(identity, exited) };
+  const timer = setInterval(() => {
+    if (isAlive(identity)) return;
+    clearInterval(timer);
+    resolveExited({ code: null, signal: null });
+  }, POLL_MS).unref();
+  return {
+    identity,
+    exited,
+    detach: () => clearInterval(timer),
+    end: () => endProcess(identity, exited),
+  };
 }
 
 async function endProcess(identity: ProcessIdentity, exited: Promise<GuestExit>): Promise<void> {

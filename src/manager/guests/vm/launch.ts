@@ -6,14 +6,15 @@ import type { GuestExit } from '../guest.ts';
 import { deviceLost } from './device-watch.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
-import { QmpClient } from './qmp.ts';
+import { QmpClient, type QmpCommands, qmpCommands } from './qmp.ts';
 import { startVtpm } from './swtpm.ts';
 import type { VmConfig } from './vm-config.ts';
 import { openVsockDevice, type VsockBackend } from './vsock-device.ts';
 
 /** Longest path of a unix socket, less room for the port that is appended. */
 const SOCKET_PATH_LIMIT = 100;
-const QMP_LIMIT_MS = 15_000;
+/** How long the first hello of QEMU is waited for. */
+const HELLO_LIMIT_MS = 15_000;
 const QUIT_LIMIT_MS = 5_000;
 const POLL_MS = 20;
 const LOG_TAIL = 500;
@@ -36,12 +37,14 @@ export interface RunningVm {
   readonly qemu: HostProcess;
   readonly vsock: VsockBackend;
   readonly vtpm: HostProcess | null;
-  readonly qmp: QmpClient;
+  readonly qmp: QmpCommands;
   readonly transport: Transport;
-  /** QEMU's end, whoever brought it about. What served it ends soon after; `kill` waits for that. */
+  /** QEMU's exit, for whatever reason. The processes that serve it end soon after; `kill` waits for that. */
   readonly exited: Promise<GuestExit>;
   /** Resolves with the cause when what serves QEMU ended before it. */
   readonly lost: Promise<CocosError>;
+  /** Releases every watcher, and leaves QEMU and what serves it running. */
+  detach(): void;
   /** Ends the guest by QMP, without its help, and then by signals. */
   quit(): Promise<void>;
   /** Ends QEMU and what serves it by signals. Resolves when all are gone. */
@@ -64,8 +67,8 @@ export function socketPaths(socketDir: string): { qmp: string; device: string; v
 }
 
 /**
- * Starts a virtual machine: its vsock daemon, its vTPM, QEMU, and a QMP connection. Whatever was started is ended
- * again when a later step fails.
+ * Starts a virtual machine: its vsock daemon, its vTPM and QEMU. Whatever was started is ended again when a later
+ * step fails.
  *
  * @throws CocosError VM_LAUNCH_FAILED with the end of the log, CONFIG_INVALID for values out of range
  */
@@ -80,8 +83,8 @@ export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
     const tpmPath = vtpm === null ? null : paths.vtpm;
     const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device, tpmPath };
     qemu = await startHostProcess(config.qemu, qemuArgs(vm), config.hostLog);
-    const qmp = await connectQmp(qemu, paths.qmp, config.hostLog);
-    return runningVm({ qemu, vsock, vtpm, qmp });
+    await checkStart(qemu, paths.qmp, config.hostLog);
+    return runningVm({ qemu, vsock, vtpm, qmp: qmpCommands(paths.qmp) });
   } catch (error) {
     await qemu?.end();
     await vtpm?.end();
@@ -94,14 +97,14 @@ interface VmParts {
   readonly qemu: HostProcess;
   readonly vsock: VsockBackend;
   readonly vtpm: HostProcess | null;
-  readonly qmp: QmpClient;
+  readonly qmp: QmpCommands;
 }
 
 /** The handle of a machine whose parts run. */
 export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
-  // Told at once: who waits for the agent must not give up before the end of what served QEMU was awaited.
+  // `exited` does not wait for this: a caller that waits for the agent must learn of QEMU's exit at once.
+  const watch = new AbortController();
   const cleared = qemu.exited.then(async () => {
-    qmp.close();
     await Promise.all([vtpm?.end(), vsock.daemon?.end()]);
   });
   cleared.catch(() => undefined);
@@ -115,8 +118,12 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
     vtpm,
     qmp,
     exited: qemu.exited,
-    lost: deviceLost({ qemu, qmp, vtpm, vsock: vsock.daemon }),
+    lost: deviceLost({ qemu, qmp, vtpm, vsock: vsock.daemon }, watch.signal),
     transport: vsock.transport,
+    detach: () => {
+      watch.abort();
+      for (const process of [qemu, vtpm, vsock.daemon]) process?.detach();
+    },
     kill,
     quit: async () => {
       // QEMU may end before it answers, which is what was asked for.
@@ -132,22 +139,31 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
   };
 }
 
-async function connectQmp(qemu: HostProcess, path: string, logPath: string): Promise<QmpClient> {
-  let exit: GuestExit | null = null;
-  qemu.exited.then((value) => {
-    exit = value;
+/**
+ * Waits for the first hello of QEMU, since one that cannot start ends at once and has said why in its log. One that is
+ * merely slow is running: whether its guest boots in time is judged by the enclave's own deadline.
+ *
+ * @throws CocosError VM_LAUNCH_FAILED when QEMU has ended
+ */
+async function checkStart(qemu: HostProcess, path: string, logPath: string): Promise<void> {
+  let hasEnded = false;
+  qemu.exited.then(() => {
+    hasEnded = true;
   }, undefined);
-  const deadline = performance.now() + QMP_LIMIT_MS;
-  for (;;) {
-    if (exit !== null || performance.now() > deadline) {
-      const why = exit === null ? 'QEMU does not answer.' : 'QEMU ended at once.';
-      throw new CocosError('VM_LAUNCH_FAILED', why, { details: { log: logPath, tail: tailOf(logPath) } });
+  const deadline = performance.now() + HELLO_LIMIT_MS;
+  while (performance.now() < deadline) {
+    if (hasEnded) {
+      const details = { log: logPath, tail: tailOf(logPath) };
+      throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${logPath}.`, {
+        details,
+      });
     }
     if (existsSync(path)) {
       try {
-        return await QmpClient.connect(path, deadline - performance.now());
+        const client = await QmpClient.connect(path, deadline - performance.now());
+        return client.close();
       } catch {
-        // The socket is there a moment before QEMU listens at it.
+        // The socket exists a moment before QEMU listens on it.
       }
     }
     await sleep(POLL_MS);

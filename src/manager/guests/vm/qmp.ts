@@ -22,6 +22,30 @@ export interface QmpEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** Runs single commands of QEMU's machine protocol. */
+export interface QmpCommands {
+  /** @throws CocosError as {@link QmpClient.connect} and {@link QmpClient.execute} do */
+  execute(command: string, args: Readonly<Record<string, unknown>>, timeoutMs: number): Promise<unknown>;
+}
+
+/**
+ * QEMU serves one client at a time, so a connection lasts for one command only. The next handle of a guest finds its
+ * QMP free, and a QMP that is slow or held by another client delays that command alone.
+ */
+export function qmpCommands(path: string): QmpCommands {
+  return {
+    execute: async (command, args, timeoutMs) => {
+      const deadline = performance.now() + timeoutMs;
+      const client = await QmpClient.connect(path, timeoutMs);
+      try {
+        return await client.execute(command, args, deadline - performance.now());
+      } finally {
+        client.close();
+      }
+    },
+  };
+}
+
 interface Pending {
   resolve(value: unknown): void;
   reject(error: CocosError): void;
@@ -70,7 +94,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
   /**
    * Runs one command and gives its `return` value.
    *
-   * @throws CocosError INTERNAL with QEMU's class and sentence when it refuses, DEADLINE_EXCEEDED when it does
+   * @throws CocosError INTERNAL with QEMU's error class when it refuses, DEADLINE_EXCEEDED when it does
    * not answer in time, VM_EXITED when the connection ends
    */
   execute(
@@ -145,7 +169,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [] }> {
     if (this.#buffered > LINE_LIMIT) this.close();
   }
 
-  /** Handles one line; false when it is none of the protocol's. */
+  /** Handles one line; false when it breaks the protocol. */
   #message(line: string): boolean {
     let message: unknown;
     try {

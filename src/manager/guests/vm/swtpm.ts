@@ -13,7 +13,8 @@ const CIPHER = 'aes-256-cbc';
 /** Bank that firmware, kernel stub and agent measure into. */
 const BANKS = 'sha256';
 const MANUFACTURE_LIMIT_MS = 30_000;
-const START_LIMIT_MS = 5_000;
+/** Long, for a busy host: one that fails ends, and is not waited for. */
+const START_LIMIT_MS = 30_000;
 const POLL_MS = 10;
 
 /** Where the vTPM of one enclave keeps what it must. */
@@ -55,7 +56,7 @@ export async function manufactureVtpm({ folder, authority, logPath }: VtpmFolder
 /**
  * Starts the TPM and waits until QEMU can connect. It ends by itself when QEMU closes the connection.
  *
- * @throws CocosError HOST_TPM_MISSING, VM_LAUNCH_FAILED when it ends, or has no socket within five seconds
+ * @throws CocosError HOST_TPM_MISSING, VM_LAUNCH_FAILED when it ends, or has no socket within thirty seconds
  */
 export async function startVtpm(
   { folder, logPath }: Pick<VtpmFolders, 'folder' | 'logPath'>,

@@ -6,14 +6,14 @@ import { CocosError } from '../../../errors.ts';
 import type { ImageFiles } from '../../enclaves/launch-plan.ts';
 import type { Guest } from '../guest.ts';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
-import { lossOf } from './device-watch.ts';
+import { livesOn, lossOf } from './device-watch.ts';
 import { findQemu, findVsockDaemon } from './find-program.ts';
 import { adoptHostProcess, ProcessIdentity } from './host-process.ts';
 import { launchVm, type RunningVm, runningVm, socketPaths } from './launch.ts';
-import { QmpClient } from './qmp.ts';
+import { qmpCommands } from './qmp.ts';
 import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts';
 
-/** In the guest's socket folder: what a later run of the manager needs to find its processes again. */
+/** In the guest's socket folder: the identities by which a later run of the manager finds the processes. */
 const RECORD = 'vm.json';
 /** Beside the guest's log. */
 export const SCRATCH = 'scratch.img';
@@ -50,7 +50,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const { image, socketDir } = options;
   const qemu = findQemu();
   const imageFolder = dirname(image.kernel);
-  // Named before anything is started.
+  // Reported before anything is started.
   if (!hasKernelVsock()) findVsockDaemon(imageFolder);
   const { uefi } = image;
   const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
@@ -67,7 +67,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
     vcpuType: options.vcpuType,
     notice: options.notice,
   });
-  // The firmware writes its variables: each guest has a copy of its own.
+  // The firmware writes its variables: each guest has its own copy.
   const variables = join(dirname(options.logFile), 'variables.fd');
   if (image.uefi !== undefined) await copyVariables(image.uefi.variables, variables);
   const scratchPath = await makeScratch(join(dirname(options.logFile), SCRATCH), options.scratchMiB ?? 0);
@@ -109,9 +109,10 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
 }
 
 /**
- * Takes over the guest that an earlier run of the manager started in this folder; null when it has ended.
+ * Takes over the guest that was started in this folder, by this manager or an earlier run of it; null when it has
+ * ended. Its processes alone decide: a QMP that does not answer says nothing about the guest.
  *
- * @throws CocosError VM_DEVICE_LOST when it has lost a part, in which case the rest of it was ended
+ * @throws CocosError VM_DEVICE_LOST when a process that serves the guest has ended; the rest of the guest is ended too
  */
 export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const record = await readRecord(socketDir);
@@ -121,13 +122,14 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const vsock = adoptVsock(record, paths);
   const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
   const hasVtpm = vtpm !== null || record.vtpm === null;
-  const qmp = qemu === null ? null : await QmpClient.connect(paths.qmp).catch(() => null);
-  if (qemu !== null && qmp !== null && vsock !== null && hasVtpm) {
+  const qmp = qmpCommands(paths.qmp);
+  if (qemu !== null && vsock !== null && hasVtpm) {
     return guestOf(runningVm({ qemu, vsock, vtpm, qmp }), record.accelerator);
   }
+  // Its devices also end when QEMU does, perhaps a moment before it.
+  const hasLostDevice = qemu !== null && (await livesOn(qemu, qmp));
   await endOrphanVm(socketDir);
-  qmp?.close();
-  if (qmp !== null) throw lossOf(vsock === null ? 'vsock' : 'vtpm', null);
+  if (hasLostDevice) throw lossOf(vsock === null ? 'vsock' : 'vtpm', null);
   return null;
 }
 
@@ -139,7 +141,7 @@ export async function endOrphanVm(socketDir: string): Promise<void> {
     if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
     if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
   }
-  // Also where nothing was recorded: a socket that is there counts as one that somebody listens at.
+  // Also where nothing was recorded: an existing socket file counts as a listening one.
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
 }
@@ -187,6 +189,7 @@ function guestOf(vm: RunningVm, accelerator: string): Guest {
     exited: vm.exited,
     lost: vm.lost,
     transport: vm.transport,
+    detach: () => vm.detach(),
     quit: () => vm.quit(),
     kill: () => vm.kill(),
   };

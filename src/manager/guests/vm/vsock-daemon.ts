@@ -3,14 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../../errors.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 
-/** Any context id above the reserved ones will do: each guest has a daemon, and so a world, of its own. */
+/** Any context id above the reserved ones will do: each guest has its own daemon, and so its own address space. */
 const GUEST_CID = 3;
 /**
  * Credit offered to the guest, in bytes. Packets over 32 KiB, which newer guest kernels send when they may,
  * stop the daemon for good without a word.
  */
 const TX_BUFFER_SIZE = 28_672;
-const START_LIMIT_MS = 5_000;
+/** Long, for a busy host: one that fails ends, and is not waited for. */
+const START_LIMIT_MS = 30_000;
 const POLL_MS = 10;
 
 interface VsockDaemonOptions {
@@ -26,7 +27,7 @@ interface VsockDaemonOptions {
  * Starts vhost-device-vsock for one guest and waits until QEMU can connect. It must outlive every restart of
  * the manager: once it ends, the guest's vsock is dead for good.
  *
- * @throws CocosError VM_LAUNCH_FAILED when it ends, or has no socket within five seconds
+ * @throws CocosError VM_LAUNCH_FAILED when it ends, or has no socket within thirty seconds
  */
 export async function startVsockDaemon(options: VsockDaemonOptions): Promise<HostProcess> {
   const device = [

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { open } from 'lmdb';
 import { Entry } from '../../../../examples/service/journal.ts';
 import { ReferenceService } from '../../../../examples/service/reference-service.ts';
 import { IdempotencyStore } from '../../../../src/manager/service/idempotency-store.ts';
 import { Outbox } from '../../../../src/manager/service/outbox.ts';
 import type { OutboxEvent } from '../../../../src/manager/service/outbox-event.ts';
 import { ServiceClient, type ServiceClientOptions } from '../../../../src/manager/service/service-client.ts';
+import { openDatabase } from '../../../../src/manager/store/database.ts';
 import { parseAddress } from '../../../../src/rpc/address.ts';
 
 /** A reference service and a manager's side on one machine, with what their tests count. */
@@ -63,9 +63,7 @@ export async function makeWorld(): Promise<World> {
       world.service = await listen(address);
     },
     openManager: async (options = {}, limit = 1_000_000) => {
-      const root = open<Buffer, string>({
-        ...{ path: path.join(folder, 'store'), encoding: 'binary', overlappingSync: false },
-      });
+      const root = openDatabase(path.join(folder, 'store'));
       const outbox = await Outbox.open(root, limit);
       const client = new ServiceClient({
         ...{ address: parseAddress(address), tls: NO_TLS, managerId: 'm1', managerVersion: '0' },

@@ -4,28 +4,28 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { open, type RootDatabase } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outbox } from '../../../../src/manager/service/outbox.ts';
 import { EVENT_BYTES_LIMIT, type OutboxEvent } from '../../../../src/manager/service/outbox-event.ts';
 import type { WaitingEvent } from '../../../../src/manager/service/outbox-store.ts';
+import { openDatabase, type RootStore, transact } from '../../../../src/manager/store/database.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../../../..');
 
 /** Appends to three computations without end, and prints each place once it is promised to be on the disk. */
 const APPENDER = `
-import { open } from 'lmdb';
 import { Outbox } from '${ROOT}/src/manager/service/outbox.ts';
-const outbox = await Outbox.open(open({ path: process.argv[1], encoding: 'binary', overlappingSync: false }), 1e9);
+import { openDatabase } from '${ROOT}/src/manager/store/database.ts';
+const outbox = await Outbox.open(openDatabase(process.argv[1]), 1e9);
 const event = { atMs: 1, address: 'enclave/1', event: 'e', from: 'a', to: 'b', contextJson: '{}' };
 const run = async (id) => { for (;;) console.log(id + ' ' + (await outbox.append(id, event))); };
 await Promise.all(['a', 'b', 'c'].map(run));
 `;
 
 let folder: string;
-let root: RootDatabase<Buffer, string>;
+let root: RootStore;
 
-const openRoot = () => open<Buffer, string>({ path: folder, encoding: 'binary', overlappingSync: false });
+const openRoot = () => openDatabase(folder);
 
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'cocosai-outbox-'));
@@ -86,17 +86,36 @@ describe('append', () => {
     expect([await outbox.append('a', event('s')), outbox.size]).toEqual([1, 1]);
   });
 
-  it('shares the transaction of other writes of the same turn', async () => {
+  it('an event that joins a transaction is stored with it, whatever runs before the two are written', async () => {
     const outbox = await Outbox.open(root, 10);
     let commits = 0;
     root.on('aftercommit', () => {
       commits += 1;
     });
-    const record = root.put('snapshot', Buffer.from('s'));
-    await Promise.all([record, outbox.append('a', event('s'))]);
-    expect(commits).toBe(1);
-    await root.put('snapshot', Buffer.from('t'));
-    expect(commits).toBe(2);
+    const joined = outbox.join('a', event('s'));
+    await new Promise(setImmediate);
+    expect(commits).toBe(0);
+    const stored = transact(root, (batch) => {
+      batch.add(() => root.put('snapshot', Buffer.from('s')));
+      joined.write(batch);
+    });
+    joined.settle(stored);
+    await stored;
+    expect([commits, await joined.appended, waiting(outbox)]).toEqual([1, 1, ['a 1 s']]);
+  });
+
+  it('an event that joins a transaction is not stored without it, and leaves no gap', async () => {
+    const outbox = await Outbox.open(root, 10);
+    const joined = outbox.join('a', event('1'));
+    const stored = transact(root, (batch) => {
+      joined.write(batch);
+      throw new Error('what it tells of could not be encoded');
+    });
+    joined.settle(stored);
+    await expect(stored).rejects.toThrow('encoded');
+    await expect(joined.appended).rejects.toMatchObject({ code: 'OUTBOX_FAILED' });
+    expect(await outbox.append('a', event('2'))).toBe(1);
+    expect(waiting(outbox)).toEqual(['a 1 2']);
   });
 });
 

@@ -36,7 +36,7 @@ describe('deviceLost', () => {
       asked.push(command);
       return answer();
     };
-    const lost = deviceLost({ qemu, qmp: { execute }, vtpm, vsock });
+    const lost = deviceLost({ qemu, qmp: { execute }, vtpm, vsock }, new AbortController().signal);
     lost.then((error) => {
       told = error;
     }, undefined);

@@ -1,0 +1,23 @@
+import type { EnclaveControl } from '../enclaves/enclave-control.ts';
+import type { RunHandlers } from './run-requests.ts';
+
+type RunControl = Pick<EnclaveControl, 'createEnclave' | 'findByComputation' | 'requestStop'>;
+
+/** What the management service may ask of the manager, as calls of its control. */
+export function runHandlers(control: RunControl): RunHandlers {
+  const idOf = (address: string) => address.slice('enclave/'.length);
+  return {
+    onRun: async (manifest, { name, mode, vcpus, memoryMib }) => {
+      const manifestJson = JSON.stringify(manifest);
+      return idOf(await control.createEnclave({ name, mode, vcpus, memoryMiB: memoryMib, manifestJson }));
+    },
+    findRun: (computationId) => {
+      const address = control.findByComputation(computationId);
+      return address === null ? null : idOf(address);
+    },
+    onStop: async (computationId) => {
+      const address = control.findByComputation(computationId);
+      if (address !== null) control.requestStop(address);
+    },
+  };
+}
