@@ -201,7 +201,7 @@ export const ERRORS = {
   INPUT_NOT_EXPECTED: row(9, 'fix', EXIT.failed, 'The input is not in the manifest or was taken in already.'),
   RESULT_NOT_READY: row(9, 'retry', EXIT.temporary, 'The computation has no result yet.'),
   RESULT_INVALID: row(15, 'stop', EXIT.rejected, 'A result file or receipt does not verify.'),
-  TRANSFER_ENCODING: row(3, 'fix', EXIT.data, 'An input that was declared to be gzip is none.'),
+  TRANSFER_ENCODING: row(3, 'fix', EXIT.data, 'An input was declared as gzip but is not gzip.'),
   QUOTA_EXCEEDED: row(
     8,
     'fix',

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a verdict may be relied on, where nobody says, before the enclave is challenged again. */
+/** Default lifetime of a verdict. The enclave must then be challenged again. */
 export const VERDICT_LIFETIME_MS = 600_000;
 
-/** What a relying party goes through with an enclave. Runs in the command line. */
+/** Events of a relying party's verification of an enclave. The machine runs in the command line. */
 export const VerifierEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('verifier.challenge') }),
   z.strictObject({ type: z.literal('evidence.received'), evidenceDigest: z.string() }),
@@ -22,7 +22,7 @@ export const VerifierEvent = z.discriminatedUnion('type', [
 export type VerifierEvent = z.infer<typeof VerifierEvent>;
 
 export interface VerifierInput {
-  /** How long a verdict may be relied on; milliseconds. */
+  /** Lifetime of a verdict in milliseconds. */
   readonly lifetimeMs: number;
 }
 
@@ -46,7 +46,7 @@ export const verifierMachine = setup({
     isAccepted: ({ event }) => event.type === 'verdict.reached' && event.accepted,
   },
   actions: {
-    /** A new challenge owes nothing to what came of an earlier one. */
+    /** A new challenge discards the outcome of the previous one. */
     forget: assign({ evidenceDigest: null, failures: [], cause: null, deadlineMs: null }),
     assignEvidence: assign(({ event }) => {
       assertEvent(event, 'evidence.received');

@@ -86,6 +86,6 @@ describe('an effect', () => {
       .filter((file) =>
         /\bfrom(Callback|Promise|Observable)\b/.test(readFileSync(path.join(ROOT, 'src', file), 'utf8')),
       );
-    expect(makers.sort()).toEqual(['effects.ts', 'machines/effect.ts']);
+    expect(makers.sort()).toEqual(['machines/effect.ts', 'runtime/effects.ts']);
   });
 });
