@@ -36,15 +36,15 @@ export class LinkStream {
   private readonly heartbeat: NodeJS.Timeout;
   private ackTimer: NodeJS.Timeout | null = null;
   private unacknowledged = 0;
-  private heardMs: number;
-  private sentMs: number;
+  private lastReceivedMs: number;
+  private lastSentMs: number;
   private ended = false;
 
   constructor(duplex: Duplex, handlers: LinkStreamHandlers) {
     this.duplex = duplex;
     this.handlers = handlers;
-    this.heardMs = handlers.now();
-    this.sentMs = this.heardMs;
+    this.lastReceivedMs = handlers.now();
+    this.lastSentMs = this.lastReceivedMs;
     duplex.on('data', (chunk: Buffer) => this.read(chunk));
     duplex.on('error', (error) => this.end(() => handlers.onClosed(error.message)));
     duplex.on('close', () => this.end(() => handlers.onClosed('the stream was closed')));
@@ -56,7 +56,7 @@ export class LinkStream {
   write(frame: Frame): void {
     if (this.ended) return;
     this.duplex.write(encodeFrame(frame));
-    this.sentMs = this.handlers.now();
+    this.lastSentMs = this.handlers.now();
     if (frame.kind !== 'hello') this.clearAck();
     if (this.duplex.writableLength > WRITE_BUFFER_LIMIT) {
       this.end(() => this.handlers.onClosed('the peer does not read'));
@@ -77,26 +77,26 @@ export class LinkStream {
   }
 
   private read(chunk: Buffer): void {
-    this.heardMs = this.handlers.now();
+    this.lastReceivedMs = this.handlers.now();
     try {
       for (const message of this.reader.push(chunk)) {
         if (this.ended) return;
         this.take(decodeFrame(message), message);
       }
-      this.waitForRoom();
+      this.pauseUntilWritable();
     } catch (thrown) {
       const error = CocosError.from(thrown, 'LINK_PROTOCOL');
       this.end(() => this.handlers.onViolation(error));
     }
   }
 
-  private waitForRoom(): void {
+  private pauseUntilWritable(): void {
     const whenWritable = this.handlers.whenWritable();
     if (whenWritable === null || this.ended) return;
     this.duplex.pause();
     void whenWritable.then(() => {
       // Nothing was read meanwhile, so the silence is not the peer's.
-      this.heardMs = this.handlers.now();
+      this.lastReceivedMs = this.handlers.now();
       this.duplex.resume();
     });
   }
@@ -153,9 +153,9 @@ export class LinkStream {
 
   private beat(): void {
     const now = this.handlers.now();
-    if (!this.duplex.isPaused() && now - this.heardMs > SILENCE_LIMIT_MS)
+    if (!this.duplex.isPaused() && now - this.lastReceivedMs > SILENCE_LIMIT_MS)
       return this.end(() => this.handlers.onSilent());
-    if (now - this.sentMs >= HEARTBEAT_MS)
+    if (now - this.lastSentMs >= HEARTBEAT_MS)
       this.write({ kind: 'ping', seq: 0, ack: this.handlers.ack(), body: null });
   }
 }

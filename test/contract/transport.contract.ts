@@ -64,25 +64,25 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
     const sidesOf = (turn: 'dialler' | 'listener', [near, far]: readonly [Duplex, Duplex]) =>
       turn === 'dialler' ? ([near, far] as const) : ([far, near] as const);
 
-    it('refuses a port that nobody listens at', async () => {
+    it('refuses a port without a listener', async () => {
       await expect(sides.dialler.connect(PORT)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
     });
 
-    it('refuses a port whose listener was closed, and lets another listen there', async () => {
+    it('refuses a port whose listener was closed, and allows another listener there', async () => {
       const listener = await listen(PORT, () => undefined);
       await listener.close();
       await expect(sides.dialler.connect(PORT)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
       await pair();
     });
 
-    it('refuses a second listener at a port, and the first goes on', async () => {
+    it('refuses a second listener on a port without affecting the first', async () => {
       await listen(PORT, (stream) => stream.write('first'));
       await expect(listen(PORT, () => undefined)).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
       const [first] = await once(await dial(PORT), 'data');
       expect(String(first)).toBe('first');
     });
 
-    it('carries bytes both ways at once, unchanged', async () => {
+    it('transfers bytes unchanged in both directions at once', async () => {
       const [near, far] = await pair();
       const [there, back] = [randomBytes(MIB), randomBytes(MIB)];
       const received = Promise.all([collect(far), collect(near)]);

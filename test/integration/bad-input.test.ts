@@ -56,7 +56,7 @@ describe('bad input', () => {
     expect(processesWith(folder)).toEqual([]);
   });
 
-  it('names an unknown enclave', async () => {
+  it('is refused with a code: an unknown enclave', async () => {
     expectError(await cli('enclave', 'show', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
     expectError(await cli('enclave', 'stop', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
     expectError(await cli('enclave', 'watch', 'nobody'), 'ENCLAVE_NOT_FOUND', 1);
@@ -68,12 +68,12 @@ describe('bad input', () => {
     expectError(await cli('actors', 'show', 'enclave/nobody'), 'ACTOR_NOT_FOUND', 1);
   });
 
-  it('names a name that is taken, and one that is no name', async () => {
+  it('is refused with a code: an enclave name that is taken or invalid', async () => {
     expectError(await cli('enclave', 'create', 'good'), 'ENCLAVE_EXISTS', 1);
     expectError(await cli('enclave', 'create', 'no/name'), 'INPUT_INVALID', 65);
   });
 
-  it('names a malformed manifest', async () => {
+  it('is refused with a code: a malformed manifest', async () => {
     const noJson = system.file('no.json');
     writeFileSync(noJson, '{');
     expectError(await cli('enclave', 'create', 'x', '--manifest', noJson), 'MANIFEST_INVALID', 65);
@@ -86,7 +86,7 @@ describe('bad input', () => {
     expectError(await cli('enclave', 'create', 'x', '--manifest', system.file('none')), 'FILE_NOT_FOUND', 66);
   });
 
-  it('names usage errors', async () => {
+  it('is refused with a code: a usage error', async () => {
     expectError(await cli('nonsense'), 'USAGE', 64);
     expectError(await cli('enclave', 'create', '--nonsense'), 'USAGE', 64);
     expectError(await cli('enclave', 'create', 'x', '--vcpus', 'two'), 'USAGE', 64);
@@ -98,7 +98,7 @@ describe('bad input', () => {
     expectError(await cli('keys', 'generate', '../x'), 'USAGE', 64);
   });
 
-  it('names a key that is not in the manifest, or not in this part', async () => {
+  it('is refused with a code: a key without this role in the manifest', async () => {
     const file = system.file('one');
     expectError(
       await cli('data', 'good', 'one', file, ...parties.trust('stranger')),
@@ -113,7 +113,7 @@ describe('bad input', () => {
     expectError(await cli('run', 'good', ...parties.trust('stranger')), 'KEY_NOT_IN_MANIFEST', 77);
   });
 
-  it('names a key file that others can read, that is damaged, or that the passphrase does not open', async () => {
+  it('is refused with a code: a key file that is readable by others, damaged, or sealed under another passphrase', async () => {
     const trust = (key: string, ...more: string[]) => [
       ...['--manifest', parties.manifest, '--policy', parties.policy, '--reference', parties.reference],
       ...['--key', system.file(key), ...more],
@@ -149,7 +149,7 @@ describe('bad input', () => {
     expectError(await cli('keys', 'generate', 'sealed', '--out', system.folder), 'FILE_EXISTS', 73);
   });
 
-  it('names a file that is missing or is not the one in the manifest', async () => {
+  it('is refused with a code: a file that is missing or differs from the manifest', async () => {
     const provider = parties.trust('provider');
     expectError(await cli('data', 'good', 'one', system.file('none'), ...provider), 'FILE_NOT_FOUND', 66);
     expectError(await cli('data', 'good', 'two', system.file('one'), ...provider), 'INPUT_NOT_EXPECTED', 1);
@@ -164,7 +164,7 @@ describe('bad input', () => {
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
   });
 
-  it('names a result that is not ready and an input that was taken in already', async () => {
+  it('is refused with a code: a request for a result that is not ready, and a second upload of an input', async () => {
     const provider = parties.trust('provider');
     const out = system.file('early.cocos');
     expectError(
@@ -176,7 +176,7 @@ describe('bad input', () => {
     expectError(await cli('data', 'good', 'one', system.file('one'), ...provider), 'INPUT_NOT_EXPECTED', 1);
   });
 
-  it('names an event that is not legal, with those that are', async () => {
+  it('is refused with a code: an illegal event, with the list of legal ones', async () => {
     const address = (await cli('actors', 'list')).stdout.match(/enclave\/\w+/)?.[0] ?? '';
     const refused = await cli('actors', 'send', `${address}/computation`, 'manifest.deliver', '-o', 'json');
     expectError(refused, 'STATE_EVENT_ILLEGAL', 1);
@@ -194,7 +194,7 @@ describe('bad input', () => {
     );
   });
 
-  it('rejects evidence that is altered, stale, or of another manifest, and names unreadable files', async () => {
+  it('is refused with a code: evidence that is altered, stale or of another manifest, and unreadable files', async () => {
     const nonce = '11'.repeat(32);
     const evidence = system.file('evidence');
     expect((await cli('attestation', 'get', 'good', '--nonce', nonce, '--out', evidence)).code).toBe(0);
@@ -231,7 +231,7 @@ describe('bad input', () => {
     expect(mismatch.stderr).toContain('binding.manifest');
   });
 
-  it('rejects an agent that is not the one of the reference values, by name', async () => {
+  it('is refused with a code: an agent that differs from the reference values', async () => {
     const program = system.file('altered-agent.mjs');
     copyFileSync(path.join(ROOT, 'dist/cocos-agent.js'), program);
     appendFileSync(program, '\n');
@@ -258,14 +258,14 @@ describe('bad input', () => {
 });
 
 describe('a host that cannot', () => {
-  it('says that no manager runs', async () => {
+  it('reports that no manager runs', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     await stopProcess(system.manager);
     expectError(await system.cli('enclave', 'list'), 'MANAGER_UNAVAILABLE', 69);
     await system.stop();
   });
 
-  it('says that its address is taken', async () => {
+  it('reports that its address is taken', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
     const elsewhere = { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state') };
@@ -286,7 +286,7 @@ describe('a host that cannot', () => {
     expect(await system.stop()).toBe(0);
   });
 
-  it('says that its state folder is in use', async () => {
+  it('reports that its state folder is in use', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
     const second = spawnManager({ ...system.environment, COCOSAI_RUN_DIR: system.file('other') }, log);
@@ -296,7 +296,7 @@ describe('a host that cannot', () => {
     expect(await system.stop()).toBe(0);
   });
 
-  it('says that a setting is wrong', async () => {
+  it('reports an invalid setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('wrong.log');
     for (const wrong of [
@@ -314,7 +314,7 @@ describe('a host that cannot', () => {
     await system.stop();
   });
 
-  it('says that QEMU, the image or the agent program is missing', async () => {
+  it('reports that QEMU, the image or the agent program is missing', async () => {
     const empty = path.join(ROOT, 'build', 'no-programs');
     mkdirSync(empty, { recursive: true });
     const noQemu = await startSystem({ COCOSAI_MODE: 'vm', PATH: empty, COCOSAI_EOS_DIR: fakeImage(empty) });
@@ -331,7 +331,7 @@ describe('a host that cannot', () => {
     await noAgent.stop();
   });
 
-  it('says that its disk is full, by its setting', async () => {
+  it('reports a full disk, as limited by its setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process', COCOSAI_MIN_FREE_MIB: '1000000000' });
     expectError(await system.cli('enclave', 'create', 'x'), 'HOST_DISK_FULL', 73);
     expect(readdirSync(system.file('run'))).toEqual(['manager.sock']);
@@ -339,7 +339,7 @@ describe('a host that cannot', () => {
   });
 
   const isRoot = process.getuid?.() === 0;
-  it.skipIf(!isRoot)('says that its disk is full, on a full disk (needs root to mount one)', async () => {
+  it.skipIf(!isRoot)('reports a full disk, on a full file system (needs root to mount one)', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const small = system.file('small');
     mkdirSync(small);

@@ -56,7 +56,7 @@ export class MirrorSet {
   private readonly onMove: (move: MirrorMove) => void;
   private readonly prefix: string;
 
-  /** `prefix` comes before every address in what `onMove` is told. */
+  /** `onMove` receives addresses with the `prefix`. */
   constructor(onMove: (move: MirrorMove) => void, prefix = '') {
     this.onMove = onMove;
     this.prefix = prefix;

@@ -81,5 +81,5 @@ class PairEnd extends Duplex {
 }
 
 function gone(): Error {
-  return new Error('the peer is gone');
+  return new Error('the peer closed the stream');
 }

@@ -6,7 +6,7 @@ const SEED = Number(process.env['COCOSAI_SEED'] ?? 1);
 const RUNS = 50;
 
 describe('a link under chaos', () => {
-  it(`loses nothing, applies nothing twice and keeps the mirror law in ${RUNS} runs from seed ${SEED}`, async () => {
+  it(`loses nothing, applies nothing twice and upholds the mirror law in ${RUNS} runs from seed ${SEED}`, async () => {
     const total = { events: 0, commands: 0, faults: 0 };
     for (let run = 0; run < RUNS; run++) {
       const report = await runChaos({ seed: SEED + run });
@@ -21,12 +21,12 @@ describe('a link under chaos', () => {
     expect(total.faults).toBeGreaterThan(5 * RUNS);
   });
 
-  it('is the same when its seed is played again', async () => {
+  it('behaves identically for the same seed', async () => {
     const seed = SEED + 7;
     expect(await runChaos({ seed })).toEqual(await runChaos({ seed }));
   });
 
-  it(`shows a broken acknowledgement within ${RUNS} runs, and with how few steps`, async () => {
+  it(`reveals a broken acknowledgement within ${RUNS} runs, with a minimal reproduction`, async () => {
     for (let run = 0; run < RUNS; run++) {
       const options = { seed: SEED + run, tamper: brokenAck };
       const report = await runChaos(options);

@@ -105,7 +105,7 @@ describe('CompiledMachine', () => {
     expect(states.size).toBeGreaterThan(3);
   });
 
-  it('knows no state that its chart has not', () => {
+  it('restores no state that its chart does not have', () => {
     const compiled = new CompiledMachine(nestedMachine);
     for (const value of ['nowhere', 'work', 'toString', '', null, 1, {}, { work: 'nowhere' }, { work: {} }]) {
       expect(compiled.restore(value, {}), JSON.stringify(value)).toBeNull();
@@ -114,7 +114,7 @@ describe('CompiledMachine', () => {
     expect(compiled.restore({ idle: 'idle' }, {})).toBeNull();
   });
 
-  it('leaves the state as it is when a guard throws', () => {
+  it('does not change the state when a guard throws', () => {
     const machine = setup({
       guards: {
         breaks: () => {
@@ -132,7 +132,7 @@ describe('CompiledMachine', () => {
     expect(state.value).toBe('a');
   });
 
-  it('throws and leaves the state as it is when an assignment asserts another event', () => {
+  it('throws without changing the state when an assignment asserts another event', () => {
     const machine = setup({
       types: { events: {} as { readonly type: 'go' | 'other' } },
       actions: {
@@ -152,7 +152,7 @@ describe('CompiledMachine', () => {
     expect(state.value).toBe('a');
   });
 
-  it('stops a chart that runs in a circle', () => {
+  it('stops a chart whose eventless transitions form a cycle', () => {
     const machine = createMachine({
       context: {},
       initial: 'a',
@@ -170,7 +170,7 @@ describe('CompiledMachine', () => {
     ['a delay', createMachine({ ...plain, states: { a: { after: { 10: 'b' } }, b: {} } })],
     ['a wildcard', createMachine({ ...plain, states: { a: { on: { '*': 'b' } }, b: {} } })],
     [
-      'an action that is no assignment',
+      'an action that is not an assignment',
       createMachine({ ...plain, states: { a: { entry: () => undefined } } }),
     ],
     ['a name that nothing implements', createMachine({ ...plain, states: { a: { entry: 'unknown' } } })],

@@ -82,7 +82,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     vi.useRealTimers();
   });
 
-  it(`does not bring a manager down or its mirrors off their charts with ${COUNT} fuzzed frames`, async () => {
+  it(`neither crashes a manager nor moves its mirrors against their charts with ${COUNT} fuzzed frames`, async () => {
     const moves = { event: 0, other: 0 };
     const uncharted: string[] = [];
     const mirrors = new MirrorSet(({ address, event, before, after }: MirrorMove) => {
@@ -126,7 +126,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     expect(grown).toBeLessThan(GROWTH_LIMIT);
   }, 120_000);
 
-  it(`does not bring an agent down or move it beyond its commands with ${COUNT} fuzzed frames`, async () => {
+  it(`neither crashes an agent nor moves it except by commands with ${COUNT} fuzzed frames`, async () => {
     const commands: string[] = [];
     const published: MirrorRecord[] = [];
     const system = new AgentSystem((record) => published.push(record));
@@ -157,8 +157,8 @@ describe(`a hostile peer, seed ${SEED}`, () => {
   }, 120_000);
 });
 
-describe(`events that the schemas accept and the charts do not, seed ${SEED}`, () => {
-  it(`do not move a mirror, ${COUNT} of them`, async () => {
+describe(`an event that its schema accepts and its chart does not, seed ${SEED}`, () => {
+  it(`moves no mirror, in ${COUNT} attempts`, async () => {
     const random = new Seeded(SEED);
     const moves: MirrorMove[] = [];
     const mirrors = new MirrorSet((move) => moves.push(move));
@@ -205,7 +205,7 @@ describe(`events that the schemas accept and the charts do not, seed ${SEED}`, (
     expect(grown).toBeLessThan(GROWTH_LIMIT);
   }, 120_000);
 
-  it(`do not move an agent’s own actors and leave no record, ${COUNT} of them`, async () => {
+  it(`moves no actor of an agent and leaves no record, in ${COUNT} attempts`, async () => {
     const random = new Seeded(SEED);
     let published = 0;
     let system = new AgentSystem(() => {

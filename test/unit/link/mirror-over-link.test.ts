@@ -79,7 +79,7 @@ describe('the mirror law over a link', () => {
     vi.useRealTimers();
   });
 
-  it('holds once it is quiet, whatever was cut, restarted or forgotten before', async () => {
+  it('holds once the link is quiet, after any interruptions, restarts and lost journals', async () => {
     const told = { restored: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40 }), async (steps) => {

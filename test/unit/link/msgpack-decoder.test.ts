@@ -33,7 +33,7 @@ const anyValue = fc.letrec<{ value: unknown }>((tie) => ({
 })).value;
 
 describe('MsgpackDecoder', () => {
-  it('decodes what another decoder decodes', () => {
+  it('agrees with another decoder', () => {
     fc.assert(
       fc.property(anyValue, (value) => agrees(packr.pack(value))),
       { numRuns: 500 },
@@ -68,18 +68,18 @@ describe('MsgpackDecoder', () => {
     ['d280000000', -2_147_483_648],
     ['d3ffffffffffffffff', -1],
     ['cf0000000000000007', 7],
-  ])('takes %s', (hex, number) => {
+  ])('accepts %s', (hex, number) => {
     expect(decodeMsgpack(Buffer.from(hex, 'hex'))).toBe(number);
   });
 
-  it('never mistakes one short string for another', () => {
+  it('never confuses two short strings', () => {
     // Far more than it remembers, and among them many that meet in one place.
     const texts = Array.from({ length: 20_000 }, (_, index) => `${index % 7}/${index.toString(36)}`);
     for (let round = 0; round < 2; round++)
       expect(texts.filter((text) => decodeMsgpack(packr.pack(text)) !== text)).toEqual([]);
   });
 
-  it('reads bytes that are no Buffer, and from the middle of one', () => {
+  it('reads plain byte arrays and slices of a buffer', () => {
     const framed = new Uint8Array([0, 0, ...packr.pack({ a: 'b' }), 0]);
     expect(decodeMsgpack(framed.subarray(2, framed.length - 1))).toEqual({ a: 'b' });
   });

@@ -38,7 +38,7 @@ function same(schema: z.ZodType<object>, value: unknown): boolean {
 }
 
 describe('plainParser', () => {
-  it.each(SCHEMAS)('accepts and refuses what the schema does, for %s', (_name, schema) => {
+  it.each(SCHEMAS)('accepts and refuses the same values as the schema, for %s', (_name, schema) => {
     const seen = { accepted: 0, refused: 0 };
     const place = fc.array(fc.nat(8), { minLength: 1, maxLength: 4 });
     fc.assert(
@@ -87,7 +87,7 @@ describe('plainParser', () => {
     same(known, value);
   });
 
-  it('leaves a schema that is no such union to itself', () => {
+  it('falls back to a schema that is not such a union', () => {
     const parse = plainParser(z.object({ a: z.string().default('given') }));
     expect(parse({})).toEqual({ a: 'given' });
     expect(parse({ a: 1 })).toBeNull();
