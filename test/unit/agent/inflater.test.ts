@@ -12,7 +12,7 @@ async function inflate(gzip: Uint8Array, limit: number, piece = 10_000): Promise
   const inflater = new Inflater(limit, async (bytes) => void chunks.push(Buffer.from(bytes)));
   try {
     for (let at = 0; at < gzip.length; at += piece) {
-      // The memory is used again, as that of a stream is.
+      // The memory is reused, as by a stream.
       const memory = Buffer.from(gzip.subarray(at, at + piece));
       await inflater.push(memory);
       memory.fill(0);

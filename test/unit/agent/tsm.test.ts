@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readTsm, type TsmFiles, tsmPlatform } from '../../../src/agent/evidence/tsm.ts';
 
-/** The kernel's folder as its documentation describes it: every write counts, and a report is made when it is read. */
+/** The kernel's folder as documented: every write increments the generation, and reading creates the report. */
 class FakeConfigfs implements TsmFiles {
   readonly entries = new Map<string, Map<string, string | Uint8Array>>();
   readonly written: (readonly [string, string | Uint8Array])[] = [];
@@ -10,7 +10,7 @@ class FakeConfigfs implements TsmFiles {
   readonly busy: string[] = [];
   /** Attributes that this kernel lacks. */
   absent: readonly string[] = [];
-  /** Writes of somebody else before the report is read. */
+  /** Writes of another process before the report is read. */
   strangers = 0;
   #generation = 0;
 

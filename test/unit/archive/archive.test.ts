@@ -36,7 +36,7 @@ const unpack = (bytes: Uint8Array, limits?: Parameters<typeof unpackArchive>[2])
 
 type Header = Parameters<tar.Pack['entry']>[0];
 
-/** A tar of these entries, as a hostile party would make it. */
+/** A tar of these entries, as a hostile party would create it. */
 async function hostile(...entries: readonly [Header, string?][]): Promise<Buffer> {
   const pack = tar.pack();
   for (const [header, content] of entries) pack.entry({ mtime: new Date(0), ...header }, content ?? '');

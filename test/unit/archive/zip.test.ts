@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type LocalTime, packZip } from '../../../src/archive/zip.ts';
 
-/** Sums that a program in Go gave with its own archive/zip for the same folders. */
+/** Checksums of a Go program that used archive/zip on the same folders. */
 
 const at = (year: number, month: number, day: number, hour: number): LocalTime => ({
   getFullYear: () => year,

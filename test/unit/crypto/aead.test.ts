@@ -44,7 +44,7 @@ describe('aeadSeal', () => {
           expect(toHex(sealed)).toBe(toHex(portable.seal(key, nonce, aad, plaintext)));
           expect(toHex(native.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
           expect(toHex(portable.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
-          // In the memory of the input, too.
+          // Also in place.
           const memory = concat(plaintext, new Uint8Array(16));
           expect(toHex(native.seal(key, nonce, aad, memory.subarray(0, -16), memory))).toBe(toHex(sealed));
           expect(toHex(native.open(key, nonce, aad, memory, memory.subarray(0, -16)))).toBe(toHex(plaintext));

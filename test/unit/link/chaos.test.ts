@@ -15,7 +15,7 @@ describe('a link under chaos', () => {
       total.commands += report.commands;
       for (const count of Object.values(report.faults)) total.faults += count;
     }
-    // A run in which nothing happens shows nothing.
+    // A run without faults proves nothing.
     expect(total.events).toBeGreaterThan(10 * RUNS);
     expect(total.commands).toBeGreaterThan(RUNS);
     expect(total.faults).toBeGreaterThan(5 * RUNS);
@@ -34,7 +34,7 @@ describe('a link under chaos', () => {
       const shrunk = await shrinkChaos(options, report);
       expect(shrunk.findings.length).toBeGreaterThan(0);
       expect(shrunk.steps).toBeLessThanOrEqual(report.steps);
-      // The fault is the acknowledgement alone.
+      // The only fault is the acknowledgement.
       expect((await runChaos({ seed: report.seed })).findings).toEqual([]);
       return;
     }

@@ -29,10 +29,10 @@ function begin(compiled: CompiledMachine, { machine, input }: Model): Pair {
   return equal(compiled, { path: 'start', snapshot, state: compiled.start(input) });
 }
 
-/** Both after one more event, or null when neither moved. */
+/** Both after one more event, or null if neither moved. */
 function send(compiled: CompiledMachine, pair: Pair, event: AnyEventObject): Pair | null {
   const path = `${pair.path} ${event.type}`;
-  // An effect's error that its state does not expect would end an interpreter; a mirror does not take it.
+  // An unexpected error of an effect would end an interpreter; a mirror ignores it.
   const legal = pair.snapshot.can(event);
   const [snapshot] = legal ? transition(pair.snapshot.machine, pair.snapshot, event) : [pair.snapshot];
   const state = compiled.step(pair.state, event);
@@ -87,7 +87,7 @@ describe('CompiledMachine', () => {
   it.each(MODELS)('equals the interpreter on random walks through the %s', (_name, model) => {
     const compiled = new CompiledMachine(model.machine);
     const states = new Set<string>();
-    // Mostly legal events, or a walk would hardly leave the first states.
+    // Mostly legal events; otherwise a walk would rarely leave the first states.
     const choice = fc.record({ pick: fc.nat(1000), legal: fc.nat(3).map((number) => number > 0) });
     fc.assert(
       fc.property(fc.array(choice, { maxLength: 80 }), (choices) => {

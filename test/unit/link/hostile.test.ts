@@ -20,10 +20,10 @@ import { isCharted } from './chart-moves.ts';
 import { HostilePeer } from './hostile-peer.ts';
 import { schemaArbitrary } from './schema-arbitrary.ts';
 
-/** How many frames and events each side is given; the long form gives 100,000. */
+/** Frames and events for each side; the long form sends 100,000. */
 const COUNT = Number(process.env['COCOSAI_HOSTILE_COUNT'] ?? 20_000);
 const SEED = Number(process.env['COCOSAI_SEED'] ?? 4);
-/** What the heap may have grown by between a fifth of a run and its end, with the noise of a test runner. */
+/** Allowed heap growth between a fifth of a run and its end, including the noise of a test runner. */
 const GROWTH_LIMIT = 8 * 2 ** 20;
 
 const KINDS: Readonly<Record<(typeof ADDRESSES)[number], MirroredKind>> = {
@@ -37,7 +37,7 @@ const MODELS = {
   attestation: attestationModel,
 };
 
-/** Events that the schemas accept, legal or not: those that the models know, and any others. */
+/** Events that the schemas accept, legal or not: those of the models, and arbitrary ones. */
 const EVENTS: Readonly<Record<MirroredKind, readonly AnyEventObject[]>> = {
   computation: eventsOf('computation'),
   transfer: eventsOf('transfer'),
@@ -62,7 +62,7 @@ afterEach(async () => {
   expect(unhandled.splice(0)).toEqual([]);
 });
 
-/** Runs `step` until `done`, and says how many bytes the heap grew by after its first fifth. */
+/** Runs `step` until `done` and returns the heap growth in bytes after the first fifth. */
 async function growth(done: () => number, step: () => Promise<void> | void): Promise<number> {
   let early = 0;
   for (;;) {
@@ -119,7 +119,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     );
     expect(uncharted).toEqual([]);
     expect(moves.event).toBeGreaterThan(COUNT / 200);
-    // Every stream that was ended for a fault was ended by name.
+    // Every stream that was closed for a fault was closed with a code.
     const reasons = new Set(states.flatMap((reason) => reason?.split(':', 1) ?? []));
     expect([...reasons]).toEqual(expect.arrayContaining(['FRAME_INVALID', 'LINK_PROTOCOL']));
     expect(reasons).not.toContain('INTERNAL');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectHybrid, listenHybrid } from '../../../src/link/transport/hybrid-vsock.ts';
 
-/** A server in place of vhost-device-vsock that hands each CONNECT line to `answer`. */
+/** A substitute for vhost-device-vsock that passes each CONNECT line to `answer`. */
 function fakeDaemon(path: string, answer: (line: string, socket: net.Socket) => void): Promise<net.Server> {
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);

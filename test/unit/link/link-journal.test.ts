@@ -21,7 +21,7 @@ const hello = (received = 0, peerBootId: string | null = null): Frame => ({
 });
 const frame = (kind: Frame['kind'], seq: number, body: unknown): Frame => ({ kind, seq, ack: 0, body });
 
-/** An agent's link whose manager the test plays by hand: what it sends, and what it got. */
+/** An agent's link whose manager is played by the test. */
 function byHand(options: Partial<LinkOptions> = {}) {
   const [near, far] = memoryPair();
   const streams = [near];

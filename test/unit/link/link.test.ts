@@ -41,7 +41,7 @@ describe('createLink', () => {
   it('applies a command once even if its reply is lost', async () => {
     const wire = new Wire();
     const run = vi.fn(async () => {
-      // The stream breaks after the command was taken and before its reply can leave.
+      // The stream is cut after the command was received and before its reply is sent.
       wire.cut();
       return 'done';
     });
@@ -103,7 +103,7 @@ describe('a hostile peer', () => {
     readonly reasons: (string | null)[];
   }
 
-  /** A manager's link with a peer that the test plays by hand. */
+  /** A manager's link whose peer is played by the test. */
   async function play(): Promise<Raw> {
     const [near, far] = memoryPair();
     const frames: Frame[] = [];

@@ -12,7 +12,7 @@ describe('the mirrors of a hostile guest', () => {
     ['an action', 'resultsReady', { type: 'result.delivered', consumer: 'me' }],
   ])('refuse an event when %s cannot read the claimed context', (_what, value, event) => {
     const mirrors = new MirrorSet(() => undefined);
-    // A context of another shape passes as a snapshot: only the chart knows what it reads.
+    // A context of another shape is a valid snapshot: only the chart knows what it reads.
     const context = { manifest: { consumers: [{ signing: 'me' }] }, delivered: null };
     mirrors.apply({ kind: 'state', address: 'computation', snapshot: { status: 'active', value, context } });
     expect(() => mirrors.apply({ kind: 'event', address: 'computation', event })).toThrow(

@@ -22,7 +22,7 @@ describe('the mirror law', () => {
         system.start();
         events.forEach(({ address, event }, index) => {
           if (index === cut) {
-            // This one was away until now and gets the whole state instead of the journal.
+            // This mirror was disconnected until now and gets the full state instead of the journal.
             for (const record of system.authority.snapshot()) late.apply(overTheWire(record));
             isLate = false;
           }
@@ -39,7 +39,7 @@ describe('the mirror law', () => {
       }),
       { numRuns: 200 },
     );
-    // Sequences that never leave the first states would show nothing.
+    // Sequences that never leave the first states would prove nothing.
     expect(tally.size).toBeGreaterThan(8);
   });
 

@@ -4,7 +4,7 @@ import { Packr, Unpackr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { decodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 
-/** Another decoder of the same format, and the encoder that goes with it. */
+/** An independent decoder of the same format, and its encoder. */
 const other = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
@@ -60,7 +60,7 @@ describe('MsgpackDecoder', () => {
     },
   );
 
-  // From the format's specification: what the encoder here does not write.
+  // Encodings of the specification that the encoder here does not produce.
   it.each<[string, number]>([
     ['ca3fc00000', 1.5],
     ['d0ff', -1],
@@ -73,7 +73,7 @@ describe('MsgpackDecoder', () => {
   });
 
   it('never confuses two short strings', () => {
-    // Far more than it remembers, and among them many that meet in one place.
+    // Far more strings than the cache holds, many with the same slot.
     const texts = Array.from({ length: 20_000 }, (_, index) => `${index % 7}/${index.toString(36)}`);
     for (let round = 0; round < 2; round++)
       expect(texts.filter((text) => decodeMsgpack(packr.pack(text)) !== text)).toEqual([]);

@@ -93,12 +93,12 @@ describe('decodeMsgpack', () => {
   });
 });
 
-/** JSON knows a negative zero that integers of msgpack do not. */
+/** JSON has a negative zero; integers of msgpack do not. */
 function normalised(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** Nothing but what the format itself knows; no object with another prototype and no bigint. */
+/** Whether a value contains only types of the format: no other prototypes and no bigint. */
 function isPlain(value: unknown): boolean {
   if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return true;
   if (value instanceof Uint8Array) return true;

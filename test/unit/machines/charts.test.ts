@@ -19,7 +19,7 @@ import { PersistedSnapshot, readSnapshot, SNAPSHOT_KINDS } from '../../../src/ma
 import { TransferEvent } from '../../../src/machines/transfer.machine.ts';
 import { VerifierEvent } from '../../../src/machines/verifier.machine.ts';
 
-/** What holds for the chart of every machine, whatever it is for. */
+/** Properties of the chart of every machine. */
 
 interface EventUnion {
   readonly options: readonly { readonly shape: { readonly type: { readonly value: string } } }[];

@@ -29,7 +29,7 @@ function parameters(change: Partial<SegmentParameters> = {}): SegmentParameters 
   };
 }
 
-/** A content whose every segment differs. */
+/** Content in which all segments differ. */
 function content(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >>> 8)) & 0xff);
 }

@@ -117,7 +117,7 @@ describe('acceptSession', () => {
 
   it('derives another channel for a thief who signs a stolen encapsulated key', () => {
     const { opening, channel } = open();
-    // He re-signs by way of his own opening, since the transcript is not exported.
+    // The thief re-signs through an opening of his own, since the transcript is not exported.
     const own = openSession({
       agentKemPublicKey: agent['x-wing'].publicKey,
       suite: opening.suite,

@@ -7,7 +7,7 @@ import { inert, unprovided } from '../../../src/machines/effect.ts';
 import { asyncEffect, heldEffect } from '../../../src/runtime/effects.ts';
 import { ROOT } from '../../harness/system.ts';
 
-/** Effects that throw: by their makers they never reach a machine, and where one does, supervision takes it. */
+/** Effects that throw: their builders keep errors from the machine; supervision handles any that still reach it. */
 
 /** A parent whose one child runs one effect. */
 function runs(effect: ReturnType<typeof unprovided<object>>) {

@@ -166,7 +166,7 @@ describe('planLimits', () => {
   });
 });
 
-/** A reading of the filter by the rules of classic BPF, for calls that no test can make. */
+/** Interprets the filter as classic BPF, for calls that no test can make. */
 function judge(program: Uint8Array, call: { arch?: number; nr: number; args?: readonly number[] }): number {
   const view = new DataView(program.buffer);
   const data = new Map([

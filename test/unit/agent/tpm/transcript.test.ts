@@ -18,7 +18,7 @@ const codeOf = (bytes: Buffer): number => bytes.readUInt32BE(6);
 const PASSWORD = Buffer.from('400000090000000000', 'hex');
 
 /**
- * A command of the tools with the password in place of each of their HMAC sessions, which differ in every run.
+ * A command of the tools with a password instead of each HMAC session, which differs in every run.
  *
  * @param handles number of handles of this command; each that is authorized has one session
  */
@@ -53,7 +53,7 @@ describe.skipIf(reason !== null)('a TPM command equals that of tpm2-tools', () =
     await tpm.tool('tpm2_nvdefine', ...define);
     await tpm.tool('tpm2_nvwrite', `0x${NV.toString(16)}`, '-C', 'o', '-i', 'data');
   });
-  // The TPM holds three objects at most, and the tools leave theirs behind.
+  // The TPM holds at most three objects, and the tools do not flush theirs.
   afterEach(() => tpm.tool('tpm2_flushcontext', '-t'));
   afterAll(() => tpm.close());
 
