@@ -35,9 +35,13 @@ export async function bindServer(options: BindOptions): Promise<Bound> {
       cause === null
         ? resolve(bound)
         : reject(
-            new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${grpcTarget(address)}: ${cause.message}`, {
-              cause,
-            }),
+            new CocosError(
+              'HOST_PORT_TAKEN',
+              `Cannot listen at '${grpcTarget(address)}': it is in use, or not an address of this machine.`,
+              {
+                cause,
+              },
+            ),
           ),
     );
   });

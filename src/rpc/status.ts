@@ -25,7 +25,11 @@ export function fromStatus(error: ServiceError, unavailable: ErrorCode): CocosEr
   }
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new CocosError(unavailable, `No answer: ${error.details}.`, { cause: error });
+      return new CocosError(
+        unavailable,
+        'The peer cannot be reached; check that it runs, its address, and the TLS certificates.',
+        { cause: error },
+      );
     case status.DEADLINE_EXCEEDED:
       return new CocosError('DEADLINE_EXCEEDED', 'The peer did not answer in time; try again.', {
         cause: error,
@@ -33,9 +37,9 @@ export function fromStatus(error: ServiceError, unavailable: ErrorCode): CocosEr
     case status.CANCELLED:
       return new CocosError('CANCELLED', 'The call was cancelled.', { cause: error });
     case status.RESOURCE_EXHAUSTED:
-      return new CocosError('LIMIT_EXCEEDED', error.details, { cause: error });
+      return new CocosError('LIMIT_EXCEEDED', 'The message exceeds a limit of the peer.', { cause: error });
     default:
-      return new CocosError('INTERNAL', `The peer failed: ${error.details}`, { cause: error });
+      return new CocosError('INTERNAL', 'The peer failed unexpectedly; see its log.', { cause: error });
   }
 }
 
