@@ -21,9 +21,9 @@ export const transferModel: Model = {
   distinguish: ({ segments, deadlineMs }) => [segments, deadlineMs],
   invariant: (state, context) => {
     if ((context['deadlineMs'] !== null) !== ['opening', 'suspended'].includes(state)) {
-      return 'a deadline where nobody waits';
+      return 'a deadline outside of a waiting state';
     }
-    if ((context['cause'] !== null) !== (state === 'aborted')) return 'a cause without an end';
+    if ((context['cause'] !== null) !== (state === 'aborted')) return 'a cause outside of the state aborted';
     return null;
   },
 };
@@ -43,7 +43,7 @@ export const attestationModel: Model = {
   invariant: (state, context) => {
     if (['evidenced', 'inSession'].includes(state) && context['evidenceDigest'] === null)
       return 'no evidence';
-    if (state === 'inSession' && context['participant'] === null) return 'nobody in session';
+    if (state === 'inSession' && context['participant'] === null) return 'a session without a participant';
     if ((context['cause'] !== null) !== (state === 'failed')) return 'a cause without a failure';
     return null;
   },

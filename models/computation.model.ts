@@ -22,7 +22,7 @@ function manifest(start: 'auto' | string[]): Manifest {
 
 const inputs = [ALGORITHM_INPUT, 'data', 'unknown'];
 
-/** `start` says whether the run begins by itself or by a key. */
+/** `start`: whether the run starts automatically or by a key. */
 export function computationModel(start: 'auto' | 'controlled'): Model {
   const accepted = manifest(start === 'auto' ? 'auto' : [key('S')]);
   return {
@@ -57,10 +57,10 @@ export function computationModel(start: 'auto' | 'controlled'): Model {
       );
       const hasAll = statuses.length > 0 && statuses.every((status) => status === 'committed');
       if (['ready', 'running', 'sealingResults', 'resultsReady', 'delivered'].includes(state) && !hasAll) {
-        return 'not all inputs are in';
+        return 'an input is missing';
       }
       if ((context['cause'] !== null) !== ['failed', 'stopped'].includes(state))
-        return 'a cause without an end';
+        return 'a cause outside of a final state';
       if (['resultsReady', 'delivered'].includes(state) && context['result'] === null) return 'no result';
       if (state === 'delivered' && (context['delivered'] as string[]).length !== CONSUMERS.length)
         return 'not delivered';

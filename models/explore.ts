@@ -8,15 +8,15 @@ import type {
 import { getAdjacencyMap } from 'xstate/graph';
 import { stateName } from '../src/machines/state-name.ts';
 
-/** What a model adds to a machine: events worth trying, and what must hold in every state they lead to. */
+/** What a model adds to a machine: events to try, and an invariant for every reachable state. */
 export interface Model {
   readonly machine: AnyStateMachine;
   readonly input?: unknown;
-  /** Events to try in every state, also where they are not legal. */
+  /** Events to try in every state, whether legal or not. */
   readonly events: readonly AnyEventObject[];
-  /** The part of the context that tells states of the model apart; the state's name alone when left out. */
+  /** The part of the context that distinguishes states of the model; only the state's name by default. */
   readonly distinguish?: (context: Readonly<Record<string, unknown>>) => unknown;
-  /** Throws or returns a sentence when a state must not be. */
+  /** Returns a sentence, or throws, if a state violates the invariant. */
   readonly invariant?: (state: string, context: Readonly<Record<string, unknown>>) => string | null;
 }
 
@@ -25,12 +25,12 @@ export interface Exploration {
   /** States and transitions that the chart has. */
   readonly stateCount: number;
   readonly transitionCount: number;
-  /** States of the chart that no path reached. */
+  /** States that no path reached. */
   readonly missedStates: readonly string[];
-  /** Transitions of the chart that no path took. */
+  /** Transitions that no path took. */
   readonly missedTransitions: readonly string[];
   readonly violations: readonly string[];
-  /** Illegal events that moved something. */
+  /** Illegal events that changed a state. */
   readonly illegalMoves: readonly string[];
 }
 
@@ -39,7 +39,7 @@ interface Vertex {
   readonly transitions: Readonly<Record<string, { readonly event: AnyEventObject; readonly state: unknown }>>;
 }
 
-/** Follows every event from every state that can be reached. */
+/** Follows every event from every reachable state. */
 export function explore(model: Model): Exploration {
   const { machine } = model;
   const serialize = (snapshot: AnyMachineSnapshot) =>
@@ -71,7 +71,7 @@ export function explore(model: Model): Exploration {
       if (legal && (next as AnyMachineSnapshot).status === 'error') {
         violations.add(`${name}: ended by ${event.type}`);
       }
-      // XState sends a child's error only to the roots, which take it in every state.
+      // XState sends a child's error only to the roots, which handle it in every state.
       const possible = !event.type.startsWith('xstate.');
       if (!legal && possible && stateOf(next as AnyMachineSnapshot) !== stateOf(snapshot)) {
         illegalMoves.add(`${name}: ${event.type}`);
@@ -93,7 +93,7 @@ export function explore(model: Model): Exploration {
   };
 }
 
-/** Everything of a snapshot that an event could have moved. */
+/** The parts of a snapshot that an event can change. */
 function stateOf({ value, context, status }: AnyMachineSnapshot): string {
   return JSON.stringify([value, context, status]);
 }
@@ -112,7 +112,7 @@ function guardName(guard: unknown): string {
   return typeof guard === 'string' ? guard : 'inline';
 }
 
-/** What XState tells a parent when a child has thrown. */
+/** The event that XState sends to a parent when a child throws. */
 export function childError(id: string): AnyEventObject {
   return { type: `xstate.error.actor.${id}` };
 }

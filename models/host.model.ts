@@ -36,7 +36,7 @@ export const enclaveModel: Model = {
   ],
   distinguish: ({ pid, bootId, cause: why }) => [pid, bootId, why !== null],
   invariant: (state, context) => {
-    if ((context['cause'] !== null) !== state.startsWith('failed')) return 'a cause without a failure';
+    if ((context['cause'] !== null) !== state.startsWith('failed')) return 'a cause outside of a failure';
     if (/^alive\.(booting|connected|ready|unreachable)$/.test(state) && context['pid'] === null)
       return 'no process';
     if (/settled$/.test(state) && context['pid'] !== null) return 'a process after the end';
@@ -61,7 +61,8 @@ export const linkModel: Model = {
   distinguish: ({ lostReason, peerBootId }) => [lostReason, peerBootId],
   invariant: (state, { peerBootId, lostReason, attempts }) => {
     if (state === 'attached.live' && peerBootId === null) return 'live without a peer';
-    if (state === 'attached.live' && (lostReason !== null || attempts !== 0)) return 'live with an old loss';
+    if (state === 'attached.live' && (lostReason !== null || attempts !== 0))
+      return 'a live link with a stale loss';
     return null;
   },
 };
@@ -83,7 +84,7 @@ export const verifierModel: Model = {
     if (state === 'trusted' && (evidenceDigest === null || failed))
       return 'trusted without an accepted verdict';
     if (state === 'rejected' && !failed && why === null) return 'rejected without a reason';
-    if (why !== null && !['rejected', 'unanswered'].includes(state)) return 'a cause without a failure';
+    if (why !== null && !['rejected', 'unanswered'].includes(state)) return 'a cause outside of a failure';
     if (failed && state !== 'rejected') return 'failures of an older verdict';
     if (deadlineMs !== null && ['idle', 'challenging', 'appraising'].includes(state))
       return 'an old deadline';

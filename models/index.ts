@@ -5,7 +5,7 @@ import { enclaveModel, linkModel, verifierModel } from './host.model.ts';
 import { agentModel, managerModel } from './root.model.ts';
 import { serviceModel } from './service.model.ts';
 
-/** Every machine's models; what one of them leaves out another may cover. */
+/** The models of every machine; together they cover its chart. */
 export const MODELS: Readonly<Record<string, readonly Model[]>> = {
   enclave: [enclaveModel],
   computation: [computationModel('auto'), computationModel('controlled')],

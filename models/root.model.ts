@@ -6,7 +6,7 @@ import { enclaveModel } from './host.model.ts';
 
 const cause = { code: 'INTERNAL', message: 'broken' } as const;
 
-/** The roots spawn their children for real, so their models try those events on an address of their own only. */
+/** The roots spawn real children, so their models replace the actions that spawn. */
 export const agentModel: Model = {
   machine: agentMachine.provide({
     actors: { measure: inert(), listen: inert(), link: inert(), shutDown: inert() },
@@ -31,13 +31,13 @@ export const agentModel: Model = {
     childError('transfer/t'),
   ],
   invariant: (state, context) =>
-    context['cause'] !== null && state !== 'shuttingDown' ? 'a cause that ended nothing' : null,
+    context['cause'] !== null && state !== 'shuttingDown' ? 'a cause in a running process' : null,
 };
 
 export const managerModel: Model = {
   machine: managerMachine.provide({
     actors: { open: inert(), empty: inert(), close: inert(), recover: inert() },
-    actions: { spawnEnclave: () => undefined, recall: () => undefined, supervise: () => undefined },
+    actions: { spawnEnclave: () => undefined, restoreChild: () => undefined, supervise: () => undefined },
   }),
   events: [
     { type: 'manager.opened' },
@@ -53,5 +53,5 @@ export const managerModel: Model = {
     childError('enclave/abcd'),
   ],
   invariant: (state, context) =>
-    context['cause'] !== null && !state.startsWith('stopped') ? 'a cause that ended nothing' : null,
+    context['cause'] !== null && !state.startsWith('stopped') ? 'a cause in a running process' : null,
 };

@@ -25,8 +25,9 @@ export const serviceModel: Model = {
     if ((liveSinceMs !== null) !== (state === 'attached.live') && state !== 'closing')
       return 'live at the wrong time';
     if (state === 'attached.live' && serviceId === null) return 'live without a service';
-    if (state === 'attached.live' && (why !== null || attempts !== 0)) return 'live with an old loss';
-    if (state === 'disconnected' && (why !== null || attempts !== 0)) return 'at rest with an old loss';
+    if (state === 'attached.live' && (why !== null || attempts !== 0))
+      return 'a live stream with a stale loss';
+    if (state === 'disconnected' && (why !== null || attempts !== 0)) return 'disconnected with a stale loss';
     return null;
   },
 };

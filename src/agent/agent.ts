@@ -82,7 +82,7 @@ export class Agent {
 
   start(): void {
     this.actors.start();
-    this.computation.onceOver(() => {
+    this.computation.onOver(() => {
       // Whatever could not be deleted is deleted when the enclave ends.
       this.inputs.clear().catch(() => undefined);
     });

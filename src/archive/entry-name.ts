@@ -1,6 +1,6 @@
 import { CocosError } from '../errors.ts';
 
-/** Which names an archive may hold. Packing checks them as unpacking does, so that what is packed can be unpacked. */
+/** Names that an archive may contain. Packing applies the same checks as unpacking, so that its archives unpack. */
 
 /** Longest path in bytes, longest part of it, and deepest nesting. */
 export const MAX_NAME_BYTES = 1024;
@@ -8,8 +8,8 @@ const MAX_PART_BYTES = 255;
 const MAX_DEPTH = 32;
 
 /**
- * The plain form of an entry's path: `a/b`, without a leading `./` or a trailing slash; empty for the archive's
- * root itself.
+ * The normalized path of an entry: `a/b`, without a leading `./` or a trailing slash; empty for the root of the
+ * archive.
  * @throws CocosError ARCHIVE_UNSAFE for a path that is absolute, has `..`, `.` or an empty part, a control
  * character, a backslash, bytes that are not UTF-8, or more than 1024 bytes, 255 a part or 32 parts
  */
@@ -20,7 +20,7 @@ export function plainEntryName(name: string): string {
     return '';
   }
   if (Buffer.byteLength(plain) > MAX_NAME_BYTES) throw unsafe(name, `has more than ${MAX_NAME_BYTES} bytes`);
-  // The replacement character stands where the bytes were not UTF-8: two such names would become one.
+  // The replacement character marks bytes that are not UTF-8; two different names could become equal.
   if (/[\p{Cc}\\\uFFFD\p{Surrogate}]/u.test(plain)) throw unsafe(name, 'has a character that is not allowed');
   const parts = plain.split('/');
   if (parts.length > MAX_DEPTH) throw unsafe(name, `is nested deeper than ${MAX_DEPTH}`);
@@ -33,5 +33,5 @@ export function plainEntryName(name: string): string {
 }
 
 function unsafe(name: string, why: string): CocosError {
-  return new CocosError('ARCHIVE_UNSAFE', `the path ${JSON.stringify(name.slice(0, 200))} ${why}`);
+  return new CocosError('ARCHIVE_UNSAFE', `The archive path ${JSON.stringify(name.slice(0, 200))} ${why}.`);
 }

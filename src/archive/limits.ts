@@ -1,4 +1,4 @@
-/** Bounds on what an archive may hold, for packing and unpacking. */
+/** Limits on the content of an archive, for packing and unpacking. */
 export interface ArchiveLimits {
   /** Bytes of all files together. */
   readonly maxBytes: number;

@@ -8,8 +8,8 @@ import { plainEntryName } from './entry-name.ts';
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from './limits.ts';
 
 /**
- * Deterministic tar (POSIX ustar, pax for long names) of a folder: the same tree gives the same bytes whenever,
- * wherever and by whomever it is packed.
+ * Deterministic tar (POSIX ustar, pax for long names) of a folder: the same tree always produces the same bytes,
+ * regardless of time, machine and user.
  */
 
 interface TreeEntry {
@@ -20,8 +20,8 @@ interface TreeEntry {
 }
 
 /**
- * The tar of a folder as a byte stream. Entries are sorted by the bytes of their names; times, owners and all mode
- * bits but the owner's execute bit are left out. The folder must not change meanwhile.
+ * The tar of a folder as a byte stream. Entries are sorted by the bytes of their names. Times, owners and all mode bits
+ * except the owner's execute bit are omitted. The folder must not change meanwhile.
  * @throws CocosError ARCHIVE_UNSAFE for a link, device, socket or pipe, a name or count that is not allowed, or more
  * bytes than allowed; FILE_NOT_FOUND or FILE_UNREADABLE when the folder or a file in it cannot be read or changes
  */
@@ -44,7 +44,7 @@ export async function* packDirectory(
   } catch (thrown) {
     throw fileError(thrown, folder);
   } finally {
-    // A reader that stops early must not leave the writer waiting for it.
+    // If the reader stops early, the writer must not wait for it.
     stopped.abort();
     pack.destroy();
     await filling;
@@ -69,7 +69,7 @@ async function fill(pack: tar.Pack, entries: readonly TreeEntry[], signal: Abort
   pack.finalize();
 }
 
-/** Content of a file of a known size; a file that has changed since it was listed is an error. */
+/** Content of a file of a known size. A file that changed since it was listed is an error. */
 async function* readExactly(path: string, size: number): AsyncGenerator<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
@@ -80,7 +80,8 @@ async function* readExactly(path: string, size: number): AsyncGenerator<Buffer> 
       if (read > size) break;
       yield chunk;
     }
-    if (read !== size) throw new CocosError('FILE_UNREADABLE', `${path} changed while it was read`);
+    if (read !== size)
+      throw new CocosError('FILE_UNREADABLE', `The file '${path}' changed while it was read; try again.`);
   } finally {
     await file.close();
   }
@@ -98,16 +99,19 @@ async function listTree(root: string, limits: ArchiveLimits): Promise<TreeEntry[
         throw fileError(error, path);
       });
       if (!stats.isFile() && !stats.isDirectory()) {
-        throw new CocosError('ARCHIVE_UNSAFE', `${name} is a link or special file, which no archive holds`);
+        throw new CocosError(
+          'ARCHIVE_UNSAFE',
+          `'${name}' is a link or a special file; an archive may hold only files and folders.`,
+        );
       }
       if (stats.isDirectory()) pending.push(name);
       else bytes += stats.size;
       found.push({ name, path, stats });
       if (found.length > limits.maxEntries) {
-        throw new CocosError('ARCHIVE_UNSAFE', `the folder has more than ${limits.maxEntries} entries`);
+        throw new CocosError('ARCHIVE_UNSAFE', `The folder has more than ${limits.maxEntries} entries.`);
       }
       if (bytes > limits.maxBytes) {
-        throw new CocosError('ARCHIVE_UNSAFE', `the folder has more than ${limits.maxBytes} bytes`);
+        throw new CocosError('ARCHIVE_UNSAFE', `The folder has more than ${limits.maxBytes} bytes.`);
       }
     }
   }
@@ -124,6 +128,7 @@ async function listFolder(path: string): Promise<string[]> {
 
 function fileError(thrown: unknown, path: string): CocosError {
   const missing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
-  if (missing) return new CocosError('FILE_NOT_FOUND', `${path} does not exist`, { cause: thrown });
+  if (missing)
+    return new CocosError('FILE_NOT_FOUND', `There is no file or folder '${path}'.`, { cause: thrown });
   return CocosError.from(thrown, 'FILE_UNREADABLE');
 }

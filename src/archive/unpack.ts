@@ -8,18 +8,18 @@ import { plainEntryName } from './entry-name.ts';
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from './limits.ts';
 
 /**
- * Safe unpacking of a tar from an untrusted party: files and folders only, each name once, nothing outside the
- * folder, bounded in bytes, entries and names. Owners, times and mode bits but the execute bit are not taken over.
+ * Safe unpacking of a tar from an untrusted party: only files and folders, each name once, nothing outside the folder,
+ * limits on bytes, entries and names. Owners, times and mode bits other than the execute bit are ignored.
  */
 
-/** Set after creation, since the process's umask would take bits away. */
+/** Set after creation, since the umask of the process would clear bits. */
 const FOLDER_MODE = 0o755;
 const BLOCK = 512;
-/** Bytes handed to the parser at a time, so that its own buffer is bounded too. */
+/** Bytes passed to the parser at a time, which also limits its buffer. */
 const SLICE = 64 * 1024;
 /**
- * Archive bytes that are no file content (pax headers, padding at the end) beyond two blocks an entry. The parser
- * holds a pax header whole, so without this bound one header could fill the memory.
+ * Limit on archive bytes beyond file content and two blocks per entry: pax headers and trailing padding. The parser
+ * buffers a whole pax header, so without this limit one header could exhaust the memory.
  */
 const MAX_OVERHEAD = 2 * 1024 * 1024;
 
@@ -34,16 +34,16 @@ interface ArchiveEntry extends AsyncIterable<unknown> {
 }
 
 export interface Unpacked {
-  /** Files and folders, without the folders that only paths imply. */
+  /** Files and folders, not counting folders that only paths imply. */
   readonly entries: number;
   /** Bytes of all files. */
   readonly bytes: number;
 }
 
 /**
- * Unpacks a tar into a folder that must not exist yet. On any error the folder is removed again.
- * @throws CocosError ARCHIVE_UNSAFE for an archive that is damaged or holds a path, type, name or amount that is not
- * allowed; FILE_EXISTS when the folder is there; otherwise what the source or the disk throws
+ * Unpacks a tar into a folder that must not exist yet. Any error removes the folder again.
+ * @throws CocosError ARCHIVE_UNSAFE for an archive that is damaged or contains a disallowed path, type, name or amount;
+ * FILE_EXISTS if the folder exists; otherwise what the source or the disk throws
  */
 export async function unpackArchive(
   source: AsyncIterable<Uint8Array>,
@@ -52,7 +52,11 @@ export async function unpackArchive(
 ): Promise<Unpacked> {
   await mkdir(folder).catch((error: unknown) => {
     if (hasCode(error, 'EEXIST'))
-      throw new CocosError('FILE_EXISTS', `${folder} exists already`, { cause: error });
+      throw new CocosError(
+        'FILE_EXISTS',
+        `The folder '${folder}' exists already; remove it or choose another one.`,
+        { cause: error },
+      );
     throw error;
   });
   try {
@@ -67,9 +71,9 @@ export async function unpackArchive(
 class Unpacking {
   readonly #folder: string;
   readonly #limits: ArchiveLimits;
-  /** Every path taken, with the folders that paths imply; true for folders. */
+  /** Every unpacked path, including folders that only paths imply; true for folders. */
   readonly #taken = new Map<string, boolean>([['', true]]);
-  /** Folders with an entry of their own. */
+  /** Folders that have an entry. */
   readonly #named = new Set<string>();
   #entries = 0;
   #bytes = 0;
@@ -102,7 +106,7 @@ class Unpacking {
     return { entries: this.#entries, bytes: this.#bytes };
   }
 
-  /** The source in slices, with the bound on what is no content. */
+  /** The source in slices, with the limit on bytes other than content. */
   async *#feed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const chunks = source[Symbol.asyncIterator]();
     try {
@@ -117,7 +121,7 @@ class Unpacking {
           this.#fed += slice.length;
           const explained = this.#bytes + 2 * BLOCK * (this.#entries + 1);
           if (this.#fed - explained > MAX_OVERHEAD) {
-            throw new CocosError('ARCHIVE_UNSAFE', 'the archive has too many bytes that belong to no file');
+            throw new CocosError('ARCHIVE_UNSAFE', 'The archive has too many bytes that belong to no file.');
           }
           yield slice;
         }
@@ -132,14 +136,17 @@ class Unpacking {
     const name = plainEntryName(rawName);
     const isFolder = type === 'directory';
     if (!isFolder && type !== 'file' && type !== 'contiguous-file') {
-      throw new CocosError('ARCHIVE_UNSAFE', `${name} is of type ${type}, which is not taken`);
+      throw new CocosError(
+        'ARCHIVE_UNSAFE',
+        `The entry '${name}' has the type '${type}'; only files and folders are allowed.`,
+      );
     }
     this.#entries += 1;
     if (this.#entries > this.#limits.maxEntries) {
-      throw new CocosError('ARCHIVE_UNSAFE', `the archive has more than ${this.#limits.maxEntries} entries`);
+      throw new CocosError('ARCHIVE_UNSAFE', `The archive has more than ${this.#limits.maxEntries} entries.`);
     }
     if (!isFolder && this.#bytes + size > this.#limits.maxBytes) {
-      throw new CocosError('ARCHIVE_UNSAFE', `the archive has more than ${this.#limits.maxBytes} bytes`);
+      throw new CocosError('ARCHIVE_UNSAFE', `The archive has more than ${this.#limits.maxBytes} bytes.`);
     }
     await this.#makeFolders(name);
     if (isFolder) {
@@ -162,9 +169,13 @@ class Unpacking {
   async #makeFolder(name: string): Promise<void> {
     const taken = this.#taken.get(name);
     if (taken === true) return;
-    if (taken === false) throw new CocosError('ARCHIVE_UNSAFE', `${name} is a file and a folder`);
+    if (taken === false)
+      throw new CocosError(
+        'ARCHIVE_UNSAFE',
+        `The archive contains '${name}' both as a file and as a folder.`,
+      );
     if (this.#taken.size > this.#limits.maxEntries) {
-      throw new CocosError('ARCHIVE_UNSAFE', `the archive has more than ${this.#limits.maxEntries} entries`);
+      throw new CocosError('ARCHIVE_UNSAFE', `The archive has more than ${this.#limits.maxEntries} entries.`);
     }
     this.#taken.set(name, true);
     await mkdir(join(this.#folder, name));
@@ -172,7 +183,7 @@ class Unpacking {
   }
 
   async #writeFile(name: string, mode: number, content: AsyncIterable<unknown>): Promise<void> {
-    // Exclusive creation follows no link and opens nothing that is there.
+    // Exclusive creation follows no link and opens no existing file.
     const file = await open(join(this.#folder, name), 'wx', mode);
     try {
       await file.chmod(mode);
@@ -186,16 +197,16 @@ class Unpacking {
     }
   }
 
-  /** An error of ours, of the source or of the disk as it is; one of the parser is a damaged archive. */
+  /** Errors of this module, the source or the disk pass unchanged; an error of the parser means a damaged archive. */
   #explain(error: unknown): unknown {
     if (this.#sourceError !== undefined) return this.#sourceError;
     if (error instanceof CocosError || (error instanceof Error && 'syscall' in error)) return error;
-    return new CocosError('ARCHIVE_UNSAFE', 'the archive is damaged or is not a tar', { cause: error });
+    return new CocosError('ARCHIVE_UNSAFE', 'The archive is damaged or is not a tar.', { cause: error });
   }
 }
 
 function duplicate(name: string): CocosError {
-  return new CocosError('ARCHIVE_UNSAFE', `the archive holds ${name} twice`);
+  return new CocosError('ARCHIVE_UNSAFE', `The archive contains '${name}' twice.`);
 }
 
 function hasCode(error: unknown, code: string): boolean {

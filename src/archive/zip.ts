@@ -5,12 +5,12 @@ import { crc32 } from 'node:zlib';
 import { CocosError } from '../errors.ts';
 
 /**
- * The zip that the Go CocosAI makes of a folder (v0.9 and later), byte for byte, for checksums in its manifests: stored
- * files in the order of their paths, sizes behind the data, times at the start of 1970.
+ * The zip that the Go CocosAI (v0.9 and later) creates of a folder, byte for byte, for checksums in its manifests:
+ * stored files in the order of their paths, sizes after the data, times at the start of 1970.
  */
 
 const CHUNK_BYTES = 256 * 1024;
-/** Sizes and offsets have 32 bits; nothing is written as zip64. */
+/** Sizes and offsets have 32 bits; zip64 is not supported. */
 const LIMIT = 2 ** 32 - 1;
 const MAX_ENTRIES = 2 ** 16 - 1;
 
@@ -22,7 +22,7 @@ const UTF8_NAME = 0x0800;
 const EXTRA = [u16(0x5455), u16(5), Uint8Array.of(1), u32(0)];
 const EXTRA_BYTES = 9;
 
-/** A wall clock, as the zip format writes times without a zone. */
+/** A local time, since the zip format has no time zones. */
 export type LocalTime = Pick<
   Date,
   'getFullYear' | 'getMonth' | 'getDate' | 'getHours' | 'getMinutes' | 'getSeconds'
@@ -37,7 +37,7 @@ interface Entry {
 }
 
 /**
- * @param epoch the start of 1970 by the local clock: the Go program writes it so, and the checksum depends on it
+ * @param epoch the start of 1970 in local time, which the Go program writes and the checksum covers
  * @throws CocosError LIMIT_EXCEEDED for what needs zip64, FILE_UNREADABLE
  */
 export async function* packZip(
@@ -48,7 +48,11 @@ export async function* packZip(
   let offset = 0;
   const written = (bytes: Uint8Array) => {
     offset += bytes.length;
-    if (offset > LIMIT) throw new CocosError('LIMIT_EXCEEDED', 'A zip without zip64 ends at 4 GiB.');
+    if (offset > LIMIT)
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        `The folder is larger than 4 GiB, the limit of a zip without zip64.`,
+      );
     return bytes;
   };
   for (const file of await filesOf(folder)) {
@@ -79,7 +83,10 @@ export async function* packZip(
     entries.push({ name, mode, offset: start, crc, size });
   }
   if (entries.length > MAX_ENTRIES)
-    throw new CocosError('LIMIT_EXCEEDED', `A zip without zip64 has at most ${MAX_ENTRIES} files.`);
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `The folder has more than ${MAX_ENTRIES} files, the limit of a zip without zip64.`,
+    );
   const start = offset;
   for (const entry of entries) yield written(centralHeader(entry, epoch));
   const count = u16(entries.length);
@@ -104,11 +111,11 @@ function centralHeader({ name, mode, offset, crc, size }: Entry, epoch: LocalTim
   ]);
 }
 
-/** What both headers of a file say alike. */
+/** Fields that both headers of a file share. */
 function common(name: Buffer, epoch: LocalTime): Buffer[] {
   const flags = name.every((byte) => byte < 0x80) ? SIZES_BEHIND : SIZES_BEHIND | UTF8_NAME;
   const time = (epoch.getHours() << 11) | (epoch.getMinutes() << 5) | (epoch.getSeconds() >> 1);
-  // Years count from 1980; those before wrap round.
+  // Years count from 1980; earlier ones wrap around.
   const date = ((epoch.getFullYear() - 1980) << 9) | ((epoch.getMonth() + 1) << 5) | epoch.getDate();
   return [u16(VERSION), u16(flags), u16(0), u16(time), u16(date)];
 }
@@ -120,7 +127,7 @@ function names(name: Buffer): Buffer[] {
 /** Paths of the regular files below a folder, with slashes, in the order of their bytes. */
 async function filesOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
-    throw new CocosError('FILE_UNREADABLE', `${folder} cannot be read.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', `The folder '${folder}' cannot be read.`, { cause });
   });
   return entries
     .filter((entry) => entry.isFile())
@@ -132,7 +139,7 @@ async function* chunksOf(file: string): AsyncGenerator<Buffer> {
   try {
     yield* createReadStream(file, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>;
   } catch (cause) {
-    throw new CocosError('FILE_UNREADABLE', `${file} cannot be read.`, { cause });
+    throw new CocosError('FILE_UNREADABLE', `The file '${file}' cannot be read.`, { cause });
   }
 }
 

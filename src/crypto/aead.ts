@@ -5,8 +5,8 @@ import { CocosError } from '../errors.ts';
 import { expectLength } from './bytes.ts';
 
 /**
- * The two AEADs of the project, ChaCha20-Poly1305 (RFC 8439) and AES-256-GCM (NIST SP 800-38D), each with
- * a native and a portable implementation that give the same bytes.
+ * The two AEADs of the project, ChaCha20-Poly1305 (RFC 8439) and AES-256-GCM (NIST SP 800-38D). Each has a native and
+ * a portable implementation with identical output.
  */
 
 export type AeadName = 'chacha20-poly1305' | 'aes-256-gcm';
@@ -16,15 +16,14 @@ export const AEAD_KEY_BYTES = 32;
 export const AEAD_NONCE_BYTES = 12;
 export const AEAD_TAG_BYTES = 16;
 
-/** Bytes given to the native cipher at a time: a larger piece comes back in fresh pages, at half the speed. */
+/** Bytes per call of the native cipher: it returns larger chunks in fresh pages, at half the speed. */
 const PIECE_BYTES = 32 * 1024;
 
 /**
- * One implementation of one AEAD, writing into `out` and giving it back. `out` may be the memory of the input:
- * both may begin at the same byte.
+ * One implementation of one AEAD. It writes to `out` and returns it. `out` may start at the same byte as the input.
  */
 export interface AeadBackend {
-  /** `out` has room for the ciphertext and the tag behind it. */
+  /** `out` holds the ciphertext followed by the tag. */
   seal(
     key: Uint8Array,
     nonce: Uint8Array,
@@ -32,7 +31,7 @@ export interface AeadBackend {
     plaintext: Uint8Array,
     out?: Uint8Array,
   ): Uint8Array;
-  /** Throws any error when the tag does not fit; what `out` holds then is not to be used. */
+  /** Throws any error if the tag does not match; `out` must not be used then. */
   open(
     key: Uint8Array,
     nonce: Uint8Array,
@@ -57,11 +56,11 @@ export function portableAead(name: AeadName): AeadBackend {
   };
 }
 
-/** The native implementation, or undefined where this runtime was built without the cipher. */
+/** The native implementation, or undefined if this runtime was built without the cipher. */
 export function nativeAead(name: AeadName): AeadBackend | undefined {
   if (!getCiphers().includes(name)) return undefined;
   const options = { authTagLength: AEAD_TAG_BYTES };
-  // The type list of node:crypto names ChaCha20-Poly1305 apart from the GCM family; both take this form.
+  // The types of node:crypto list ChaCha20-Poly1305 separately from the GCM family; both accept these arguments.
   const algorithm = name as CipherGCMTypes;
   return {
     seal(key, nonce, aad, plaintext, out = roomToSeal(plaintext)) {
@@ -104,10 +103,9 @@ const BACKENDS: Readonly<Record<AeadName, AeadBackend>> = {
 };
 
 /**
- * Seals a message: ciphertext of the plaintext's length followed by the 16-byte tag, in `out` where one is given
- * (which may begin where the plaintext does). A nonce must never be used twice under one key.
- * @throws CocosError INPUT_INVALID when the key has not 32, the nonce not 12 bytes, or `out` not 16 more than the
- * plaintext
+ * Seals a message: ciphertext of the plaintext's length followed by the 16-byte tag. The optional `out` may start where
+ * the plaintext does. A nonce must never be used twice under one key.
+ * @throws CocosError INPUT_INVALID unless the key has 32 bytes, the nonce 12, and `out` 16 more than the plaintext
  */
 export function aeadSeal(
   name: AeadName,
@@ -119,14 +117,14 @@ export function aeadSeal(
 ): Uint8Array {
   expectLength(key, AEAD_KEY_BYTES, 'AEAD key');
   expectLength(nonce, AEAD_NONCE_BYTES, 'AEAD nonce');
-  expectLength(out, plaintext.length + AEAD_TAG_BYTES, 'room for sealed bytes');
+  expectLength(out, plaintext.length + AEAD_TAG_BYTES, 'buffer for the sealed bytes');
   return BACKENDS[name].seal(key, nonce, aad, plaintext, out);
 }
 
 /**
- * Opens a sealed message, into `out` where one is given (which may begin where the ciphertext does).
- * @throws CocosError INPUT_INVALID for a key or nonce of the wrong length; CRYPTO_OPEN_FAILED when the
- * ciphertext, associated data, nonce or key is not the one it was sealed with
+ * Opens a sealed message. The optional `out` may start where the ciphertext does.
+ * @throws CocosError INPUT_INVALID for a key or nonce of the wrong length; CRYPTO_OPEN_FAILED if ciphertext, associated
+ * data, nonce or key differ from those of the sealing
  */
 export function aeadOpen(
   name: AeadName,
@@ -139,12 +137,16 @@ export function aeadOpen(
   expectLength(key, AEAD_KEY_BYTES, 'AEAD key');
   expectLength(nonce, AEAD_NONCE_BYTES, 'AEAD nonce');
   if (ciphertext.length < AEAD_TAG_BYTES) {
-    throw new CocosError('CRYPTO_OPEN_FAILED', 'the sealed bytes are shorter than their tag');
+    throw new CocosError('CRYPTO_OPEN_FAILED', 'The sealed bytes are shorter than their tag.');
   }
-  expectLength(out, ciphertext.length - AEAD_TAG_BYTES, 'room for opened bytes');
+  expectLength(out, ciphertext.length - AEAD_TAG_BYTES, 'buffer for the opened bytes');
   try {
     return BACKENDS[name].open(key, nonce, aad, ciphertext, out);
   } catch (cause) {
-    throw new CocosError('CRYPTO_OPEN_FAILED', 'the sealed bytes do not open', { cause });
+    throw new CocosError(
+      'CRYPTO_OPEN_FAILED',
+      'The sealed bytes do not open: they were altered, or sealed under another key.',
+      { cause },
+    );
   }
 }

@@ -7,7 +7,7 @@ const CURVES: Readonly<Record<EcCurve, { readonly pointBytes: number; readonly s
 };
 /** DER of SubjectPublicKeyInfo up to the uncompressed point (RFC 5480). */
 const P384_SPKI_PREFIX = Buffer.from('3076301006072a8648ce3d020106052b81040022036200', 'hex');
-/** RSA keys that are taken: below, they are weak; above, they are a way to keep a verifier busy. */
+/** Accepted RSA key sizes: smaller keys are weak, larger ones could exhaust a verifier. */
 const RSA_MODULUS_BYTES = { least: 256, most: 1024 } as const;
 const RSA_EXPONENT_BYTES = 4;
 /** DER of SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key (RFC 8410). */
@@ -21,7 +21,7 @@ function digest(algorithm: string, data: Uint8Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, length);
 }
 
-/** A key that OpenSSL accepts, or null: a hostile key is a failed check, never an exception. */
+/** The key, or null if OpenSSL refuses it: a hostile key is a failed check, never an exception. */
 function loadDer(spki: Uint8Array): KeyObject | null {
   try {
     return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
@@ -33,7 +33,7 @@ function loadDer(spki: Uint8Array): KeyObject | null {
 const base64Url = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
 
-/** P-256 loads faster as JSON Web Key than as DER, P-384 slower: its point is checked by slower code there. */
+/** P-256 loads faster as JSON Web Key than as DER. P-384 loads slower, since its point check is slower there. */
 function loadPoint(curve: EcCurve, point: Uint8Array): KeyObject | null {
   if (curve === 'P-384') return loadDer(Buffer.concat([P384_SPKI_PREFIX, point]));
   const x = base64Url(point.subarray(1, 33));
@@ -45,7 +45,7 @@ function loadPoint(curve: EcCurve, point: Uint8Array): KeyObject | null {
   }
 }
 
-/** As JSON Web Key, RSA loads in a small part of the time that DER takes. */
+/** RSA keys load much faster as JSON Web Key than as DER. */
 function loadRsa({ modulus, exponent }: RsaPublicKey): KeyObject | null {
   const { least, most } = RSA_MODULUS_BYTES;
   if (modulus.length < least || modulus.length > most || exponent.length > RSA_EXPONENT_BYTES) return null;
@@ -66,10 +66,10 @@ function safely(check: () => boolean): boolean {
 }
 
 /**
- * The verifier's port on node:crypto. Loading a key can cost as much as verifying with it, and the keys of authorities
- * come again and again: the last ones stay loaded.
+ * The verifier's port on node:crypto. Loading a key can cost as much as verifying with it, and authority keys recur, so
+ * the most recent ones stay loaded.
  *
- * @param limit largest number of keys that stay loaded.
+ * @param limit maximum number of loaded keys
  */
 export function createAttestationCrypto(limit: number = DEFAULT_KEYS): AttestationCrypto {
   const loaded = new Map<string, KeyObject>();
@@ -129,5 +129,5 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
   };
 }
 
-/** The port that processes share. */
+/** The port shared by the whole process. */
 export const attestationCrypto: AttestationCrypto = createAttestationCrypto();

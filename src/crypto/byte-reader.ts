@@ -1,6 +1,6 @@
 import { CocosError } from '../errors.ts';
 
-/** Reads exact lengths from a stream of chunks; what it holds is bounded by one chunk and one read. */
+/** Reads exact lengths from a stream of chunks. It buffers at most one chunk and one read. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array(0);
@@ -10,8 +10,8 @@ export class ByteReader {
   }
 
   /**
-   * The next `length` bytes, in memory of their own.
-   * @throws CocosError STREAM_TRUNCATED when the stream ends inside them
+   * The next `length` bytes, as a copy.
+   * @throws CocosError STREAM_TRUNCATED if the stream ends inside them
    */
   async read(length: number): Promise<Uint8Array> {
     const bytes = await this.readOrEnd(length);
@@ -19,7 +19,7 @@ export class ByteReader {
     return bytes;
   }
 
-  /** As `read`, or undefined when the stream has ended exactly here. @throws CocosError STREAM_TRUNCATED */
+  /** As `read`, or undefined if the stream ends exactly here. @throws CocosError STREAM_TRUNCATED */
   async readOrEnd(length: number): Promise<Uint8Array | undefined> {
     const out = new Uint8Array(length);
     let filled = 0;
@@ -41,12 +41,12 @@ export class ByteReader {
     return out;
   }
 
-  /** Lets go of the source: an unfinished file or socket is closed by its own iterator. */
+  /** Releases the source: its iterator closes an unfinished file or socket. */
   async close(): Promise<void> {
     await this.#source.return?.();
   }
 }
 
 function truncated(wanted: number, found: number): CocosError {
-  return new CocosError('STREAM_TRUNCATED', `the stream ended after ${found} of ${wanted} bytes`);
+  return new CocosError('STREAM_TRUNCATED', `The stream ended after ${found} of ${wanted} bytes.`);
 }

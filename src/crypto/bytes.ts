@@ -10,7 +10,7 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** Text of UTF-8 bytes. @throws CocosError INPUT_INVALID when they are not valid UTF-8. */
+/** Text of UTF-8 bytes. @throws CocosError INPUT_INVALID if they are not valid UTF-8 */
 export function fromUtf8(bytes: Uint8Array, what: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -24,7 +24,7 @@ export function randomBytes(length: number): Uint8Array {
   return new Uint8Array(nodeRandomBytes(length));
 }
 
-/** The parts one after another in a new array. */
+/** The concatenation of the parts in a new array. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   let total = 0;
   for (const part of parts) total += part.length;
@@ -37,7 +37,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
-/** Whether two byte strings are equal, in a time that depends on their length only. */
+/** Whether two byte strings are equal, in time that depends only on their length. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
@@ -53,8 +53,8 @@ export function u32be(value: number): Uint8Array {
 }
 
 /**
- * Each part behind its length (u32 big-endian): two different lists never give the same bytes, so the
- * result can be signed or hashed as a transcript.
+ * Each part preceded by its length (u32 big-endian). Different lists never produce the same bytes, so the result can
+ * be signed or hashed as a transcript.
  */
 export function lengthPrefixed(...parts: readonly Uint8Array[]): Uint8Array {
   return concat(...parts.flatMap((part) => [u32be(part.length), part]));
@@ -79,8 +79,8 @@ export function toBase64Url(bytes: Uint8Array): string {
 }
 
 /**
- * Bytes of a base64url text without padding. Only the canonical text of the bytes is taken: a text whose
- * unused low bits are set names the same bytes and would let one key have many names.
+ * Bytes of a base64url text without padding. Only the canonical text is accepted: with unused low bits set, several
+ * texts would name the same key.
  * @throws CocosError `code` (INPUT_INVALID)
  */
 export function fromBase64Url(
@@ -94,8 +94,8 @@ export function fromBase64Url(
 }
 
 /**
- * The bytes themselves when they have exactly `length` bytes.
- * @throws CocosError `code` (INPUT_INVALID) naming the value, the length wanted and the length found
+ * The bytes, if there are exactly `length` of them.
+ * @throws CocosError `code` (INPUT_INVALID) with the name of the value and both lengths
  */
 export function expectLength(
   bytes: Uint8Array,

@@ -1,4 +1,4 @@
-/** Hashes of evidence. SHA-1 is here only to replay old event logs; nothing rests on it. */
+/** Hashes of evidence. SHA-1 serves only to replay old event logs; no decision depends on it. */
 export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
 /** Hashes that a signature may use. */
 export type SignatureHash = Exclude<HashName, 'sha1'>;
@@ -11,11 +11,11 @@ export interface RsaPublicKey {
 }
 
 /**
- * What the verifier needs from a cryptographic library. The verifier itself is pure: it is handed this port, so that
- * the same code runs on node:crypto, in a browser or under a second implementation in a test.
+ * What the verifier needs from a cryptographic library. The verifier is pure and receives this port, so that the same
+ * code runs on node:crypto, in a browser, or on a second implementation in a test.
  *
- * Every `verify…` answers false for a wrong signature and for any key or signature that is malformed or of another
- * kind; it never throws.
+ * Every `verify…` returns false for a wrong signature and for any key or signature that is malformed or of another
+ * kind. It never throws.
  */
 export interface AttestationCrypto {
   sha1(data: Uint8Array): Uint8Array;
@@ -38,7 +38,7 @@ export interface AttestationCrypto {
   /**
    * RSASSA-PSS with MGF1 over the same hash.
    *
-   * @param saltBytes length of the salt; null where the signature itself shows it (TPM 2.0).
+   * @param saltBytes length of the salt; null if the signature determines it (TPM 2.0)
    */
   verifyRsaPss(
     hash: SignatureHash,
@@ -58,5 +58,5 @@ export interface AttestationCrypto {
   verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
 }
 
-/** The digests alone: enough to measure a launch. */
+/** The digests only, which suffice to measure a launch. */
 export type AttestationHashes = Pick<AttestationCrypto, 'sha256' | 'sha384' | 'sha512'>;

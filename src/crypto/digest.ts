@@ -6,7 +6,7 @@ import { fromHex, toHex, utf8 } from './bytes.ts';
 
 /** SHA-256 digests in their text form, and canonical JSON (RFC 8785). */
 
-/** Deepest nesting of a value that is made canonical; a manifest needs four levels. */
+/** Maximum nesting of a canonical value; a manifest needs four levels. */
 const MAX_JSON_DEPTH = 64;
 
 /** SHA-256 of the bytes, 32 bytes. */
@@ -26,19 +26,19 @@ export type DigestName = 'sha256' | 'sha3-256';
 export function digestNameOf(text: string): DigestName {
   const name = text.slice(0, text.indexOf(':'));
   if (name === 'sha256' || name === 'sha3-256') return name;
-  throw new CocosError('INPUT_INVALID', 'a digest begins with sha256: or sha3-256:');
+  throw new CocosError('INPUT_INVALID', "A digest begins with 'sha256:' or 'sha3-256:'.");
 }
 
-/** A digest that takes its input in pieces and counts it. */
+/** An incremental digest that counts its input. */
 export interface Digest {
-  /** Bytes taken so far. */
+  /** Bytes hashed so far. */
   readonly size: number;
   update(bytes: Uint8Array): void;
-  /** Text form of the digest of everything taken; the object takes nothing more after it. */
+  /** Text form of the digest; no more input is accepted afterwards. */
   finish(): string;
 }
 
-/** Starts an incremental digest for inputs that do not fit in memory; native where the runtime has it. */
+/** Starts an incremental digest for inputs that do not fit in memory; native if the runtime supports it. */
 export function createDigest(name: DigestName = 'sha256'): Digest {
   const hash = getHashes().includes(name) ? createHash(name) : portableHash(name);
   let size = 0;
@@ -63,29 +63,29 @@ export function portableHash(name: DigestName) {
 export function digestFromText(text: string): Uint8Array {
   const match = /^sha256:([0-9a-f]{64})$/.exec(text);
   if (match?.[1] === undefined) {
-    throw new CocosError('INPUT_INVALID', 'a digest is written sha256: and 64 lower-case hex digits');
+    throw new CocosError('INPUT_INVALID', "A digest consists of 'sha256:' and 64 lower-case hex digits.");
   }
   return fromHex(match[1]);
 }
 
 /**
- * Canonical JSON of a value (RFC 8785, the JSON Canonicalization Scheme): no white space, keys sorted by
- * UTF-16 code units, numbers and texts as ECMAScript writes them. Properties that are undefined are left out.
- * @throws CocosError INPUT_INVALID for anything JSON cannot say: NaN, infinities, functions, bigint, class
- * instances, lone surrogates, undefined elsewhere than in a property, nesting deeper than 64
+ * Canonical JSON of a value (RFC 8785, the JSON Canonicalization Scheme): no white space, keys sorted by UTF-16 code
+ * units, numbers and strings as in ECMAScript. Undefined properties are omitted.
+ * @throws CocosError INPUT_INVALID for anything that JSON cannot represent: NaN, infinities, functions, bigint, class
+ * instances, lone surrogates, undefined other than as a property, nesting deeper than 64
  */
 export function canonicalJson(value: unknown): string {
   return write(value, 0);
 }
 
-/** SHA-256 over the canonical JSON of a value, in text form: the manifest digest when given a manifest. */
+/** SHA-256 over the canonical JSON of a value, in text form. For a manifest this is its digest. */
 export function canonicalDigest(value: unknown): string {
   return sha256Text(utf8(canonicalJson(value)));
 }
 
 function write(value: unknown, depth: number): string {
   if (depth > MAX_JSON_DEPTH)
-    throw new CocosError('INPUT_INVALID', 'the value is nested too deeply for JSON');
+    throw new CocosError('INPUT_INVALID', 'The value is nested too deeply for JSON.');
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value);
   if (typeof value === 'string') return writeText(value);
@@ -97,12 +97,13 @@ function write(value: unknown, depth: number): string {
       .map(([key, item]) => `${writeText(key)}:${write(item, depth + 1)}`);
     return `{${members.join(',')}}`;
   }
-  throw new CocosError('INPUT_INVALID', `a value of type ${typeof value} has no JSON form`);
+  throw new CocosError('INPUT_INVALID', `JSON cannot represent a value of type '${typeof value}'.`);
 }
 
 /** RFC 8785 section 3.2.2.2: a lone surrogate is an error, since it has no UTF-8 form to hash. */
 function writeText(text: string): string {
-  if (/\p{Surrogate}/u.test(text)) throw new CocosError('INPUT_INVALID', 'a text holds a lone surrogate');
+  if (/\p{Surrogate}/u.test(text))
+    throw new CocosError('INPUT_INVALID', 'A string contains a lone surrogate.');
   return JSON.stringify(text);
 }
 

@@ -7,7 +7,7 @@ import { concat, u16be, utf8 } from './bytes.ts';
 const VERSION_LABEL = utf8('HPKE-v1');
 const EMPTY = new Uint8Array(0);
 
-/** HKDF-Extract then HKDF-Expand with an empty salt: `length` bytes from `key`, told apart by `info`. */
+/** HKDF-Extract then HKDF-Expand with an empty salt: `length` bytes from `key`, separated by `info`. */
 export function hkdf(key: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   return expand(sha256, extract(sha256, key, EMPTY), info, length);
 }

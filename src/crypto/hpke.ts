@@ -7,8 +7,8 @@ import { X25519_KEM } from './kem-x25519.ts';
 import { XWING_KEM } from './kem-xwing.ts';
 
 /**
- * Hybrid public key encryption (RFC 9180), modes base and auth, with HKDF-SHA256. A context is for one
- * direction, as in the RFC: the sender seals, the receiver opens, both export.
+ * Hybrid public key encryption (RFC 9180), modes base and auth, with HKDF-SHA256. As in the RFC, a context serves one
+ * direction: the sender seals, the receiver opens, both export.
  */
 
 export interface Suite {
@@ -18,7 +18,7 @@ export interface Suite {
 
 export const DEFAULT_SUITE: Suite = { kem: 'x-wing', aead: 'chacha20-poly1305' };
 
-/** Messages that one context seals or opens: far below the bound of RFC 9180 section 5.2, and exact. */
+/** Messages per context: far below the bound of RFC 9180 section 5.2, and exactly representable. */
 export const HPKE_MESSAGE_LIMIT = 2 ** 32;
 
 const MODE_BASE = 0;
@@ -27,16 +27,16 @@ const KDF_HKDF_SHA256 = 0x0001;
 const AEAD_IDS: Readonly<Record<AeadName, number>> = { 'aes-256-gcm': 0x0002, 'chacha20-poly1305': 0x0003 };
 const KEMS: Readonly<Record<KemName, Kem>> = { 'x-wing': XWING_KEM, x25519: X25519_KEM };
 const EXPORTER_SECRET_BYTES = 32;
-/** RFC 5869: HKDF-Expand gives at most 255 blocks. */
+/** RFC 5869: HKDF-Expand produces at most 255 blocks. */
 const MAX_EXPORT_BYTES = 255 * 32;
 const EMPTY = new Uint8Array(0);
 
-/** Whether these names, as they come from the wire, name a suite. */
+/** Whether these names from the wire denote a suite. */
 export function isSuite(names: { readonly kem: string; readonly aead: string }): names is Suite {
   return Object.hasOwn(KEMS, names.kem) && Object.hasOwn(AEAD_IDS, names.aead);
 }
 
-/** The KEM of this name with its lengths. */
+/** The KEM of this name. */
 export function kemOf(name: KemName): Kem {
   return KEMS[name];
 }
@@ -47,8 +47,8 @@ export function generateKemKeyPair(kem: KemName): KemKeyPair {
 }
 
 /**
- * The key pair of a seed of 32 bytes: DeriveKeyPair of RFC 9180 section 7.1.3 for X25519, for X-Wing the
- * key pair whose secret key is the seed.
+ * The key pair of a 32-byte seed: DeriveKeyPair of RFC 9180 section 7.1.3 for X25519; for X-Wing the key pair whose
+ * secret key is the seed.
  * @throws CocosError INPUT_INVALID for a seed of another length
  */
 export function deriveKemKeyPair(kem: KemName, seed: Uint8Array): KemKeyPair {
@@ -78,7 +78,7 @@ interface Schedule {
   readonly limit: number;
 }
 
-/** What the two directions share: the counter, its limit, and the exporter. */
+/** Common base of both directions: the counter, its limit, and the exporter. */
 class Context {
   protected readonly schedule: Schedule;
   #sequence = 0;
@@ -96,13 +96,16 @@ class Context {
   /** Context.Export of RFC 9180 section 5.3: `length` bytes, at most 8160. @throws CocosError INPUT_INVALID */
   export(context: Uint8Array, length: number): Uint8Array {
     if (!Number.isInteger(length) || length < 0 || length > MAX_EXPORT_BYTES) {
-      throw new CocosError('INPUT_INVALID', `an export has 0 to ${MAX_EXPORT_BYTES} bytes, not ${length}`);
+      throw new CocosError(
+        'INPUT_INVALID',
+        `An export has 0 to ${MAX_EXPORT_BYTES} bytes; ${length} were requested.`,
+      );
     }
     this.#requireKeys();
     return labeledExpand(this.schedule.suiteId, this.schedule.exporterSecret, 'sec', context, length);
   }
 
-  /** Overwrites the keys: nothing is sealed, opened or exported any more. */
+  /** Overwrites the keys and disables the context. */
   erase(): void {
     this.#isErased = true;
     const { key, baseNonce, exporterSecret } = this.schedule;
@@ -110,13 +113,13 @@ class Context {
   }
 
   #requireKeys(): void {
-    if (this.#isErased) throw new CocosError('INTERNAL', 'the keys of the HPKE context were erased');
+    if (this.#isErased) throw new CocosError('INTERNAL', 'The keys of the HPKE context were erased.');
   }
 
   protected nonce(): Uint8Array {
     this.#requireKeys();
     if (this.#sequence >= this.schedule.limit) {
-      throw new CocosError('LIMIT_EXCEEDED', 'the HPKE context has reached its message limit');
+      throw new CocosError('LIMIT_EXCEEDED', 'The HPKE context has reached its message limit.');
     }
     return sequenceNonce(this.schedule.baseNonce, this.#sequence);
   }
@@ -137,7 +140,7 @@ export class HpkeSender extends Context {
 
 export class HpkeReceiver extends Context {
   /**
-   * ContextR.Open of RFC 9180 section 5.2; a message that does not open leaves the counter where it is.
+   * ContextR.Open of RFC 9180 section 5.2. A message that does not open leaves the counter unchanged.
    * @throws CocosError CRYPTO_OPEN_FAILED, or LIMIT_EXCEEDED after the last message
    */
   open(aad: Uint8Array, ciphertext: Uint8Array): Uint8Array {
@@ -156,9 +159,9 @@ export function sequenceNonce(baseNonce: Uint8Array, sequence: number): Uint8Arr
 }
 
 /**
- * SetupBaseS, or SetupAuthS when `options.auth` is given (RFC 9180 sections 5.1.1 and 5.1.3).
+ * SetupBaseS, or SetupAuthS with `options.auth` (RFC 9180 sections 5.1.1 and 5.1.3).
  * @throws CocosError CRYPTO_KEY_INVALID for a public key of the wrong length, malformed or of low order;
- * INPUT_INVALID when the KEM has no mode auth
+ * INPUT_INVALID if the KEM has no mode auth
  */
 export function setupSender(
   suite: Suite,
@@ -176,9 +179,9 @@ export function setupSender(
 }
 
 /**
- * SetupBaseR, or SetupAuthR when `options.authPublicKey` is given.
+ * SetupBaseR, or SetupAuthR with `options.authPublicKey`.
  * @throws CocosError CRYPTO_KEY_INVALID for an encapsulated or sender key of the wrong length, malformed or
- * of low order; INPUT_INVALID when the KEM has no mode auth
+ * of low order; INPUT_INVALID if the KEM has no mode auth
  */
 export function setupReceiver(
   suite: Suite,
@@ -198,7 +201,7 @@ export function setupReceiver(
 
 function requireAuthenticated(kem: Kem): NonNullable<Kem['authenticated']> {
   if (kem.authenticated === undefined) {
-    throw new CocosError('INPUT_INVALID', `the KEM ${kem.name} has no authenticated mode`);
+    throw new CocosError('INPUT_INVALID', `The KEM '${kem.name}' has no authenticated mode.`);
   }
   return kem.authenticated;
 }

@@ -13,18 +13,18 @@ const KEY_BYTES = 32;
 const EMPTY = new Uint8Array(0);
 
 /**
- * X25519 (RFC 7748 section 5). An all-zero result means a public key of low order, which any sender could
- * use to force a known secret: RFC 9180 section 7.1.4 wants it refused.
+ * X25519 (RFC 7748 section 5). An all-zero result indicates a public key of low order, with which a sender could force
+ * a known secret. RFC 9180 section 7.1.4 requires that it be refused.
  */
 function dh(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array {
   let shared: Uint8Array;
   try {
     shared = x25519.getSharedSecret(secretKey, publicKey);
   } catch (cause) {
-    throw new CocosError('CRYPTO_KEY_INVALID', 'the X25519 public key is of low order', { cause });
+    throw new CocosError('CRYPTO_KEY_INVALID', 'The X25519 public key is of low order.', { cause });
   }
   if (shared.every((byte) => byte === 0)) {
-    throw new CocosError('CRYPTO_KEY_INVALID', 'the X25519 public key is of low order');
+    throw new CocosError('CRYPTO_KEY_INVALID', 'The X25519 public key is of low order.');
   }
   return shared;
 }

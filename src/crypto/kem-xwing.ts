@@ -8,7 +8,7 @@ import { nativePublicKey } from './native-keys.ts';
 
 /**
  * X-Wing, the hybrid of ML-KEM-768 and X25519 (draft-connolly-cfrg-xwing-kem), HPKE number 0x647a.
- * The secret key is the 32-byte seed; its shared secret enters HPKE as it is (section 5.7 of the draft).
+ * The secret key is the 32-byte seed. HPKE uses its shared secret unchanged (section 5.7 of the draft).
  */
 
 const PUBLIC_KEY_BYTES = 1216;
@@ -18,12 +18,12 @@ const ML_KEM_SEED_BYTES = 64;
 const EXPANDED_BYTES = 96;
 const ENCAPSULATION_SEED_BYTES = 64;
 
-/** Runs a primitive whose only failures left, lengths being checked, are malformed or low-order keys. */
+/** Runs a primitive whose lengths were checked, so it fails only for malformed or low-order keys. */
 function guarded<T>(what: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    throw new CocosError('CRYPTO_KEY_INVALID', `${what} is malformed or of low order`, { cause });
+    throw new CocosError('CRYPTO_KEY_INVALID', `${what} is malformed or of low order.`, { cause });
   }
 }
 
@@ -44,7 +44,7 @@ function encapsulate(
 ): Encapsulation {
   expectLength(recipient, PUBLIC_KEY_BYTES, 'X-Wing public key', 'CRYPTO_KEY_INVALID');
   expectLength(seed, ENCAPSULATION_SEED_BYTES, 'X-Wing encapsulation seed');
-  const { cipherText, sharedSecret } = guarded('the X-Wing public key', () =>
+  const { cipherText, sharedSecret } = guarded('The X-Wing public key', () =>
     xwing.encapsulate(recipient, seed),
   );
   return { enc: cipherText, sharedSecret };
@@ -53,7 +53,7 @@ function encapsulate(
 function decapsulate(enc: Uint8Array, recipientSecretKey: Uint8Array): Uint8Array {
   expectLength(enc, ENC_BYTES, 'X-Wing encapsulated key', 'CRYPTO_KEY_INVALID');
   expectLength(recipientSecretKey, SEED_BYTES, 'X-Wing secret key', 'CRYPTO_KEY_INVALID');
-  return guarded('the X-Wing encapsulated key', () => xwing.decapsulate(enc, recipientSecretKey));
+  return guarded('The X-Wing encapsulated key', () => xwing.decapsulate(enc, recipientSecretKey));
 }
 
 export const XWING_KEM: Kem = {

@@ -1,4 +1,4 @@
-/** What HPKE needs of a key encapsulation mechanism (RFC 9180 section 4). */
+/** A key encapsulation mechanism as HPKE uses it (RFC 9180 section 4). */
 
 export type KemName = 'x-wing' | 'x25519';
 
@@ -22,13 +22,13 @@ export interface Kem {
   readonly secretKeyBytes: number;
   readonly encBytes: number;
   generate(): KemKeyPair;
-  /** Key pair of a seed of 32 bytes. */
+  /** The key pair of a 32-byte seed. */
   derive(seed: Uint8Array): KemKeyPair;
   publicKeyOf(secretKey: Uint8Array): Uint8Array;
   /** `seed` fixes the randomness, for known-answer tests. */
   encapsulate(recipient: Uint8Array, seed?: Uint8Array): Encapsulation;
   decapsulate(enc: Uint8Array, recipientSecretKey: Uint8Array): Uint8Array;
-  /** The authenticated forms, where the KEM has them (RFC 9180 section 5.1.3). */
+  /** The authenticated operations, if the KEM supports them (RFC 9180 section 5.1.3). */
   readonly authenticated?: {
     encapsulate(recipient: Uint8Array, senderSecretKey: Uint8Array, seed?: Uint8Array): Encapsulation;
     decapsulate(enc: Uint8Array, recipientSecretKey: Uint8Array, sender: Uint8Array): Uint8Array;

@@ -14,12 +14,12 @@ import {
 } from './keys.ts';
 import { SIGNING_KEY_BYTES, signingPublicKey } from './signing.ts';
 
-/** Text of key files, without any I/O: the private file, sealed by a passphrase or not, and the public one. */
+/** The text of key files, without any I/O: the private file, optionally sealed by a passphrase, and the public file. */
 
 export const PRIVATE_KEY_KIND = 'cocosai private key';
 export const PUBLIC_KEY_KIND = 'cocosai public key';
 
-/** scrypt (RFC 7914) at 128 MiB and about half a second, enough against a stolen file. */
+/** scrypt (RFC 7914) with 128 MiB and about half a second, sufficient against a stolen file. */
 const SCRYPT = { n: 2 ** 17, r: 8, p: 1 } as const;
 const SALT_BYTES = 16;
 
@@ -37,7 +37,7 @@ const PrivateFile = z.strictObject({
   sealed: z
     .strictObject({
       kdf: z.literal('scrypt'),
-      // Bounds on what a foreign file may make this program spend.
+      // Limits on the resources that a foreign file can make this program use.
       n: z.union([
         z.literal(2 ** 14),
         z.literal(2 ** 15),
@@ -72,7 +72,7 @@ export interface PrivateKeyFile {
 
 export interface PublicKeyFile {
   readonly name: string;
-  /** Text form, as a manifest holds it. */
+  /** Text form, as in a manifest. */
   readonly signing: string;
   readonly kem: string;
 }
@@ -114,7 +114,7 @@ export function isPrivateKeyFileSealed(text: string): boolean {
   return parseText(PrivateFile, text).sealed !== undefined;
 }
 
-/** What a private key file says without its passphrase. @throws CocosError KEY_FILE_INVALID */
+/** The unsealed part of a private key file. @throws CocosError KEY_FILE_INVALID */
 export function describePrivateKeyFile(text: string): PublicKeyFile & { readonly isSealed: boolean } {
   const { name, public: keys, sealed } = parseText(PrivateFile, text);
   return { name, ...keys, isSealed: sealed !== undefined };
@@ -122,8 +122,8 @@ export function describePrivateKeyFile(text: string): PublicKeyFile & { readonly
 
 /**
  * Keys of a private key file.
- * @throws CocosError KEY_FILE_INVALID when it is no private key file, is damaged, or its secrets do not
- * belong to its public keys; KEY_PASSPHRASE when it is sealed and the passphrase is missing or wrong
+ * @throws CocosError KEY_FILE_INVALID if it is not a private key file, is damaged, or its secrets do not match its
+ * public keys; KEY_PASSPHRASE if it is sealed and the passphrase is missing or wrong
  */
 export function decodePrivateKeyFile(text: string, passphrase?: string): PrivateKeyFile {
   const file = parseText(PrivateFile, text);
@@ -131,7 +131,7 @@ export function decodePrivateKeyFile(text: string, passphrase?: string): Private
   const kemPublic = invalidOnError(() => parseKemKey(file.public.kem));
   const secrets = readSecrets(file, passphrase);
   if (secrets.length !== SIGNING_KEY_BYTES + kemOf(kemPublic.kem).secretKeyBytes) {
-    throw new CocosError('KEY_FILE_INVALID', 'the key file holds secrets of a wrong length');
+    throw new CocosError('KEY_FILE_INVALID', 'The key file contains secrets of the wrong length.');
   }
   const signingSecret = secrets.slice(0, SIGNING_KEY_BYTES);
   const kemSecret = secrets.slice(SIGNING_KEY_BYTES);
@@ -139,7 +139,7 @@ export function decodePrivateKeyFile(text: string, passphrase?: string): Private
     !equal(signingPublicKey(signingSecret), signingPublic) ||
     !equal(kemOf(kemPublic.kem).publicKeyOf(kemSecret), kemPublic.publicKey)
   ) {
-    throw new CocosError('KEY_FILE_INVALID', 'the secrets of the key file do not belong to its public keys');
+    throw new CocosError('KEY_FILE_INVALID', 'The secrets in the key file do not match its public keys.');
   }
   return {
     name: file.name,
@@ -162,7 +162,7 @@ export function encodePublicKeyFile(name: string, keys: ParticipantKeys): string
   });
 }
 
-/** @throws CocosError KEY_FILE_INVALID when the text is no public key file or a key in it is malformed */
+/** @throws CocosError KEY_FILE_INVALID if the text is not a public key file or a key in it is malformed */
 export function decodePublicKeyFile(text: string): PublicKeyFile {
   const { name, signing, kem } = parseText(PublicFile, text);
   invalidOnError(() => parseSigningKey(signing));
@@ -176,19 +176,25 @@ function readSecrets(file: PrivateFile, passphrase: string | undefined): Uint8Ar
     return concat(decode(file.secret.signing), decode(file.secret.kem));
   }
   if (file.sealed === undefined || file.secret !== undefined) {
-    throw new CocosError('KEY_FILE_INVALID', 'a private key file holds either secret or sealed');
+    throw new CocosError(
+      'KEY_FILE_INVALID',
+      "A private key file has either the field 'secret' or the field 'sealed'.",
+    );
   }
-  if (passphrase === undefined) throw new CocosError('KEY_PASSPHRASE', 'the key file needs its passphrase');
+  if (passphrase === undefined)
+    throw new CocosError('KEY_PASSPHRASE', 'The key file is sealed; give its passphrase.');
   const nonce = decode(file.sealed.nonce);
   const ciphertext = decode(file.sealed.ciphertext);
   if (nonce.length !== AEAD_NONCE_BYTES) {
-    throw new CocosError('KEY_FILE_INVALID', 'the key file holds a nonce of a wrong length');
+    throw new CocosError('KEY_FILE_INVALID', 'The key file contains a nonce of the wrong length.');
   }
   const key = deriveKey(passphrase, decode(file.sealed.salt), file.sealed);
   try {
     return aeadOpen('chacha20-poly1305', key, nonce, binding(file.name, file.public), ciphertext);
   } catch (cause) {
-    throw new CocosError('KEY_PASSPHRASE', 'the passphrase is wrong, or the key file was altered', { cause });
+    throw new CocosError('KEY_PASSPHRASE', 'The passphrase is wrong, or the key file was altered.', {
+      cause,
+    });
   }
 }
 
@@ -197,7 +203,7 @@ function deriveKey(
   salt: Uint8Array,
   cost: { n: number; r: number; p: number },
 ): Uint8Array {
-  // One text, one key: the same passphrase typed on another system may be composed differently.
+  // Normalized, since another system may compose the characters of the same passphrase differently.
   const options = { N: cost.n, r: cost.r, p: cost.p, maxmem: 256 * cost.n * cost.r };
   return new Uint8Array(scryptSync(passphrase.normalize('NFKC'), salt, 32, options));
 }
@@ -215,19 +221,22 @@ function parseText<T>(schema: z.ZodType<T>, text: string): T {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new CocosError('KEY_FILE_INVALID', 'the key file is not JSON', { cause });
+    throw new CocosError('KEY_FILE_INVALID', 'The key file is not JSON.', { cause });
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  // The paths alone: the values may be secrets.
+  // Only the paths: the values may be secrets.
   const where = parsed.error.issues.map((issue) => issue.path.join('.') || 'the file').join(', ');
-  throw new CocosError('KEY_FILE_INVALID', `the key file has not the documented form: ${where}`);
+  throw new CocosError(
+    'KEY_FILE_INVALID',
+    `The key file does not have the documented format; see the fields ${where}.`,
+  );
 }
 
 function invalidOnError<T>(run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    throw new CocosError('KEY_FILE_INVALID', 'a public key in the key file is malformed', { cause });
+    throw new CocosError('KEY_FILE_INVALID', 'A public key in the key file is malformed.', { cause });
   }
 }

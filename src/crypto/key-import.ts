@@ -2,28 +2,28 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { CocosError } from '../errors.ts';
 import { fromBase64Url, toBase64Url } from './bytes.ts';
 
-/** Private keys of Ed25519 and X25519 in the forms of other programs: PEM (PKCS #8, RFC 8410) and JWK (RFC 8037). */
+/** Private keys of Ed25519 and X25519 in the formats of other programs: PEM (PKCS #8, RFC 8410) and JWK (RFC 8037). */
 
 export type ForeignCurve = 'Ed25519' | 'X25519';
 export type ForeignForm = 'pem' | 'jwk';
 
 /**
  * The 32 secret bytes of a key in PEM or JWK.
- * @throws CocosError KEY_FILE_INVALID when it is neither, or of another kind; KEY_PASSPHRASE when it is an encrypted
- * PEM and the passphrase is missing or wrong
+ * @throws CocosError KEY_FILE_INVALID if it is neither, or of another kind; KEY_PASSPHRASE if it is an encrypted PEM and
+ * the passphrase is missing or wrong
  */
 export function importSecretKey(text: string, curve: ForeignCurve, passphrase?: string): Uint8Array {
   const key = readKey(text, passphrase);
   const { crv, d } = key.export({ format: 'jwk' });
   if (crv !== curve || d === undefined) {
-    throw new CocosError('KEY_FILE_INVALID', `The key is not one of ${curve}.`, {
+    throw new CocosError('KEY_FILE_INVALID', `The key is not an ${curve} key.`, {
       details: { expected: curve, found: crv ?? key.asymmetricKeyType ?? 'unknown' },
     });
   }
   return fromBase64Url(d, 'the key', 'KEY_FILE_INVALID');
 }
 
-/** Text of a private key, PKCS #8 in PEM (encrypted under a passphrase where one is given) or JWK. */
+/** Text of a private key: PKCS #8 in PEM, encrypted if a passphrase is given, or JWK. */
 export function exportSecretKey(
   curve: ForeignCurve,
   pair: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array },

@@ -4,9 +4,9 @@ import { generateKemKeyPair, kemOf } from './hpke.ts';
 import type { KemKeyPair, KemName } from './kem.ts';
 import { generateSigningKeyPair, SIGNING_KEY_BYTES, type SigningKeyPair } from './signing.ts';
 
-/** Participants' keys and the text forms of public keys that manifests and key files hold. */
+/** Participants' keys and the text forms of public keys in manifests and key files. */
 
-/** A participant: Ed25519 to sign with, a KEM key pair to receive results with. */
+/** The keys of a participant: Ed25519 for signatures, a KEM key pair for receiving results. */
 export interface ParticipantKeys {
   readonly signing: SigningKeyPair;
   readonly kem: KemKeyPair & { readonly kem: KemName };
@@ -17,7 +17,7 @@ export interface KemPublicKey {
   readonly publicKey: Uint8Array;
 }
 
-/** Fresh keys of a participant, X-Wing unless told otherwise. */
+/** Fresh keys of a participant; X-Wing by default. */
 export function generateParticipantKeys(kem: KemName = 'x-wing'): ParticipantKeys {
   return { signing: generateSigningKeyPair(), kem: { kem, ...generateKemKeyPair(kem) } };
 }
@@ -27,7 +27,7 @@ export function encodeSigningKey(publicKey: Uint8Array): string {
   return `ed25519:${toBase64Url(publicKey)}`;
 }
 
-/** @throws CocosError CRYPTO_KEY_INVALID when the text is not an Ed25519 public key */
+/** @throws CocosError CRYPTO_KEY_INVALID if the text is not an Ed25519 public key */
 export function parseSigningKey(text: string): Uint8Array {
   const [scheme, bytes] = splitKey(text);
   if (scheme !== 'ed25519') throw wrongKey('ed25519', scheme);
@@ -40,7 +40,7 @@ export function encodeKemKey(key: KemPublicKey): string {
   return `${key.kem}:${toBase64Url(key.publicKey)}`;
 }
 
-/** @throws CocosError CRYPTO_KEY_INVALID when the text is not a public key of a known KEM */
+/** @throws CocosError CRYPTO_KEY_INVALID if the text is not a public key of a known KEM */
 export function parseKemKey(text: string): KemPublicKey {
   const [scheme, bytes] = splitKey(text);
   if (scheme !== 'x-wing' && scheme !== 'x25519') throw wrongKey('x-wing or x25519', scheme);
@@ -51,20 +51,21 @@ export function parseKemKey(text: string): KemPublicKey {
 
 function splitKey(text: string): [scheme: string, bytes: Uint8Array] {
   const colon = text.indexOf(':');
-  if (colon < 0) throw new CocosError('CRYPTO_KEY_INVALID', 'a public key is written scheme:base64url');
+  if (colon < 0)
+    throw new CocosError('CRYPTO_KEY_INVALID', "A public key has the format 'scheme:base64url'.");
   return [text.slice(0, colon), fromBase64Url(text.slice(colon + 1), 'the public key', 'CRYPTO_KEY_INVALID')];
 }
 
 function wrongKey(expected: string, found: string): CocosError {
   return new CocosError(
     'CRYPTO_KEY_INVALID',
-    `the key must be of scheme ${expected}, not ${found.slice(0, 32)}`,
+    `Expected a key of the scheme ${expected}; found '${found.slice(0, 32)}'.`,
   );
 }
 
 function wrongLength(scheme: string, expected: number, found: number): CocosError {
   return new CocosError(
     'CRYPTO_KEY_INVALID',
-    `a key of scheme ${scheme} has ${expected} bytes, not ${found}`,
+    `A key of the scheme '${scheme}' has ${expected} bytes; this one has ${found}.`,
   );
 }

@@ -8,8 +8,8 @@ const PKCS8_PREFIX = {
 const KEY_BYTES = 32;
 
 /**
- * The raw public key of a 32-byte secret key, by the runtime: at the start of an agent, when nothing is compiled yet,
- * that is many times faster than a script.
+ * The raw public key of a 32-byte secret key, computed natively. When an agent starts and no JavaScript is compiled
+ * yet, this is many times faster than a portable implementation.
  */
 export function nativePublicKey(kind: keyof typeof PKCS8_PREFIX, secretKey: Uint8Array): Uint8Array {
   const pkcs8 = Buffer.concat([Buffer.from(PKCS8_PREFIX[kind], 'hex'), secretKey]);

@@ -6,8 +6,8 @@ import type { AttestationCrypto } from './crypto-port.ts';
 import { rsaPkcs1Verify, rsaPssVerify } from './rsa-verify.ts';
 
 /**
- * The verifier's port without anything native: for browsers, whose own cryptography answers only later, and for tests
- * that hold the native port against a second one. Published as `cocosai/attestation/portable`.
+ * The verifier's port without native code: for browsers, whose built-in cryptography is asynchronous, and for tests that
+ * compare the native port with a second one. Published as `cocosai/attestation/portable`.
  */
 
 const CURVES = { 'P-256': p256, 'P-384': p384 } as const;
@@ -32,7 +32,7 @@ export const portableAttestationCrypto: AttestationCrypto = {
     const field = FIELD_BYTES[curve];
     if (point.length !== 2 * field + 1 || point[0] !== 0x04 || signature.length !== 2 * field) return false;
     const digest = HASHES[hash](message);
-    // The statements verified here come from hardware that does not choose the lower of both values of s.
+    // Hardware does not choose the lower of the two values of s, so high values must be accepted.
     return safely(() => CURVES[curve].verify(signature, digest, point, { prehash: false, lowS: false }));
   },
   verifyRsaPss: (hash, key, message, signature, saltBytes) =>

@@ -1,8 +1,8 @@
 import type { RsaPublicKey, SignatureHash } from './crypto-port.ts';
 
-/** Verification of RSA signatures (RFC 8017) in plain arithmetic on public values, for places without a native one. */
+/** Verification of RSA signatures (RFC 8017) with plain arithmetic on public values, for runtimes without native code. */
 
-/** Sizes that are taken: below, keys are weak; above, they are a way to keep a verifier busy. */
+/** Accepted key sizes: smaller keys are weak, larger ones could exhaust a verifier. */
 const MODULUS_BYTES = { least: 256, most: 1024 } as const;
 const EXPONENT_BYTES = 4;
 const PSS_TRAILER = 0xbc;
@@ -37,7 +37,7 @@ function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
   return result;
 }
 
-/** RSAVP1: the encoded message, as long as the modulus; null for a key or a signature that cannot be. */
+/** RSAVP1: the encoded message, as long as the modulus; null for an impossible key or signature. */
 function open({ modulus, exponent }: RsaPublicKey, signature: Uint8Array): Uint8Array | null {
   const size = modulus.length;
   if (size < MODULUS_BYTES.least || size > MODULUS_BYTES.most || exponent.length > EXPONENT_BYTES)
@@ -53,7 +53,7 @@ function open({ modulus, exponent }: RsaPublicKey, signature: Uint8Array): Uint8
 const same = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, index) => byte === b[index]);
 
-/** RSASSA-PKCS1-v1_5: the one encoding that the message has is compared as a whole. */
+/** RSASSA-PKCS1-v1_5: the whole encoding is compared, since a message has only one. */
 export function rsaPkcs1Verify(
   hashName: SignatureHash,
   hash: Hash,
@@ -84,7 +84,7 @@ function mask(seed: Uint8Array, size: number, hash: Hash): Uint8Array {
   return Uint8Array.from(out.slice(0, size));
 }
 
-/** RSASSA-PSS with MGF1 over the same hash. @param saltBytes null where the signature itself shows it. */
+/** RSASSA-PSS with MGF1 over the same hash. @param saltBytes null if the signature determines it */
 export function rsaPssVerify(
   hash: Hash,
   key: RsaPublicKey,
@@ -95,7 +95,7 @@ export function rsaPssVerify(
   const opened = open(key, signature);
   if (opened === null) return false;
   const digest = hash(message);
-  // The encoding has one bit less than the modulus; where that is a whole byte, the first byte is zero.
+  // The encoding has one bit less than the modulus; if that makes a whole byte, the first byte is zero.
   const bits = 8 * opened.length - Math.clz32(key.modulus[0] ?? 0) + 24 - 1;
   const size = Math.ceil(bits / 8);
   const encoded = opened.subarray(opened.length - size);

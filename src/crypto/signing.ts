@@ -19,17 +19,17 @@ export function generateSigningKeyPair(): SigningKeyPair {
   return { secretKey, publicKey: signingPublicKey(secretKey) };
 }
 
-/** The public key of a secret key. @throws CocosError CRYPTO_KEY_INVALID when it has not 32 bytes */
+/** The public key of a secret key. @throws CocosError CRYPTO_KEY_INVALID unless it has 32 bytes */
 export function signingPublicKey(secretKey: Uint8Array): Uint8Array {
   return nativePublicKey('ed25519', expectSecret(secretKey));
 }
 
-/** The 64-byte signature of a message. @throws CocosError CRYPTO_KEY_INVALID when the key has not 32 bytes */
+/** The 64-byte signature of a message. @throws CocosError CRYPTO_KEY_INVALID unless the key has 32 bytes */
 export function sign(message: Uint8Array, secretKey: Uint8Array): Uint8Array {
   return ed25519.sign(message, expectSecret(secretKey));
 }
 
-/** Whether the signature is right. Keys and signatures of a wrong length or form are a plain no. */
+/** Whether the signature is valid; false for keys and signatures of the wrong length or format. */
 export function verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_BYTES || publicKey.length !== SIGNING_KEY_BYTES) return false;
   return ed25519.verify(signature, message, publicKey, { zip215: false });

@@ -3,7 +3,7 @@ import { CocosError } from '../errors.ts';
 import { Cause } from '../machines/common.ts';
 import { CommandBody, ReplyBody } from './wire/hello.ts';
 
-/** Replies kept so that a command seen twice is answered again and not applied again. */
+/** Replies kept, so that a repeated command gets the same reply and is not applied again. */
 const REPLY_MEMORY = 1024;
 
 interface Pending {
@@ -17,7 +17,7 @@ interface CommandsOptions {
   readonly reply: (body: ReplyBody) => void;
 }
 
-/** Both halves of commands over a link: calls waiting for a reply, and commands applied at most once. */
+/** Commands over a link: calls that wait for a reply, and received commands, each applied at most once. */
 export class Commands {
   private readonly options: CommandsOptions;
   private readonly pending = new Map<string, Pending>();
@@ -34,7 +34,10 @@ export class Commands {
       const timer = setTimeout(() => {
         this.pending.delete(id);
         reject(
-          new CocosError('DEADLINE_EXCEEDED', `The agent did not answer ${name} within ${timeoutMs} ms.`),
+          new CocosError(
+            'DEADLINE_EXCEEDED',
+            `The agent did not answer '${name}' within ${timeoutMs} ms; try again.`,
+          ),
         );
       }, timeoutMs);
       this.pending.set(id, { resolve, reject, timer });
@@ -48,10 +51,10 @@ export class Commands {
     });
   }
 
-  /** A reply from the peer. Replies to calls that are over are ignored. */
+  /** Handles a reply of the peer. Replies to calls that timed out are ignored. */
   settle(body: unknown): void {
     const reply = ReplyBody.safeParse(body);
-    if (!reply.success) throw new CocosError('LINK_PROTOCOL', 'A reply is malformed.');
+    if (!reply.success) throw new CocosError('LINK_PROTOCOL', 'The peer sent a malformed reply.');
     const pending = this.pending.get(reply.data.id);
     if (pending === undefined) return;
     this.pending.delete(reply.data.id);
@@ -60,10 +63,10 @@ export class Commands {
     else pending.reject(errorFromWire(reply.data.value));
   }
 
-  /** A command from the peer. */
+  /** Handles a command of the peer. */
   accept(body: unknown): void {
     const command = CommandBody.safeParse(body);
-    if (!command.success) throw new CocosError('LINK_PROTOCOL', 'A command is malformed.');
+    if (!command.success) throw new CocosError('LINK_PROTOCOL', 'The peer sent a malformed command.');
     const { id, name, input } = command.data;
     const before = this.seen.get(id);
     if (before !== undefined) {
@@ -73,7 +76,7 @@ export class Commands {
     this.remember(id, null);
     const run =
       this.options.run ??
-      (() => Promise.reject(new CocosError('LINK_PROTOCOL', 'No commands are taken here.')));
+      (() => Promise.reject(new CocosError('LINK_PROTOCOL', 'This end of the link accepts no commands.')));
     run(name, input).then(
       (value) => this.answer({ id, ok: true, value: value ?? null }),
       (thrown: unknown) => this.answer({ id, ok: false, value: CocosError.from(thrown).toJSON() }),
@@ -93,7 +96,7 @@ export class Commands {
     try {
       this.options.reply(reply);
     } catch (thrown) {
-      // A value that no frame can carry; its caller learns that instead.
+      // The value does not fit a frame; the caller gets that error instead.
       const refusal = { id: reply.id, ok: false, value: CocosError.from(thrown).toJSON() };
       this.remember(reply.id, refusal);
       this.options.reply(refusal);

@@ -5,19 +5,19 @@ import { HEARTBEAT_MS, SILENCE_LIMIT_MS } from '../machines/link.machine.ts';
 import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from './wire/frame.ts';
 import { Hello, LINK_PROTOCOL, SnapshotBody } from './wire/hello.ts';
 
-/** Acknowledge at the latest after this many frames, or this long after the first of them. */
+/** Acknowledge after at most this many frames, or this long after the first of them. */
 const ACK_FRAMES = 32;
 const ACK_DELAY_MS = 50;
-/** A peer that does not read makes our writes pile up; over this many bytes the stream is given up. */
+/** Writes accumulate if the peer does not read. Beyond this many bytes the stream is closed. */
 const WRITE_BUFFER_LIMIT = 16 * 1024 * 1024;
 
 interface LinkStreamHandlers {
   readonly hello: Hello;
   readonly now: () => number;
-  /** Null while more may be taken in; otherwise resolves when it may. */
+  /** Null while frames can be accepted; otherwise resolves when they can. */
   readonly whenWritable: () => Promise<void> | null;
   readonly ack: () => number;
-  /** Whether the link is still in its handshake. */
+  /** Whether the handshake is still to come. */
   readonly awaitsHello: () => boolean;
   readonly onHello: (hello: Hello) => void;
   readonly onAck: (seq: number) => void;
@@ -28,7 +28,7 @@ interface LinkStreamHandlers {
   readonly onViolation: (error: CocosError) => void;
 }
 
-/** Frames over one byte stream: handshake first, acknowledgements, heartbeats, and a named end. */
+/** Frames over one byte stream: handshake, acknowledgements, heartbeats, and an end with a reason. */
 export class LinkStream {
   private readonly duplex: Duplex;
   private readonly handlers: LinkStreamHandlers;
@@ -36,15 +36,15 @@ export class LinkStream {
   private readonly heartbeat: NodeJS.Timeout;
   private ackTimer: NodeJS.Timeout | null = null;
   private unacknowledged = 0;
-  private heardMs: number;
-  private sentMs: number;
+  private lastReceivedMs: number;
+  private lastSentMs: number;
   private ended = false;
 
   constructor(duplex: Duplex, handlers: LinkStreamHandlers) {
     this.duplex = duplex;
     this.handlers = handlers;
-    this.heardMs = handlers.now();
-    this.sentMs = this.heardMs;
+    this.lastReceivedMs = handlers.now();
+    this.lastSentMs = this.lastReceivedMs;
     duplex.on('data', (chunk: Buffer) => this.read(chunk));
     duplex.on('error', (error) => this.end(() => handlers.onClosed(error.message)));
     duplex.on('close', () => this.end(() => handlers.onClosed('the stream was closed')));
@@ -56,7 +56,7 @@ export class LinkStream {
   write(frame: Frame): void {
     if (this.ended) return;
     this.duplex.write(encodeFrame(frame));
-    this.sentMs = this.handlers.now();
+    this.lastSentMs = this.handlers.now();
     if (frame.kind !== 'hello') this.clearAck();
     if (this.duplex.writableLength > WRITE_BUFFER_LIMIT) {
       this.end(() => this.handlers.onClosed('the peer does not read'));
@@ -77,26 +77,26 @@ export class LinkStream {
   }
 
   private read(chunk: Buffer): void {
-    this.heardMs = this.handlers.now();
+    this.lastReceivedMs = this.handlers.now();
     try {
       for (const message of this.reader.push(chunk)) {
         if (this.ended) return;
         this.take(decodeFrame(message), message);
       }
-      this.waitForRoom();
+      this.pauseUntilWritable();
     } catch (thrown) {
       const error = CocosError.from(thrown, 'LINK_PROTOCOL');
       this.end(() => this.handlers.onViolation(error));
     }
   }
 
-  private waitForRoom(): void {
+  private pauseUntilWritable(): void {
     const whenWritable = this.handlers.whenWritable();
     if (whenWritable === null || this.ended) return;
     this.duplex.pause();
     void whenWritable.then(() => {
-      // Nobody listened meanwhile, so the silence is not the peer's.
-      this.heardMs = this.handlers.now();
+      // Nothing was read meanwhile, so the silence is not the peer's.
+      this.lastReceivedMs = this.handlers.now();
       this.duplex.resume();
     });
   }
@@ -105,16 +105,19 @@ export class LinkStream {
     if (this.handlers.awaitsHello()) {
       const hello = Hello.safeParse(frame.body);
       if (frame.kind !== 'hello' || !hello.success)
-        throw new CocosError('LINK_PROTOCOL', 'The first frame is no hello.');
+        throw new CocosError('LINK_PROTOCOL', 'The first frame of the peer is not a hello.');
       if (hello.data.protocol !== LINK_PROTOCOL) {
-        throw new CocosError('LINK_PROTOCOL', `The peer speaks protocol ${hello.data.protocol}.`);
+        throw new CocosError(
+          'LINK_PROTOCOL',
+          `The peer speaks link protocol ${hello.data.protocol}; this end speaks ${LINK_PROTOCOL}.`,
+        );
       }
       return this.handlers.onHello(hello.data);
     }
     this.handlers.onAck(frame.ack);
     switch (frame.kind) {
       case 'hello':
-        throw new CocosError('LINK_PROTOCOL', 'A second hello on one stream.');
+        throw new CocosError('LINK_PROTOCOL', 'The peer sent a second hello on one stream.');
       case 'event':
       case 'command':
       case 'reply':
@@ -122,7 +125,7 @@ export class LinkStream {
         return this.scheduleAck();
       case 'snapshot': {
         const body = SnapshotBody.safeParse(frame.body);
-        if (!body.success) throw new CocosError('LINK_PROTOCOL', 'A snapshot frame is malformed.');
+        if (!body.success) throw new CocosError('LINK_PROTOCOL', 'The peer sent a malformed snapshot.');
         this.handlers.onSnapshot(frame.seq, body.data);
         return this.scheduleAck();
       }
@@ -150,9 +153,9 @@ export class LinkStream {
 
   private beat(): void {
     const now = this.handlers.now();
-    if (!this.duplex.isPaused() && now - this.heardMs > SILENCE_LIMIT_MS)
+    if (!this.duplex.isPaused() && now - this.lastReceivedMs > SILENCE_LIMIT_MS)
       return this.end(() => this.handlers.onSilent());
-    if (now - this.sentMs >= HEARTBEAT_MS)
+    if (now - this.lastSentMs >= HEARTBEAT_MS)
       this.write({ kind: 'ping', seq: 0, ack: this.handlers.ack(), body: null });
   }
 }

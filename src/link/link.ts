@@ -15,42 +15,42 @@ import { Journal } from './mirror/journal.ts';
 import { encodeFrame, type Frame } from './wire/frame.ts';
 import { type Hello, LINK_PROTOCOL } from './wire/hello.ts';
 
-/** What the two ends of a link are given. */
+/** Options of one end of a link. */
 export interface LinkOptions {
   readonly role: LinkRole;
   readonly bootId: string;
   /** Known to the manager; the agent learns it from the first hello. */
   readonly enclaveId: string | null;
-  /** Opens the byte stream: dials, or waits for the peer's connection; rejects when it cannot. */
+  /** Opens the byte stream: dials, or waits for the peer's connection. Rejects if it cannot. */
   readonly open: (signal: AbortSignal) => Promise<Duplex>;
-  /** Sees every step of the link's machine. */
+  /** Observes every transition of the link's machine. */
   readonly inspect?: ((inspected: InspectionEvent) => void) | undefined;
-  /** Milliseconds of a clock that only goes forward. */
+  /** A monotonic clock in milliseconds. */
   readonly now: () => number;
-  /** Where an earlier run of this side had got to in the peer's journal. */
+  /** The position that an earlier run of this side reached in the peer's journal. */
   readonly resume?: LinkPosition | null;
-  /** Stores how far the peer's journal was taken in; nothing is acknowledged before this has resolved. */
+  /** Stores the position in the peer's journal. Frames are acknowledged only once this has resolved. */
   readonly commit?: (position: LinkPosition, taken: Taken) => Promise<void>;
-  /** Back-pressure: null while more frames may be taken in; otherwise the stream is not read until it resolves. */
+  /** Back-pressure: null while frames can be accepted; otherwise the stream is paused until the promise resolves. */
   readonly whenWritable?: () => Promise<void> | null;
   readonly onHello?: (hello: Hello) => void;
   readonly onEvent?: (body: unknown) => void;
-  /** Full state instead of events: `first` clears what was mirrored before. */
+  /** Full state instead of events. `first` replaces everything mirrored before. */
   readonly onSnapshot?: (records: readonly unknown[], first: boolean) => void;
-  /** Records that carry the whole state, when the journal no longer reaches back. */
+  /** Records of the full state, for a peer whose position the journal no longer covers. */
   readonly snapshot?: () => readonly unknown[];
   readonly onCommand?: (name: string, input: unknown) => Promise<unknown>;
-  /** `lost` also tells of a stream that ended in its handshake, before it was live. */
+  /** `lost` is also reported for a stream that ended during its handshake, before it was live. */
   readonly onState?: (state: 'live' | 'lost', reason: string | null) => void;
 }
 
-/** What brought the position to where it is: an event's frame, another message, or the end of a full state. */
+/** What advanced the position: the frame of an event, another message, or the end of a full state. */
 export type Taken =
   | { readonly kind: 'event'; readonly frame: Uint8Array }
   | { readonly kind: 'message' }
   | { readonly kind: 'snapshot' };
 
-/** How far one boot of the peer was heard. */
+/** Position in the journal of one boot of the peer. */
 export interface LinkPosition {
   readonly peerBootId: string;
   readonly received: number;
@@ -58,13 +58,13 @@ export interface LinkPosition {
 
 export interface Link {
   /**
-   * Sends an event now or after the next handshake; it is kept until the peer has taken it in.
+   * Sends an event now or after the next handshake. The journal keeps it until the peer acknowledges it.
    *
-   * @throws CocosError LIMIT_EXCEEDED when it does not fit into a frame.
+   * @throws CocosError LIMIT_EXCEEDED if it does not fit into a frame
    */
   publish(body: unknown): void;
   /**
-   * Applied by the peer at most once.
+   * Sends a command, which the peer applies at most once.
    *
    * @throws CocosError LINK_LOST, DEADLINE_EXCEEDED, LIMIT_EXCEEDED or the peer's error.
    */
@@ -85,7 +85,7 @@ class LinkEnd implements Link {
   private stream: LinkStream | null = null;
   private opened: Duplex | null = null;
   private received: number;
-  /** What may be acknowledged: everything up to here was stored. */
+  /** Last stored position: frames up to here may be acknowledged. */
   private durable: number;
   private peerBootId: string | null;
   private peer: Hello | null = null;
@@ -130,7 +130,7 @@ class LinkEnd implements Link {
         if (before.live && !live) options.onState?.('live', null);
         else if (attached && !before.attached) options.onState?.('lost', snapshot.context.lostReason);
       },
-      // A machine that throws must not end the process that it is a part of.
+      // A machine that throws must not end its process.
       error: (thrown) => options.onState?.('lost', CocosError.from(thrown).message),
     });
   }
@@ -167,7 +167,7 @@ class LinkEnd implements Link {
   }
 
   private append(kind: 'event' | 'command' | 'reply', body: unknown): void {
-    // What no frame can carry must not be kept: it would break this stream and every later replay.
+    // A body that does not fit a frame must not enter the journal: it would break this stream and every later replay.
     encodeFrame({ kind, seq: this.journal.lastSeq + 1, ack: Number.MAX_SAFE_INTEGER, body });
     const entry = this.journal.append(kind, body);
     if (this.isLive) this.stream?.write({ ...entry, ack: this.durable });
@@ -191,7 +191,7 @@ class LinkEnd implements Link {
   private serve(): () => void {
     const duplex = this.opened;
     this.opened = null;
-    if (duplex === null) throw new CocosError('INTERNAL', 'No stream to serve.');
+    if (duplex === null) throw new CocosError('INTERNAL', 'The link has no stream to serve.');
     const stream = new LinkStream(duplex, {
       hello: {
         protocol: LINK_PROTOCOL,
@@ -225,7 +225,7 @@ class LinkEnd implements Link {
 
   private handshake(hello: Hello): void {
     if (hello.role === this.options.role)
-      throw new CocosError('LINK_PROTOCOL', 'The peer has the same role.');
+      throw new CocosError('LINK_PROTOCOL', `Both ends of the link have the role '${hello.role}'.`);
     if (hello.bootId !== this.peerBootId) {
       this.received = 0;
       this.durable = 0;
@@ -238,7 +238,8 @@ class LinkEnd implements Link {
 
   private replay(): undefined {
     const { stream, peer } = this;
-    if (stream === null || peer === null) throw new CocosError('INTERNAL', 'No peer to replay to.');
+    if (stream === null || peer === null)
+      throw new CocosError('INTERNAL', 'The link has no peer to replay to.');
     const known = peer.peerBootId === this.options.bootId ? peer.received : 0;
     const entries = this.journal.after(known);
     if (entries !== null) {
@@ -247,9 +248,9 @@ class LinkEnd implements Link {
       this.replaySnapshot(stream);
     }
     const replayed = this.journal.lastSeq;
-    // After the present step, since the machine is still entering the state that invokes this effect.
+    // Deferred, since the machine is still entering the state that invokes this effect.
     queueMicrotask(() => {
-      // What was published in this step, by frames that came together with the hello.
+      // Frames that arrived together with the hello may have published more.
       for (const entry of this.journal.after(replayed) ?? []) stream.write({ ...entry, ack: this.durable });
       this.send({ type: 'replay.finished', atMs: this.options.now() });
     });
@@ -277,7 +278,7 @@ class LinkEnd implements Link {
   private take({ kind, seq, body }: Frame, frame: Uint8Array): void {
     if (seq <= this.received) return;
     if (seq !== this.received + 1) {
-      throw new CocosError('LINK_PROTOCOL', `Frame ${seq} came after ${this.received}.`);
+      throw new CocosError('LINK_PROTOCOL', `Expected frame ${this.received + 1}; frame ${seq} arrived.`);
     }
     if (kind === 'event') this.options.onEvent?.(body);
     else if (kind === 'command') this.commands.accept(body);
@@ -297,13 +298,13 @@ class LinkEnd implements Link {
       () => {
         if (this.peerBootId === peerBootId) this.durable = Math.max(this.durable, seq);
       },
-      // What could not be stored is not acknowledged, and will be sent again.
+      // A position that could not be stored is not acknowledged, so the peer sends its frames again.
       () => undefined,
     );
   }
 }
 
-/** One end of the manager-agent link; it connects, shakes hands, replays and comes back by itself once started. */
+/** One end of the manager-agent link. Once started it connects, replays and reconnects by itself. */
 export function createLink(options: LinkOptions): Link {
   return new LinkEnd(options);
 }

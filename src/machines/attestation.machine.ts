@@ -5,9 +5,9 @@ import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** Milliseconds. */
 export const AttestationLimits = z.strictObject({
-  /** How long the platform may take to give a report. */
+  /** How long the platform may take to produce a report. */
   collectMs: z.int().min(1),
-  /** How long evidence may wait for a session to be opened on it. */
+  /** How long evidence remains valid for opening a session. */
   evidenceMs: z.int().min(1),
   /** How long a participant's session may stay idle. */
   idleMs: z.int().min(1),
@@ -24,13 +24,13 @@ export const AttestationInput = z.strictObject({
   sessionId: z.string(),
   /** Hex of the verifier's 32-byte nonce. */
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
-  /** `ATTESTATION_LIMITS` when left out. */
+  /** `ATTESTATION_LIMITS` by default. */
   limits: AttestationLimits.optional(),
   atMs: Milliseconds,
 });
 export type AttestationInput = z.infer<typeof AttestationInput>;
 
-/** One challenge and the participant's session that may follow it. The agent is the authority. */
+/** Events of one challenge and of the participant's session that may follow. The agent is the authority. */
 export const AttestationEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('attestation.collect') }),
   z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: z.string(), atMs: Milliseconds }),
@@ -63,7 +63,7 @@ export const attestationMachine = setup({
     input: {} as AttestationInput,
   },
   actors: {
-    /** Asks the platform for a report over nonce and claims and bundles the evidence. */
+    /** Requests a report over nonce and claims from the platform and bundles the evidence. */
     collect: unprovided<AttestationInput>('collect'),
     clock: unprovided<ClockInput>('clock'),
   },

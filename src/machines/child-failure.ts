@@ -2,7 +2,7 @@ import type { InspectionEvent } from 'xstate';
 
 const PREFIX = 'xstate.error.actor.';
 
-/** A child of the actor `parent` that has thrown and is gone, as the actor system tells of it; null for other news. */
+/** The child of the actor `parent` whose failure this inspection event reports; null for any other event. */
 export function failedChild(
   inspected: InspectionEvent,
   parent: string,

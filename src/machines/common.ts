@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ErrorCode, isErrorCode } from '../errors.ts';
 
-/** An error as an event or a context carries it. */
+/** An error inside an event or a context. */
 export const Cause = z.strictObject({
   code: z.custom<ErrorCode>((value) => typeof value === 'string' && isErrorCode(value), 'unknown error code'),
   message: z.string().max(4096),

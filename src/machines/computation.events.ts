@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { Digest, InputDigest, Manifest } from './manifest.ts';
 
-/** What happens to a computation. The agent is the authority; the manager mirrors it. */
+/** Events of a computation. The agent is the authority; the manager mirrors it. */
 export const ComputationEvent = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('manifest.accepted'),

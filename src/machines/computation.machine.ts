@@ -4,7 +4,7 @@ import type { ComputationEvent } from './computation.events.ts';
 import { type ClockInput, unprovided } from './effect.ts';
 import { ALGORITHM_INPUT, type Manifest } from './manifest.ts';
 
-/** How long after the manifest's time limit a run that does not report counts as failed. */
+/** Grace period after the manifest's time limit before a run without a report counts as failed. */
 const RUN_GRACE_MS = 30_000;
 
 export interface InputStatus {
@@ -22,12 +22,12 @@ export interface RunRecord {
 export interface ComputationContext {
   readonly manifest: Manifest | null;
   readonly manifestDigest: string | null;
-  /** By input name: the algorithm under its fixed name, datasets under theirs. */
+  /** By name of the input; the algorithm has a fixed name. */
   readonly inputs: Readonly<Record<string, InputStatus>>;
   readonly runDeadlineMs: number | null;
   readonly run: RunRecord | null;
   readonly result: { readonly digest: string; readonly size: number } | null;
-  /** Signing keys of the consumers that hold their result. */
+  /** Signing keys of the consumers that confirmed their result. */
   readonly delivered: readonly string[];
   readonly cause: Cause | null;
 }
@@ -144,7 +144,10 @@ export const computationMachine = setup({
       };
     }),
     recordDeadline: assign({
-      cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The run did not end within its time limit.' },
+      cause: {
+        code: 'DEADLINE_EXCEEDED' as const,
+        message: 'The run did not end within the time limit of the manifest.',
+      },
     }),
     recordStop: assign(({ event }) => {
       assertEvent(event, 'computation.stop');

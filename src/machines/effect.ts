@@ -2,27 +2,27 @@ import { type EventObject, fromCallback, type NonReducibleUnknown } from 'xstate
 import { CocosError } from '../errors.ts';
 
 /**
- * Effects are the only things a machine does to the world. A machine names them and gives their input; the
- * process that runs the machine provides them; a mirror runs the same machine with inert ones. An effect
- * reports with an event of the machine's own union, its failure too, so that the journal of accepted events is
- * complete. One that throws all the same ends its machine, which is for the parent's supervision.
+ * A machine acts on the world only through effects. It names them and defines their input; the process that runs the
+ * machine provides them; a mirror runs the same machine with inert ones. An effect reports success and failure with
+ * an event of the machine's own union, so that the journal of accepted events is complete. An effect that throws
+ * nevertheless ends its machine, and the parent's supervision decides what follows.
  */
 
-/** Stands for an effect until the process provides the real one; starting it is a fault of the program. */
+/** Placeholder for an effect until the process provides the real one. Starting it is a programming error. */
 export function unprovided<TInput extends NonReducibleUnknown>(name: string) {
   return fromCallback<EventObject, TInput>(() => {
-    throw new CocosError('ACTOR_NOT_PROVIDED', `The effect ${name} was not provided.`);
+    throw new CocosError('ACTOR_NOT_PROVIDED', `The process does not provide the effect '${name}'.`);
   });
 }
 
-/** An effect that does nothing: what every effect is in a mirror and in the models. */
+/** An effect that does nothing, for mirrors and models. */
 export function inert<TInput extends NonReducibleUnknown>() {
   return fromCallback<EventObject, TInput>(() => undefined);
 }
 
-/** Input of the clock effect: it sends `deadline.reached` when this time of the authority's clock has come. */
+/** Input of the clock effect, which sends `deadline.reached` at this time of the authority's clock. */
 export interface ClockInput {
-  /** Milliseconds of the authority's clock; null never comes. */
+  /** Milliseconds of the authority's clock; null for no deadline. */
   readonly deadlineMs: number | null;
 }
 

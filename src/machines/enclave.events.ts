@@ -6,16 +6,16 @@ import { Manifest } from './manifest.ts';
 export const EnclaveMode = z.enum(['vm', 'process']);
 export type EnclaveMode = z.infer<typeof EnclaveMode>;
 
-/** How long the enclave may take; milliseconds. */
+/** Time limits of an enclave, in milliseconds. */
 export const EnclaveLimits = z.strictObject({
   prepareMs: z.int().min(1),
-  /** From starting the guest to a ready agent. */
+  /** From the start of the guest to a ready agent. */
   bootMs: z.int().min(1),
   stopMs: z.int().min(1),
 });
 export type EnclaveLimits = z.infer<typeof EnclaveLimits>;
 
-/** Software emulation on a loaded machine is slow to boot. */
+/** Generous, since software emulation boots slowly on a loaded machine. */
 export const ENCLAVE_LIMITS: EnclaveLimits = { prepareMs: 60_000, bootMs: 120_000, stopMs: 20_000 };
 
 export const EnclaveInput = z.strictObject({
@@ -28,7 +28,7 @@ export const EnclaveInput = z.strictObject({
   imageDir: z.string().nullable(),
   manifest: Manifest.nullable(),
   manifestDigest: z.string().nullable(),
-  /** `ENCLAVE_LIMITS` when left out. */
+  /** `ENCLAVE_LIMITS` by default. */
   limits: EnclaveLimits.optional(),
   atMs: Milliseconds,
 });
@@ -37,13 +37,13 @@ export type EnclaveInput = z.infer<typeof EnclaveInput>;
 /** Name of a step of the guest's boot. */
 export const BootStep = z.string().regex(/^[a-z][a-z-]{0,31}$/);
 
-/** What happens to an enclave. The manager is the authority. */
+/** Events of an enclave. The manager is the authority. */
 export const EnclaveEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('enclave.prepare'), atMs: Milliseconds }),
   z.strictObject({
     type: z.literal('enclave.prepared'),
     relayAddress: z.string(),
-    /** Takes what the guest prints. */
+    /** File that receives the guest's console output. */
     logFile: z.string(),
     atMs: Milliseconds,
   }),
@@ -56,7 +56,7 @@ export const EnclaveEvent = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('vm.exited'), code: z.int().nullable(), signal: z.string().nullable() }),
   z.strictObject({ type: z.literal('vm.panicked'), line: z.string() }),
-  /** The guest's init came to a step. The host only reads it from the console: it proves nothing. */
+  /** The guest's init reached a step. The host reads this from the console, so it proves nothing. */
   z.strictObject({ type: z.literal('boot.progressed'), step: BootStep }),
   z.strictObject({ type: z.literal('boot.failed'), step: BootStep, reason: z.string().max(300) }),
   z.strictObject({ type: z.literal('link.live'), bootId: z.string() }),

@@ -14,9 +14,9 @@ export interface EnclaveContext extends EnclaveInput {
   readonly logFile: string | null;
   readonly pid: number | null;
   readonly accelerator: string | null;
-  /** Hex of the launch measurement of what was started. */
+  /** Hex of the guest's launch measurement. */
   readonly measurement: string | null;
-  /** The last step that the guest's init told of. */
+  /** The last boot step that the guest's init reported. */
   readonly bootStep: string | null;
   readonly bootId: string | null;
   readonly agentVersion: string | null;
@@ -35,8 +35,8 @@ const effectInput = ({ context }: { context: EnclaveContext }): EnclaveEffectInp
 });
 
 /**
- * The life of an enclave on its host. `alive` owns the virtual machine, its vsock device, the link and the
- * relay; however it is left, `clean` gives every one of them back before the enclave counts as ended.
+ * The lifecycle of an enclave on its host. `alive` owns the virtual machine, its vsock device, the link and the relay.
+ * Whatever event leaves it, `clean` releases all of them before the enclave counts as ended.
  */
 export const enclaveMachine = setup({
   types: {
@@ -45,17 +45,17 @@ export const enclaveMachine = setup({
     input: {} as EnclaveInput,
   },
   actors: {
-    /** Checks the host, makes the enclave's folder and opens the relay. */
+    /** Checks the host, creates the enclave's folder and opens the relay. */
     prepare: unprovided<EnclaveEffectInput>('prepare'),
-    /** Starts the VM and its vsock device and reports their end. */
+    /** Starts the virtual machine and its vsock device and reports their exit. */
     launch: unprovided<EnclaveEffectInput>('launch'),
     /** Runs the link and reports when it is live and when it is lost. */
     link: unprovided<EnclaveEffectInput>('link'),
-    /** Brings the manifest to the agent and asks it for its readiness. */
+    /** Delivers the manifest to the agent and waits until the agent is ready. */
     handshake: unprovided<EnclaveEffectInput>('handshake'),
-    /** Asks the agent to shut down, then the VM to quit, then kills it. */
+    /** Requests a shutdown of the agent, then of the virtual machine, then kills it. */
     shutDown: unprovided<EnclaveEffectInput>('shutDown'),
-    /** Ends what is left of the enclave's processes and removes its sockets. */
+    /** Kills the remaining processes of the enclave and removes its sockets. */
     clean: unprovided<EnclaveEffectInput>('clean'),
     clock: unprovided<ClockInput>('clock'),
   },
@@ -91,7 +91,7 @@ export const enclaveMachine = setup({
         bootStep: event.step,
         cause: {
           code: 'VM_BOOT_FAILED' as const,
-          message: `The boot failed at the step ${event.step}: ${event.reason}`,
+          message: `The guest failed to boot at the step '${event.step}': ${event.reason}`,
           details: { step: event.step, reason: event.reason },
         },
       };
@@ -120,10 +120,10 @@ export const enclaveMachine = setup({
           code: 'VM_EXITED' as const,
           message:
             event.signal === null && event.code === null
-              ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended while nobody watched it.`
+              ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended while the manager was not running.`
               : event.signal === null
                 ? `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} ended with exit code ${event.code}.`
-                : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was ended by ${event.signal}.`,
+                : `The ${context.mode === 'vm' ? 'virtual machine' : 'agent process'} was killed by ${event.signal}.`,
           details: { exitCode: event.code, signal: event.signal },
         },
       };
@@ -143,14 +143,14 @@ export const enclaveMachine = setup({
         code: 'DEADLINE_EXCEEDED' as const,
         message:
           context.pid === null
-            ? 'The enclave could not be prepared in time.'
-            : 'The agent in the enclave was not ready in time.',
+            ? 'The preparation of the enclave exceeded its time limit.'
+            : 'The agent was not ready within the boot time limit; see the log of the guest.',
       },
     })),
     recordReboot: assign({
       cause: {
         code: 'VM_EXITED' as const,
-        message: 'The agent in the enclave started anew and lost its state.',
+        message: 'The agent in the enclave restarted and lost its state.',
       },
     }),
   },
@@ -293,7 +293,7 @@ export const enclaveMachine = setup({
       states: {
         cleaning: {
           invoke: { src: 'clean', id: 'clean', input: effectInput },
-          // What could not be given back is logged, and must not keep the enclave from its end.
+          // A resource that cannot be released is logged and does not keep the enclave from ending.
           on: { 'enclave.cleaned': 'settled', 'enclave.broken': 'settled' },
         },
         settled: { entry: 'forgetProcess' },
@@ -304,7 +304,7 @@ export const enclaveMachine = setup({
       states: {
         cleaning: {
           invoke: { src: 'clean', id: 'clean', input: effectInput },
-          // What could not be given back is logged, and must not keep the enclave from its end.
+          // A resource that cannot be released is logged and does not keep the enclave from ending.
           on: { 'enclave.cleaned': 'settled', 'enclave.broken': 'settled' },
         },
         settled: { entry: 'forgetProcess' },

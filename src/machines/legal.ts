@@ -1,16 +1,16 @@
 import type { AnyEventObject, AnyMachineSnapshot, AnyTransitionDefinition } from 'xstate';
 import { stateName } from './state-name.ts';
 
-/** Why a machine does not take an event in its present state. */
+/** Why a machine does not accept an event in its present state. */
 export interface Refusal {
   readonly state: string;
-  /** Types of events that the state knows, whatever their guards say. */
+  /** Types of the events that the state handles, regardless of guards. */
   readonly legalEvents: readonly string[];
-  /** Names of the guards that stand between the event and its transitions; empty when the state has none for it. */
+  /** Names of the guards on the event's transitions; empty if the state has no transition for it. */
   readonly guards: readonly string[];
 }
 
-/** Null when the event would be taken. */
+/** Null if the machine accepts the event. */
 export function refusalOf(snapshot: AnyMachineSnapshot, event: AnyEventObject): Refusal | null {
   if (snapshot.can(event)) return null;
   const transitions: AnyTransitionDefinition[] = snapshot._nodes.flatMap((node) =>

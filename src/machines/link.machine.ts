@@ -3,9 +3,9 @@ import { z } from 'zod';
 import { Milliseconds } from './common.ts';
 import { unprovided } from './effect.ts';
 
-/** Both sides send a ping this often when they have nothing else to send. */
+/** Interval at which an idle side sends a ping. */
 export const HEARTBEAT_MS = 2_000;
-/** Three heartbeats missed mean that the peer is lost. */
+/** Three missed heartbeats mean that the peer is lost. */
 export const SILENCE_LIMIT_MS = 3 * HEARTBEAT_MS;
 export const BACKOFF_FIRST_MS = 100;
 export const BACKOFF_LIMIT_MS = 2_000;
@@ -37,7 +37,7 @@ export interface WaitInput {
   readonly delayMs: number;
 }
 
-/** Both ends of the manager-agent link run this machine; it owns connecting, the handshake, replay and loss. */
+/** Both ends of the manager-agent link run this machine. It owns connecting, handshake, replay and loss. */
 export const linkMachine = setup({
   types: {
     context: {} as LinkContext,
@@ -49,7 +49,7 @@ export const linkMachine = setup({
     open: unprovided<LinkContext>('open'),
     /** Sends this side's hello and reads frames for as long as the stream is attached. */
     serve: unprovided<LinkContext>('serve'),
-    /** Sends again what the peer has not acknowledged, or snapshots where the journal is too short. */
+    /** Resends what the peer has not acknowledged, or snapshots if the journal is too short. */
     replay: unprovided<LinkContext>('replay'),
     /** Waits before the next attempt. */
     wait: unprovided<WaitInput>('wait'),

@@ -6,7 +6,7 @@ import { EnclaveInput } from './enclave.events.ts';
 import { enclaveMachine } from './enclave.machine.ts';
 import { ChildFailed, type Decision, type RestartPolicy, superviseFailure } from './supervision.ts';
 
-/** Children of the manager, by what their address begins with. */
+/** Restart policies of the manager's children, by the prefix of their address. */
 export const MANAGER_CHILDREN: Readonly<Record<'enclave' | 'service', RestartPolicy>> = {
   enclave: {
     ...{ limit: 3, windowMs: 60_000, firstDelayMs: 200, delayLimitMs: 5_000, jitter: 0.5 },
@@ -22,13 +22,13 @@ export function policyOf(address: string): RestartPolicy {
   return address.startsWith('enclave/') ? MANAGER_CHILDREN.enclave : MANAGER_CHILDREN.service;
 }
 
-/** What the process does about a child that has thrown. */
+/** Input of the recovery of a child that threw. */
 export interface RecoverInput {
   readonly address: string;
   readonly decision: Decision;
 }
 
-/** The manager's own life: root of its actor system, parent and supervisor of every enclave. */
+/** The lifecycle of the manager: root of its actor system, parent and supervisor of every enclave. */
 export const ManagerEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('manager.opened') }),
   z.strictObject({ type: z.literal('manager.broken'), cause: Cause }),
@@ -45,7 +45,7 @@ export type ManagerEvent = z.infer<typeof ManagerEvent>;
 
 export interface ManagerContext {
   readonly cause: Cause | null;
-  /** Times in milliseconds at which each child has thrown lately. */
+  /** Times of the recent failures of each child, in milliseconds. */
   readonly failures: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -55,11 +55,11 @@ export const managerMachine = setup({
     enclave: enclaveMachine,
     /** Opens the control service. */
     open: unprovided<object>('open'),
-    /** Stops every enclave and waits until the last has settled. */
+    /** Stops every enclave and waits for the last one to settle. */
     empty: unprovided<object>('empty'),
     /** Closes the control service and ends the process. */
     close: unprovided<object>('close'),
-    /** Brings a child back after its delay, or ends what is left of it. */
+    /** Restores a child after its delay, or removes what remains of it. */
     recover: unprovided<RecoverInput>('recover'),
   },
   actions: {
@@ -79,7 +79,7 @@ export const managerMachine = setup({
       enqueue.stopChild(address);
       enqueue.spawnChild('recover', { id: `recover/${address}`, input: { address, decision } });
     }),
-    recall: enqueueActions(({ enqueue, event }) => {
+    restoreChild: enqueueActions(({ enqueue, event }) => {
       assertEvent(event, 'child.restored');
       const { address, input } = event;
       enqueue.stopChild(`recover/${address}`);
@@ -103,10 +103,10 @@ export const managerMachine = setup({
   initial: 'starting',
   context: { cause: null, failures: {} },
   on: {
-    // A child that throws must not end the manager or another child; what is done about it comes with `child.failed`.
+    // A child that throws must not end the manager or a sibling; `child.failed` decides what follows.
     'xstate.error.*': {},
     'child.failed': { actions: 'supervise' },
-    'child.restored': { actions: 'recall' },
+    'child.restored': { actions: 'restoreChild' },
     'child.settled': { actions: 'settle' },
     'enclave.removed': { actions: 'removeEnclave' },
   },

@@ -1,19 +1,19 @@
 import { z } from 'zod';
 
 /**
- * The manifest: what all parties of a computation agreed to. Its digest is SHA-256 over its canonical JSON
- * (RFC 8785) and stands in the attested claims.
+ * The manifest: what all parties of a computation agreed to. Its digest is SHA-256 over its canonical JSON (RFC 8785)
+ * and is part of the attested claims.
  */
 
 /** `sha256:` and 64 lower-case hex digits. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
-/** Digest of an input: SHA-256, or SHA3-256 for inputs whose digest the Go CocosAI has told. */
+/** Digest of an input: SHA-256, or SHA3-256 as computed by the Go CocosAI. */
 export const InputDigest = z.string().regex(/^(sha256|sha3-256):[0-9a-f]{64}$/);
 /** Ed25519 public key in text form: `ed25519:` and 43 base64url characters. */
 export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
 /** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
 export const KemKeyText = z.string().regex(/^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/);
-/** A file or input name: no separators, no leading dot, and not the one key that no plain record can hold. */
+/** A file or input name: no separators, no leading dot, and not `__proto__`. */
 export const InputName = z.string().regex(/^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
 
 /** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
@@ -35,7 +35,7 @@ export const Manifest = z.strictObject({
     .array(z.strictObject({ name: InputName, digest: InputDigest, provider: SigningKeyText }))
     .max(64)
     .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ')
-    // Else one upload would count for two inputs, and the receipt would name a dataset that never came.
+    // Otherwise one upload would count for two inputs, and the receipt would name a dataset that never arrived.
     .refine(
       (list) => list.every((d) => d.name !== ALGORITHM_INPUT),
       `a dataset cannot be called ${ALGORITHM_INPUT}`,
@@ -51,19 +51,19 @@ export const Manifest = z.strictObject({
       memoryMiB: z.int().min(16).max(1_048_576).default(256),
       diskMiB: z.int().min(1).max(1_048_576).default(256),
       processes: z.int().min(1).max(4096).default(64),
-      /** All inputs together; what the enclave has room for when left out. */
+      /** All inputs together; limited by the enclave's memory by default. */
       inputMiB: z.int().min(1).max(1_048_576).optional(),
       /** The inputs of one participant together. */
       participantMiB: z.int().min(1).max(1_048_576).optional(),
-      /** Uploads of one participant that are open at once; 16 when left out. */
+      /** Open uploads of one participant at once; 16 by default. */
       participantTransfers: z.int().min(1).max(65).optional(),
     })
     .prefault({}),
-  /** Who may start the run; `auto` starts it when all inputs are in. */
+  /** Keys that may start the run; `auto` starts it once all inputs are committed. */
   start: z.union([z.literal('auto'), z.array(SigningKeyText).min(1).max(64)]).default('auto'),
-  /** Who may stop the computation. */
+  /** Keys that may stop the computation. */
   stop: z.array(SigningKeyText).max(64).default([]),
-  /** Digest of the appraisal policy that all parties use, when they agreed on one. */
+  /** Digest of the appraisal policy that all parties use, if they agreed on one. */
   policyDigest: Digest.optional(),
 });
 

@@ -5,12 +5,12 @@ import { ComputationEvent } from './computation.events.ts';
 import { computationMachine } from './computation.machine.ts';
 import { TransferEvent, TransferInput, transferMachine } from './transfer.machine.ts';
 
-/** One row for each machine whose authority is the agent and which the manager mirrors. */
+/** A machine whose authority is the agent and which the manager mirrors. */
 interface Mirrored {
   readonly machine: AnyStateMachine;
-  /** Schema of the machine's events, as the journal carries them. */
+  /** Schema of the machine's events in the journal. */
   readonly event: z.ZodType<AnyEventObject>;
-  /** Schema of what the machine is started with. */
+  /** Schema of the machine's input. */
   readonly input: z.ZodType;
 }
 
@@ -23,7 +23,7 @@ export const MIRRORED: Readonly<Record<MirroredKind, Mirrored>> = {
 export const MirroredKind = z.enum(['computation', 'attestation', 'transfer']);
 export type MirroredKind = z.infer<typeof MirroredKind>;
 
-/** Address of a mirrored actor inside its agent: its kind, and an id where there can be several. */
+/** Address of a mirrored actor inside its agent: its kind, plus an id if there can be several. */
 export const MirroredAddress = z
   .string()
   .max(100)
@@ -35,7 +35,7 @@ export function kindOfAddress(address: string): MirroredKind | null {
   return MirroredKind.options.find((each) => each === kind) ?? null;
 }
 
-/** What an authority writes into its journal for its mirror. */
+/** A journal record of an authority for its mirror. */
 export const MirrorRecord = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('started'), address: MirroredAddress, input: z.unknown() }),
   z.strictObject({ kind: z.literal('event'), address: MirroredAddress, event: z.unknown() }),

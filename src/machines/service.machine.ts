@@ -21,21 +21,21 @@ export const ServiceEvent = z.discriminatedUnion('type', [
 export type ServiceEvent = z.infer<typeof ServiceEvent>;
 
 export interface ServiceContext {
-  /** Who answered last. */
+  /** Id of the service that answered last. */
   readonly serviceId: string | null;
-  /** Attempts since the stream was live last. */
+  /** Attempts since the stream was last live. */
   readonly attempts: number;
-  /** Since when the stream is live; null when it is not. */
+  /** Time at which the stream became live; null if it is not. */
   readonly liveSinceMs: number | null;
   readonly lostAtMs: number | null;
-  /** Why the last stream or attempt ended; null once another one is live. */
+  /** Why the last stream or attempt ended; null once a stream is live again. */
   readonly cause: Cause | null;
 }
 
 /**
- * The manager's stream to the computation management service. It owns connecting, the handshake, replay of what the
- * service has not acknowledged, and back-off; what is kept for the service lies in the outbox, not here, so
- * a manager that starts again begins with a new actor.
+ * The manager's stream to the computation management service. It owns connecting, the handshake, the replay of what
+ * the service has not acknowledged, and back-off. Messages for the service are stored in the outbox, so a restarted
+ * manager begins with a new actor.
  */
 export const serviceMachine = setup({
   types: { context: {} as ServiceContext, events: {} as ServiceEvent },
@@ -44,13 +44,13 @@ export const serviceMachine = setup({
     open: unprovided<object>('open'),
     /** Sends the hello, reads messages and keeps the heartbeat for as long as the stream is attached. */
     serve: unprovided<object>('serve'),
-    /** Sends what the outbox held when the stream was welcomed. */
+    /** Sends the content that the outbox had when the service answered the hello. */
     replay: unprovided<object>('replay'),
-    /** Sends what is added to the outbox. */
+    /** Sends further messages of the outbox. */
     deliver: unprovided<object>('deliver'),
     /** Waits before the next attempt. */
     wait: unprovided<WaitInput>('wait'),
-    /** Ends the stream in order. */
+    /** Closes the stream gracefully. */
     close: unprovided<object>('close'),
   },
   actions: {

@@ -5,8 +5,8 @@ import { ENCLAVE_LIMITS } from './enclave.events.ts';
 import { enclaveMachine } from './enclave.machine.ts';
 
 /**
- * Snapshots of machines as they are stored: with the version of their chart and context, so that a later
- * program can move an older one to its own form, or refuse it by name.
+ * Stored snapshots of machines. Each carries the version of its chart and context, so that a later program can migrate
+ * it or refuse it with a reason.
  */
 
 export const PersistedSnapshot = z.looseObject({
@@ -20,7 +20,7 @@ export type PersistedSnapshot = z.infer<typeof PersistedSnapshot>;
 interface SnapshotKind {
   readonly machine: AnyStateMachine;
   readonly version: number;
-  /** By the version that they start from. */
+  /** By source version. */
   readonly migrations: Readonly<Record<number, (snapshot: PersistedSnapshot) => PersistedSnapshot>>;
 }
 
@@ -30,42 +30,43 @@ export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
     machine: enclaveMachine,
     version: 5,
     migrations: {
-      // Version 1 did not know where the guest's console is written to.
+      // Version 1 had no file for the guest's console.
       1: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, logFile: null } }),
-      // Version 2 did not know how far the boot had come.
+      // Version 2 had no boot step.
       2: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, bootStep: null } }),
       // Version 3 had its limits in the chart.
       3: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, limits: ENCLAVE_LIMITS } }),
-      // Version 4 had another name for the effect that makes an agent ready; the others kept theirs.
+      // Version 4 had another name for the effect `handshake`.
       4: (snapshot) => ({ ...snapshot, children: renameUnknown(snapshot.children, 'handshake') }),
     },
   },
 };
 
 /**
- * A stored snapshot in the form of this program.
+ * Migrates a stored snapshot to the present version.
  *
- * @throws CocosError SNAPSHOT_INVALID naming what is wrong: an unknown machine, a version without a way to the
- * present one, or a state that the chart does not have.
+ * @throws CocosError SNAPSHOT_INVALID with the reason: an unknown machine, a version without a migration, or a state
+ * that the chart does not have
  */
 export function readSnapshot(machine: string, version: number, stored: unknown): Snapshot<unknown> {
   const kind = SNAPSHOT_KINDS[machine];
-  if (kind === undefined) throw invalid(`no machine ${machine} is stored`);
+  if (kind === undefined) throw invalid(`snapshots of the machine '${machine}' are not stored`);
   const parsed = PersistedSnapshot.safeParse(stored);
-  if (!parsed.success) throw invalid(`a snapshot of ${machine} is malformed`);
+  if (!parsed.success) throw invalid(`the snapshot of '${machine}' is malformed`);
   let snapshot = parsed.data;
   for (let at = version; at !== kind.version; at++) {
     const migrate = kind.migrations[at];
     if (migrate === undefined)
-      throw invalid(`there is no way from version ${version} of ${machine} to ${kind.version}`);
+      throw invalid(`there is no migration of '${machine}' from version ${version} to ${kind.version}`);
     snapshot = migrate(snapshot);
   }
-  if (!hasState(kind.machine.root, snapshot.value)) throw invalid(`${machine} has no such state`);
+  if (!hasState(kind.machine.root, snapshot.value))
+    throw invalid(`the chart of '${machine}' has no such state`);
   const begun = { ...snapshot, children: begunAnew(snapshot.children) };
   return { ...begun, output: undefined, error: undefined };
 }
 
-/** Children under an effect's new name: the one that no effect of the chart has is the one that was renamed. */
+/** Renames the one child whose name no effect of the chart has. */
 function renameUnknown(children: PersistedSnapshot['children'], name: string): PersistedSnapshot['children'] {
   const known = enclaveMachine.implementations.actors;
   const entries = Object.entries(children).map(([id, child]) => {
@@ -77,7 +78,7 @@ function renameUnknown(children: PersistedSnapshot['children'], name: string): P
 
 const ThrownEffect = z.looseObject({ snapshot: z.looseObject({ status: z.literal('error') }) });
 
-/** An effect that had thrown when its machine was stored would stay dead for good, without a word. */
+/** Restarts effects that had thrown before the snapshot: xstate would leave them dead without a report. */
 function begunAnew(children: PersistedSnapshot['children']): PersistedSnapshot['children'] {
   const entries = Object.entries(children).map(([id, child]) => {
     const thrown = ThrownEffect.safeParse(child);
@@ -88,7 +89,7 @@ function begunAnew(children: PersistedSnapshot['children']): PersistedSnapshot['
   return Object.fromEntries(entries);
 }
 
-/** Whether a chart can be in this state: one child for each compound node, all of them for each parallel one. */
+/** Whether the chart has this state: one child of each compound node, all children of each parallel node. */
 function hasState(node: AnyStateNode, value: unknown): boolean {
   if (typeof value === 'string') return isLeaf(childOf(node, value));
   if (typeof value !== 'object' || value === null) return false;
@@ -100,7 +101,7 @@ function hasState(node: AnyStateNode, value: unknown): boolean {
   });
 }
 
-/** Own states alone: a stored name may be one of an object's prototype. */
+/** Own states only: a stored name may be a property of the prototype. */
 function childOf(node: AnyStateNode, name: string): AnyStateNode | undefined {
   return Object.hasOwn(node.states, name) ? node.states[name] : undefined;
 }
@@ -114,5 +115,5 @@ function isEmpty(value: unknown): boolean {
 }
 
 function invalid(reason: string): CocosError {
-  return new CocosError('SNAPSHOT_INVALID', `A stored record is refused: ${reason}.`);
+  return new CocosError('SNAPSHOT_INVALID', `The stored snapshot is refused: ${reason}.`);
 }

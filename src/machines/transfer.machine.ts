@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
-/** How long a transfer waits for its sender to come, or to come back. */
+/** How long a transfer waits for its sender to connect or reconnect. */
 export const TRANSFER_WAIT_MS = 600_000;
 
 export const TransferInput = z.strictObject({
@@ -13,13 +13,13 @@ export const TransferInput = z.strictObject({
   participant: z.string(),
   size: z.int().min(0),
   digest: z.string(),
-  /** `TRANSFER_WAIT_MS` when left out. */
+  /** `TRANSFER_WAIT_MS` by default. */
   waitMs: z.int().min(1).optional(),
   atMs: Milliseconds,
 });
 export type TransferInput = z.infer<typeof TransferInput>;
 
-/** What happens to an upload. The agent is the authority; the manager mirrors it. */
+/** Events of an upload. The agent is the authority; the manager mirrors it. */
 export const TransferEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('transfer.attached') }),
   z.strictObject({
@@ -51,9 +51,9 @@ export const transferMachine = setup({
     input: {} as TransferInput,
   },
   actors: {
-    /** Compares size and digest of what was received with what was declared and agreed to. */
+    /** Compares the received size and digest with the declaration and the manifest. */
     check: unprovided<TransferInput>('check'),
-    /** Gives the input's place back to the computation. */
+    /** Deletes the bytes, so that the input can be sent again. */
     release: unprovided<TransferInput>('release'),
     clock: unprovided<ClockInput>('clock'),
   },
@@ -75,9 +75,14 @@ export const transferMachine = setup({
       assertEvent(event, 'transfer.refused');
       return { cause: event.cause };
     }),
-    recordAbort: assign({ cause: { code: 'CANCELLED' as const, message: 'The transfer was given up.' } }),
+    recordAbort: assign({
+      cause: { code: 'CANCELLED' as const, message: 'The sender aborted the transfer.' },
+    }),
     recordDeadline: assign({
-      cause: { code: 'DEADLINE_EXCEEDED' as const, message: 'The sender did not come back in time.' },
+      cause: {
+        code: 'DEADLINE_EXCEEDED' as const,
+        message: 'The sender did not reconnect within the time limit; open the transfer again.',
+      },
     }),
   },
 }).createMachine({

@@ -5,16 +5,16 @@ import { sequenceNonce } from '../crypto/hpke.ts';
 import { CocosError } from '../errors.ts';
 
 /**
- * A sealed two-way channel over a shared secret. Each direction has its own key and base nonce; a message's
- * nonce is the base XOR its sequence number, so an altered number does not open. The relay between the ends
- * can drop a message, but not read, forge, repeat or reorder one.
+ * A sealed two-way channel over a shared secret. Each direction has its own key and base nonce. The nonce of a message
+ * is the base XOR its sequence number, so a message with an altered number does not open. The relay between the ends
+ * can drop messages, but not read, forge, repeat or reorder them.
  */
 
 export type ChannelSide = 'participant' | 'agent';
 
-/** Messages each way; a channel that long is opened anew. */
+/** Messages per direction; then a new channel must be opened. */
 export const CHANNEL_MESSAGE_LIMIT = 2 ** 32;
-/** Sub-channels one channel remembers the labels of. */
+/** Sub-channels of one channel, whose labels it remembers. */
 export const SUBCHANNEL_LIMIT = 4096;
 
 const LABEL = 'cocosai channel v1';
@@ -42,7 +42,7 @@ export class SealedChannel {
   #nextIn = 0;
   #isErased = false;
 
-  /** `secret` is 32 bytes that both ends share and nobody else has; it is used for one channel only. */
+  /** `secret`: 32 bytes that only the two ends share, used for one channel only. */
   constructor(secret: Uint8Array, aead: AeadName, side: ChannelSide) {
     this.#secret = secret;
     this.#aead = aead;
@@ -54,15 +54,18 @@ export class SealedChannel {
   }
 
   /**
-   * Seals a message to the other end. `associatedData` is not sent: the other end must give the same, so a
-   * sealed body of one method cannot pass for another's.
-   * @throws CocosError LIMIT_EXCEEDED after 2^32 messages; SESSION_NOT_FOUND when the keys were erased
+   * Seals a message to the other end. `associatedData` is not sent. The other end must pass the same data, so the sealed
+   * body of one method cannot be used for another.
+   * @throws CocosError LIMIT_EXCEEDED after 2^32 messages; SESSION_NOT_FOUND if the keys were erased
    */
   seal(body: Uint8Array, associatedData: Uint8Array = EMPTY): SealedMessage {
     this.#requireKeys();
     const sequence = this.#nextOut;
     if (sequence >= CHANNEL_MESSAGE_LIMIT) {
-      throw new CocosError('LIMIT_EXCEEDED', 'the channel has reached its message limit');
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        'The channel has reached its message limit; open a new session.',
+      );
     }
     const nonce = sequenceNonce(this.#out.baseNonce, sequence);
     const ciphertext = aeadSeal(this.#aead, this.#out.key, nonce, associatedData, body);
@@ -71,19 +74,22 @@ export class SealedChannel {
   }
 
   /**
-   * Opens a message of the other end. Numbers must rise; gaps are messages that the relay dropped. A message
-   * that is refused changes nothing.
-   * @throws CocosError SESSION_REPLAYED for a number that is not above the last one opened;
-   * CRYPTO_OPEN_FAILED when number, ciphertext or associated data were altered; INPUT_INVALID for a number
-   * that is no sequence number; SESSION_NOT_FOUND when the keys were erased
+   * Opens a message of the other end. Sequence numbers must increase; a gap means that the relay dropped messages. A
+   * refused message changes nothing.
+   * @throws CocosError SESSION_REPLAYED for a number not above the last opened one; CRYPTO_OPEN_FAILED if number,
+   * ciphertext or associated data were altered; INPUT_INVALID for an invalid sequence number; SESSION_NOT_FOUND if the
+   * keys were erased
    */
   open(sequence: number, ciphertext: Uint8Array, associatedData: Uint8Array = EMPTY): Uint8Array {
     this.#requireKeys();
     if (!Number.isInteger(sequence) || sequence < 0 || sequence >= CHANNEL_MESSAGE_LIMIT) {
-      throw new CocosError('INPUT_INVALID', `${sequence} is no sequence number`);
+      throw new CocosError('INPUT_INVALID', `Invalid sequence number ${sequence}.`);
     }
     if (sequence < this.#nextIn) {
-      throw new CocosError('SESSION_REPLAYED', `message ${sequence} came after message ${this.#nextIn - 1}`);
+      throw new CocosError(
+        'SESSION_REPLAYED',
+        `Message ${sequence} arrived after message ${this.#nextIn - 1}.`,
+      );
     }
     const nonce = sequenceNonce(this.#in.baseNonce, sequence);
     const body = aeadOpen(this.#aead, this.#in.key, nonce, associatedData, ciphertext);
@@ -91,26 +97,29 @@ export class SealedChannel {
     return body;
   }
 
-  /** `length` bytes that both ends derive alike from the channel and the label, such as a transfer key. */
+  /** `length` bytes that both ends derive from the channel and the label, such as a transfer key. */
   exportKey(label: string, length: number = AEAD_KEY_BYTES): Uint8Array {
     return this.#derive('export', label, length);
   }
 
   /**
-   * A channel of its own under this one, with sequences from 0, for a server stream. A label is used once:
-   * a second channel under it would repeat nonces.
-   * @throws CocosError INPUT_INVALID for a label that was used; LIMIT_EXCEEDED after 4096 labels
+   * A separate channel derived from this one, with sequence numbers from 0, for a server stream. Each label can be used
+   * once, since a second channel under it would repeat nonces.
+   * @throws CocosError INPUT_INVALID for a used label; LIMIT_EXCEEDED after 4096 labels
    */
   subchannel(label: string): SealedChannel {
     if (this.#labels.has(label)) throw new CocosError('INPUT_INVALID', `sub-channel ${label} exists already`);
     if (this.#labels.size >= SUBCHANNEL_LIMIT) {
-      throw new CocosError('LIMIT_EXCEEDED', 'the channel has reached its sub-channel limit');
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        'The channel has reached its sub-channel limit; open a new session.',
+      );
     }
     this.#labels.add(label);
     return new SealedChannel(this.#derive('subchannel', label, SECRET_BYTES), this.#aead, this.#side);
   }
 
-  /** Overwrites the keys: nothing is sealed, opened or derived any more. Sub-channels have keys of their own. */
+  /** Overwrites the keys and disables the channel. Sub-channels have separate keys. */
   erase(): void {
     this.#isErased = true;
     for (const secret of [this.#secret, this.#out.key, this.#out.baseNonce, this.#in.key, this.#in.baseNonce])
@@ -118,7 +127,11 @@ export class SealedChannel {
   }
 
   #requireKeys(): void {
-    if (this.#isErased) throw new CocosError('SESSION_NOT_FOUND', 'the keys of the channel were erased');
+    if (this.#isErased)
+      throw new CocosError(
+        'SESSION_NOT_FOUND',
+        'The session has ended and its keys were erased; open a new one.',
+      );
   }
 
   #direction(name: string): Direction {

@@ -5,13 +5,12 @@ import { sign, verify } from '../crypto/signing.ts';
 import { CocosError } from '../errors.ts';
 
 /**
- * The receipt of a result: what ran on what, and what came out, signed by the agent's attested key. Its bytes
- * are the canonical JSON (RFC 8785) of the fields; the signature is Ed25519 over
- * "cocosai receipt v1" ‖ 0 ‖ bytes.
+ * The receipt of a result: algorithm, inputs and result, signed by the agent's attested key. Its bytes are the canonical
+ * JSON (RFC 8785) of the fields. The signature is Ed25519 over "cocosai receipt v1" ‖ 0 ‖ bytes.
  */
 
 const PREFIX = concat(utf8('cocosai receipt v1'), Uint8Array.of(0));
-/** Bytes a receipt may have: 64 datasets of the longest names need about 18 KiB. */
+/** Maximum bytes of a receipt: 64 datasets with the longest names need about 18 KiB. */
 export const MAX_RECEIPT_BYTES = 64 * 1024;
 
 const DigestText = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -27,12 +26,12 @@ export const Receipt = z.strictObject({
   resultDigest: DigestText,
   /** Bytes of the packed plaintext. */
   resultSize: z.int().min(0),
-  /** Over the evidence, or the claims, that name the signing key. */
+  /** Digest of the claims that contain the signing key. */
   evidenceDigest: DigestText,
-  /** What the agent found itself on; the evidence proves it. */
+  /** The platform that the agent detected; the evidence proves it. */
   platform: z.enum(['snp', 'tdx', 'emulated']),
   runtime: z.string().max(256),
-  /** Null when a signal ended the algorithm. */
+  /** Null if a signal ended the algorithm. */
   exitCode: z.int().min(0).max(255).nullable(),
   startedAt: z.iso.datetime(),
   endedAt: z.iso.datetime(),
@@ -46,25 +45,25 @@ export interface SignedReceipt {
   readonly signature: Uint8Array;
 }
 
-/** Signs a receipt. @throws CocosError RESULT_INVALID when it has not the form of a receipt */
+/** Signs a receipt. @throws CocosError RESULT_INVALID if it does not have the format of a receipt */
 export function signReceipt(receipt: Receipt, agentSigningSecretKey: Uint8Array): SignedReceipt {
   const bytes = utf8(canonicalJson(parseReceipt(receipt)));
   return { bytes, signature: sign(concat(PREFIX, bytes), agentSigningSecretKey) };
 }
 
 /**
- * The receipt that these bytes are, if the agent signed exactly them.
- * @throws CocosError RESULT_INVALID when the signature is wrong, the bytes are not canonical JSON, or they
- * have not the form of a receipt
+ * Parses a receipt and verifies that the agent signed exactly these bytes.
+ * @throws CocosError RESULT_INVALID if the signature is wrong, the bytes are not canonical JSON, or they do not have the
+ * format of a receipt
  */
 export function verifyReceipt(
   bytes: Uint8Array,
   signature: Uint8Array,
   agentSigningPublicKey: Uint8Array,
 ): Receipt {
-  if (bytes.length > MAX_RECEIPT_BYTES) throw new CocosError('RESULT_INVALID', 'the receipt is too long');
+  if (bytes.length > MAX_RECEIPT_BYTES) throw new CocosError('RESULT_INVALID', 'The receipt is too long.');
   if (!verify(signature, concat(PREFIX, bytes), agentSigningPublicKey)) {
-    throw new CocosError('RESULT_INVALID', 'the receipt is not signed by this agent');
+    throw new CocosError('RESULT_INVALID', 'The receipt is not signed by this agent.');
   }
   let value: unknown;
   let text: string;
@@ -72,10 +71,11 @@ export function verifyReceipt(
     text = fromUtf8(bytes, 'the receipt');
     value = JSON.parse(text);
   } catch (cause) {
-    throw new CocosError('RESULT_INVALID', 'the receipt is not JSON', { cause });
+    throw new CocosError('RESULT_INVALID', 'The receipt is not JSON.', { cause });
   }
   const receipt = parseReceipt(value);
-  if (canonicalJson(receipt) !== text) throw new CocosError('RESULT_INVALID', 'the receipt is not canonical');
+  if (canonicalJson(receipt) !== text)
+    throw new CocosError('RESULT_INVALID', 'The receipt is not canonical JSON.');
   return receipt;
 }
 
@@ -83,5 +83,8 @@ function parseReceipt(value: unknown): Receipt {
   const parsed = Receipt.safeParse(value);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues.map((issue) => issue.path.join('.') || 'the receipt').join(', ');
-  throw new CocosError('RESULT_INVALID', `the receipt has not the documented form: ${where}`);
+  throw new CocosError(
+    'RESULT_INVALID',
+    `The receipt does not have the documented format; see the fields ${where}.`,
+  );
 }

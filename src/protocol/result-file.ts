@@ -11,13 +11,13 @@ import { openStream } from './segment-stream.ts';
 import { MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
 
 /**
- * A sealed result on a consumer's disk: "COCOSRES", u32 big-endian length of the header, the header in JSON,
- * then the framed segments to the end of the file. The header is not secret and is trusted for nothing that
- * the receipt's signature or the sealed content key does not bear out.
+ * A sealed result on a consumer's disk: "COCOSRES", u32 big-endian length of the header, the header in JSON, then the
+ * framed segments until the end of the file. The header is not secret. It is trusted only as far as the receipt's
+ * signature or the sealed content key confirms it.
  */
 
 export const RESULT_MAGIC = utf8('COCOSRES');
-/** Longest header: an X-Wing key, a receipt of 64 KiB in base64url, and room. */
+/** Maximum header length: an X-Wing key, a receipt of 64 KiB in base64url, and a margin. */
 export const MAX_RESULT_HEADER_BYTES = 128 * 1024;
 
 const Bytes = z.string().max(MAX_RESULT_HEADER_BYTES);
@@ -32,7 +32,7 @@ const Header = z.strictObject({
   /** Base64url of the receipt's canonical bytes, and of its signature. */
   receipt: Bytes,
   signature: Bytes,
-  /** `ed25519:…`, the key that the evidence named by the receipt must vouch for. */
+  /** `ed25519:…`, the key that the evidence named in the receipt must attest. */
   agentSigningKey: z.string().max(64),
   /** Bytes of the packed plaintext. */
   size: z.int().min(0),
@@ -59,7 +59,7 @@ export function encodeResultHeader(header: ResultHeader): Uint8Array {
   };
   const json = utf8(JSON.stringify(parseHeader(wire, Header)));
   if (json.length > MAX_RESULT_HEADER_BYTES)
-    throw new CocosError('RESULT_INVALID', 'the result header is too long');
+    throw new CocosError('RESULT_INVALID', 'The result header is too long.');
   return concat(RESULT_MAGIC, u32be(json.length), json);
 }
 
@@ -73,24 +73,27 @@ export async function* writeResultFile(
 }
 
 /**
- * Reads the header of a result file and leaves the rest in the reader.
- * @throws CocosError RESULT_INVALID when it is no result file or the header is malformed; STREAM_TRUNCATED
+ * Reads the header of a result file. The rest remains in the reader.
+ * @throws CocosError RESULT_INVALID if it is not a result file or the header is malformed; STREAM_TRUNCATED
  */
 export async function readResultHeader(reader: ByteReader): Promise<ResultHeader> {
   const head = await reader.read(RESULT_MAGIC.length + 4);
   if (!equal(head.subarray(0, RESULT_MAGIC.length), RESULT_MAGIC)) {
-    throw new CocosError('RESULT_INVALID', 'this is not a result file');
+    throw new CocosError('RESULT_INVALID', 'The file is not a result file.');
   }
   const length = new DataView(head.buffer, head.byteOffset).getUint32(RESULT_MAGIC.length);
   if (length > MAX_RESULT_HEADER_BYTES) {
-    throw new CocosError('RESULT_INVALID', `a result header cannot have ${length} bytes`);
+    throw new CocosError(
+      'RESULT_INVALID',
+      `The result file is damaged: its header cannot have ${length} bytes.`,
+    );
   }
   const json = await reader.read(length);
   let value: unknown;
   try {
     value = JSON.parse(fromUtf8(json, 'the result header'));
   } catch (cause) {
-    throw new CocosError('RESULT_INVALID', 'the result header is not JSON', { cause });
+    throw new CocosError('RESULT_INVALID', 'The result header is not JSON.', { cause });
   }
   const header = parseHeader(value, Header);
   const decode = (text: string) => fromBase64Url(text, 'the result header', 'RESULT_INVALID');
@@ -104,16 +107,16 @@ export async function readResultHeader(reader: ByteReader): Promise<ResultHeader
 }
 
 /**
- * The receipt of a header, verified under the header's own agent key and held against the header's fields.
- * That this key is the agent's is for the evidence to say: appraise the evidence whose digest it names.
- * @throws CocosError RESULT_INVALID when signature, computation, manifest or size do not fit
+ * The receipt of a header, verified under the agent key in the header and compared with the header's fields. Only the
+ * evidence proves that this key is the agent's: appraise the evidence whose digest the receipt names.
+ * @throws CocosError RESULT_INVALID if signature, computation, manifest or size do not match
  */
 export function verifyResultHeader(header: ResultHeader): Receipt {
   let agentKey: Uint8Array;
   try {
     agentKey = parseSigningKey(header.agentSigningKey);
   } catch (cause) {
-    throw new CocosError('RESULT_INVALID', 'the agent key in the result header is malformed', { cause });
+    throw new CocosError('RESULT_INVALID', 'The agent key in the result header is malformed.', { cause });
   }
   const receipt = verifyReceipt(header.receipt, header.signature, agentKey);
   for (const [what, stated, signed] of [
@@ -122,7 +125,7 @@ export function verifyResultHeader(header: ResultHeader): Receipt {
     ['size', header.size, receipt.resultSize],
   ] as const) {
     if (stated !== signed) {
-      throw new CocosError('RESULT_INVALID', `the receipt is about another ${what}`, {
+      throw new CocosError('RESULT_INVALID', `The receipt refers to another ${what} than the header.`, {
         details: { stated, signed },
       });
     }
@@ -131,11 +134,11 @@ export function verifyResultHeader(header: ResultHeader): Receipt {
 }
 
 /**
- * Opens the content of a result file behind its header: the packed plaintext, chunk by chunk. Nothing of it is
- * to be believed before the generator has ended, since size and digest are checked at the end.
- * @throws CocosError CRYPTO_OPEN_FAILED when the key or a segment does not open; STREAM_TRUNCATED;
- * STREAM_TRAILING for bytes after the last segment; RESULT_INVALID when the receipt does not verify or the
- * plaintext has not its size and digest
+ * Opens the content of a result file after its header: the packed plaintext, chunk by chunk. It must not be trusted
+ * before the generator has ended, since size and digest are checked at the end.
+ * @throws CocosError CRYPTO_OPEN_FAILED if the key or a segment does not open; STREAM_TRUNCATED; STREAM_TRAILING for
+ * bytes after the last segment; RESULT_INVALID if the receipt does not verify or the plaintext does not have its size
+ * and digest
  */
 export async function* openResult(
   header: ResultHeader,
@@ -152,10 +155,10 @@ export async function* openResult(
     yield chunk;
   }
   if (digest.size !== receipt.resultSize || digest.finish() !== receipt.resultDigest) {
-    throw new CocosError('RESULT_INVALID', 'the result has not the size and digest of its receipt');
+    throw new CocosError('RESULT_INVALID', 'The result does not have the size and digest of its receipt.');
   }
   if ((await reader.readOrEnd(1)) !== undefined) {
-    throw new CocosError('STREAM_TRAILING', 'the result file goes on after its last segment');
+    throw new CocosError('STREAM_TRAILING', 'The result file continues after its last segment.');
   }
 }
 
@@ -163,5 +166,8 @@ function parseHeader<T>(value: unknown, schema: z.ZodType<T>): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues.map((issue) => issue.path.join('.') || 'the header').join(', ');
-  throw new CocosError('RESULT_INVALID', `the result header has not the documented form: ${where}`);
+  throw new CocosError(
+    'RESULT_INVALID',
+    `The result header does not have the documented format; see the fields ${where}.`,
+  );
 }

@@ -7,8 +7,8 @@ import { CocosError } from '../errors.ts';
 import { DEFAULT_SEGMENT_SIZE, type SegmentParameters } from './segments.ts';
 
 /**
- * Sealing of a result: its packed bytes once, as segments under a fresh content key, and that key to each
- * consumer of the manifest with HPKE.
+ * Sealing of a result. Its packed bytes are sealed once, as segments under a fresh content key. HPKE seals that key to
+ * each consumer of the manifest.
  */
 
 const LABEL = utf8('cocosai result v1');
@@ -30,7 +30,7 @@ export function generateContentKey(): Uint8Array {
 }
 
 /**
- * Seals a content key to a consumer; manifest digest and the consumer's signing key are bound in.
+ * Seals a content key to a consumer, bound to the manifest digest and the consumer's signing key.
  * @param consumerKem text form of the KEM key in the manifest
  * @param consumerSigning text form of the signing key in the manifest
  * @throws CocosError CRYPTO_KEY_INVALID for a consumer key that is malformed or of low order
@@ -50,7 +50,7 @@ export function sealContentKey(
 
 /**
  * The content key, opened with the consumer's KEM secret key.
- * @throws CocosError CRYPTO_OPEN_FAILED when it was sealed to another consumer, key or manifest, or altered;
+ * @throws CocosError CRYPTO_OPEN_FAILED if it was sealed to another consumer, key or manifest, or was altered;
  * CRYPTO_KEY_INVALID for a malformed encapsulated key
  */
 export function openContentKey(
@@ -65,7 +65,7 @@ export function openContentKey(
   return expectLength(key, AEAD_KEY_BYTES, 'content key', 'CRYPTO_OPEN_FAILED');
 }
 
-/** Parameters of the segment stream that holds a result's packed bytes. */
+/** Parameters of the segment stream of a result's packed bytes. */
 export function resultSegments(input: {
   readonly contentKey: Uint8Array;
   readonly computationId: string;
@@ -82,6 +82,6 @@ export function resultSegments(input: {
 }
 
 function keyInfo(consumerSigning: string, manifestDigest: string): Uint8Array {
-  if (consumerSigning.length === 0) throw new CocosError('INPUT_INVALID', 'the consumer has no signing key');
+  if (consumerSigning.length === 0) throw new CocosError('INPUT_INVALID', 'The consumer has no signing key.');
   return lengthPrefixed(LABEL, utf8(manifestDigest), utf8(consumerSigning));
 }

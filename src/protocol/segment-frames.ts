@@ -5,14 +5,14 @@ import { CocosError } from '../errors.ts';
 import { MAX_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
 
 /**
- * Sealed segments on a plain byte stream (a file, a socket): u32 big-endian length, its top bit set for the
- * last segment, then the ciphertext. The bit is a hint for the reader; the nonce is what proves it.
+ * Sealed segments on a plain byte stream (a file, a socket): u32 big-endian length with the top bit set for the last
+ * segment, then the ciphertext. The bit is a hint for the reader; the nonce authenticates it.
  */
 
 const LAST_BIT = 0x8000_0000;
 export const FRAME_HEADER_BYTES = 4;
 
-/** Longest frame body in bytes. */
+/** Maximum frame body in bytes. */
 export const MAX_FRAMED_SEGMENT = MAX_SEGMENT_SIZE + AEAD_TAG_BYTES;
 
 /** Writes the header of a frame with `length` bytes of ciphertext into the first bytes of `out`. */
@@ -20,7 +20,7 @@ export function writeFrameHeader(out: Uint8Array, length: number, last: boolean)
   new DataView(out.buffer, out.byteOffset).setUint32(0, last ? length + LAST_BIT : length);
 }
 
-/** What the four bytes of a header say; whether the length is one that a segment has is for the caller to check. */
+/** The fields of a four-byte header. The caller must check the length. */
 export function parseFrameHeader(head: Uint8Array): { readonly length: number; readonly last: boolean } {
   const word = new DataView(head.buffer, head.byteOffset).getUint32(0);
   const last = word >= LAST_BIT;
@@ -34,10 +34,9 @@ export function frameSegment(segment: SealedSegment): Uint8Array {
 }
 
 /**
- * Reads framed segments up to and with the last, numbering them from `startIndex`. The length is checked
- * before memory is taken. Bytes behind the last segment are left in the reader.
- * @throws CocosError STREAM_TRUNCATED when the stream ends before the last segment; FRAME_INVALID for a
- * length that no segment has
+ * Reads framed segments up to and including the last, numbered from `startIndex`. The length is checked before memory
+ * is allocated. Bytes after the last segment remain in the reader.
+ * @throws CocosError STREAM_TRUNCATED if the stream ends before the last segment; FRAME_INVALID for an impossible length
  */
 export async function* readSegments(
   reader: ByteReader,
@@ -47,7 +46,7 @@ export async function* readSegments(
   for (let index = startIndex; ; index += 1) {
     const { length, last } = parseFrameHeader(await reader.read(FRAME_HEADER_BYTES));
     if (length < AEAD_TAG_BYTES || length > maxBytes) {
-      throw new CocosError('FRAME_INVALID', `a segment frame cannot have ${length} bytes`);
+      throw new CocosError('FRAME_INVALID', `A segment frame cannot have ${length} bytes.`);
     }
     yield { index, last, bytes: await reader.read(length) };
     if (last) return;

@@ -1,10 +1,10 @@
 import { type SealedSegment, SegmentOpener, type SegmentParameters, SegmentSealer } from './segments.ts';
 
-/** Segment streams over async iterables, in the memory of two segments whatever the chunks are. */
+/** Segment streams over async iterables. They use the memory of two segments, regardless of the chunk size. */
 
 /**
- * Cuts a byte stream into sealed segments. To resume, give the index of the first segment wanted and a
- * source that starts at byte `startIndex * segmentSize` of the same content.
+ * Splits a byte stream into sealed segments. To resume, pass the index of the next segment and a source that starts at
+ * byte `startIndex * segmentSize` of the same content.
  * @throws CocosError as SegmentSealer, or what the source throws
  */
 export async function* sealStream(
@@ -19,7 +19,7 @@ export async function* sealStream(
   for await (const chunk of source) {
     let at = 0;
     while (at < chunk.length) {
-      // A full segment waits for the next byte, since without one it is the last.
+      // A full segment waits for another byte: without one it is the last.
       if (filled === segmentSize) {
         yield sealer.seal(pending, false);
         filled = 0;
@@ -34,8 +34,8 @@ export async function* sealStream(
 }
 
 /**
- * Opens sealed segments into their plaintext, one chunk for each segment that is not empty.
- * @throws CocosError as SegmentOpener, STREAM_TRUNCATED when the source ends early, or what the source throws
+ * Opens sealed segments: one chunk of plaintext for each segment that is not empty.
+ * @throws CocosError as SegmentOpener, STREAM_TRUNCATED if the source ends early, or what the source throws
  */
 export async function* openStream(
   segments: AsyncIterable<SealedSegment>,

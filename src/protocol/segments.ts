@@ -12,18 +12,17 @@ import { hkdf } from '../crypto/hkdf.ts';
 import { CocosError } from '../errors.ts';
 
 /**
- * Segments of a sealed stream, after the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizar, 2015):
- * nonce = 7-byte prefix ‖ u32 counter ‖ last flag. The segment key and the prefix come by HKDF from the
- * stream's key, its AEAD, its segment size and its associated data, so a segment opens only in its place of
- * its own stream. Every segment but the last is exactly `segmentSize` long; the empty stream is one empty
- * last segment. One key with one associated data seals one byte string: a resumed sender must send the same
- * bytes again, or name another attempt in the associated data.
+ * Segments of a sealed stream, following the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizar, 2015):
+ * nonce = 7-byte prefix ‖ u32 counter ‖ last flag. HKDF derives the segment key and the prefix from the stream's key,
+ * AEAD, segment size and associated data, so a segment opens only at its position of its stream. Every segment but the
+ * last has exactly `segmentSize` bytes; the empty stream is one empty last segment. One key with one associated data
+ * seals one byte string: a resumed sender must send the same bytes, or name another attempt in the associated data.
  */
 
 export const DEFAULT_SEGMENT_SIZE = 256 * 1024;
 export const MIN_SEGMENT_SIZE = 64 * 1024;
 export const MAX_SEGMENT_SIZE = 4 * 1024 * 1024;
-/** Segments that one stream may have; the counter is 32 bits. */
+/** Maximum number of segments in a stream: the counter has 32 bits. */
 export const MAX_SEGMENTS = 2 ** 32;
 
 const LABEL = utf8('cocosai segments v1');
@@ -33,9 +32,9 @@ export interface SegmentParameters {
   /** 32 bytes, for this stream only. */
   readonly key: Uint8Array;
   readonly aead: AeadName;
-  /** What both sides know of the stream: transfer id, role, size, digest. */
+  /** What both ends know about the stream: transfer id, role, size, digest. */
   readonly associatedData: Uint8Array;
-  /** Plaintext bytes of each segment but the last, 64 KiB to 4 MiB; 256 KiB when left out. */
+  /** Plaintext bytes of each segment but the last, 64 KiB to 4 MiB; 256 KiB by default. */
   readonly segmentSize?: number;
 }
 
@@ -51,12 +50,12 @@ export function segmentCount(size: number, segmentSize: number = DEFAULT_SEGMENT
   return Math.max(1, Math.ceil(size / segmentSize));
 }
 
-/** Bytes of all segments of a stream of `size` plaintext bytes, tags and all, without any framing. */
+/** Bytes of all segments of a stream of `size` plaintext bytes, including tags, without framing. */
 export function sealedSize(size: number, segmentSize: number = DEFAULT_SEGMENT_SIZE): number {
   return size + segmentCount(size, segmentSize) * AEAD_TAG_BYTES;
 }
 
-/** Keys of one stream and the place in it; the sealer and the opener each hold one. */
+/** Keys of one stream and the position in it, used by sealer and opener. */
 class SegmentCursor {
   readonly segmentSize: number;
   readonly #aead: AeadName;
@@ -69,10 +68,13 @@ class SegmentCursor {
   constructor(parameters: SegmentParameters, startIndex: number) {
     const segmentSize = parameters.segmentSize ?? DEFAULT_SEGMENT_SIZE;
     if (!Number.isInteger(segmentSize) || segmentSize < MIN_SEGMENT_SIZE || segmentSize > MAX_SEGMENT_SIZE) {
-      throw new CocosError('INPUT_INVALID', `a segment has 65,536 to 4,194,304 bytes, not ${segmentSize}`);
+      throw new CocosError(
+        'INPUT_INVALID',
+        `A segment has 65,536 to 4,194,304 bytes; ${segmentSize} were requested.`,
+      );
     }
     if (!Number.isInteger(startIndex) || startIndex < 0 || startIndex >= MAX_SEGMENTS) {
-      throw new CocosError('INPUT_INVALID', `no stream starts at segment ${startIndex}`);
+      throw new CocosError('INPUT_INVALID', `A stream cannot start at segment ${startIndex}.`);
     }
     expectLength(parameters.key, AEAD_KEY_BYTES, 'segment stream key');
     this.#aad = sha256(
@@ -91,18 +93,18 @@ class SegmentCursor {
     return this.#next;
   }
 
-  /** Whether the last segment has passed. */
+  /** Whether the last segment was processed. */
   get finished(): boolean {
     return this.#finished;
   }
 
   requireOpen(): void {
-    if (this.#finished) throw new CocosError('STREAM_TRAILING', 'a segment came after the last one');
+    if (this.#finished) throw new CocosError('STREAM_TRAILING', 'A segment arrived after the last one.');
     if (this.#next >= MAX_SEGMENTS)
-      throw new CocosError('LIMIT_EXCEEDED', 'the stream has too many segments');
+      throw new CocosError('LIMIT_EXCEEDED', 'The stream has too many segments; use a larger segment size.');
   }
 
-  /** Whether a segment of this plaintext length may stand here: one stream has one division. */
+  /** Whether a segment of this plaintext length is valid here: each stream has exactly one division. */
   fits(length: number, last: boolean): boolean {
     if (!last) return length === this.segmentSize;
     return length <= this.segmentSize && (length > 0 || this.#next === 0);
@@ -116,7 +118,7 @@ class SegmentCursor {
     return aeadOpen(this.#aead, this.#key, this.#nonce(last), this.#aad, ciphertext, out);
   }
 
-  /** Overwrites the keys: nothing can be sealed or opened any more. */
+  /** Overwrites the keys and disables the object. */
   erase(): void {
     this.#key.fill(0);
     this.#prefix.fill(0);
@@ -155,11 +157,11 @@ export class SegmentSealer {
   }
 
   /**
-   * Seals the next segment: exactly `segmentSize` bytes, or 1 to `segmentSize` when it is the last (0 when it
-   * is the only one).
+   * Seals the next segment: exactly `segmentSize` bytes, or 1 to `segmentSize` for the last one (0 if it is the only
+   * one).
    * @throws CocosError INPUT_INVALID for another length; STREAM_TRAILING after the last segment;
    * LIMIT_EXCEEDED after 2^32 segments
-   * @param out room for the plaintext and 16 bytes more; it may begin where the plaintext does
+   * @param out buffer for the plaintext plus 16 bytes; it may start where the plaintext does
    */
   seal(
     plaintext: Uint8Array,
@@ -168,7 +170,10 @@ export class SegmentSealer {
   ): SealedSegment {
     this.#cursor.requireOpen();
     if (!this.#cursor.fits(plaintext.length, last)) {
-      throw new CocosError('INPUT_INVALID', `a segment of ${plaintext.length} bytes cannot stand here`);
+      throw new CocosError(
+        'INPUT_INVALID',
+        `A segment of ${plaintext.length} bytes is invalid at this position.`,
+      );
     }
     const segment = { index: this.#cursor.nextIndex, last, bytes: this.#cursor.seal(plaintext, last, out) };
     this.#cursor.advance(last);
@@ -186,14 +191,14 @@ export class SegmentOpener {
   readonly #cursor: SegmentCursor;
 
   /**
-   * `startIndex` is the first segment that is not committed yet when a transfer is resumed.
+   * `startIndex` is the first segment that is still missing when a transfer is resumed.
    * @throws CocosError INPUT_INVALID for a key, segment size or start index that is not allowed
    */
   constructor(parameters: SegmentParameters, startIndex = 0) {
     this.#cursor = new SegmentCursor(parameters, startIndex);
   }
 
-  /** Index of the next segment: the place to resume at. */
+  /** Index of the next segment, where a transfer resumes. */
   get nextIndex(): number {
     return this.#cursor.nextIndex;
   }
@@ -203,18 +208,21 @@ export class SegmentOpener {
   }
 
   /**
-   * The plaintext of the next segment. A segment that is refused leaves the opener as it was.
-   * @throws CocosError CRYPTO_OPEN_FAILED when it is altered, out of its place, repeated or of another
-   * stream; STREAM_TRAILING after the last segment; LIMIT_EXCEEDED after 2^32 segments
-   * @param into room for the ciphertext less 16 bytes, made when left out; it may begin where the ciphertext does
+   * The plaintext of the next segment. A refused segment does not change the opener.
+   * @throws CocosError CRYPTO_OPEN_FAILED if it was altered, moved, repeated or taken from another stream;
+   * STREAM_TRAILING after the last segment; LIMIT_EXCEEDED after 2^32 segments
+   * @param into buffer for the ciphertext less 16 bytes, allocated by default; it may start where the ciphertext does
    */
   open(ciphertext: Uint8Array, index: number, last: boolean, into?: Uint8Array): Uint8Array {
     this.#cursor.requireOpen();
     if (index !== this.#cursor.nextIndex) {
-      throw new CocosError('CRYPTO_OPEN_FAILED', `segment ${index} came where ${this.nextIndex} is next`);
+      throw new CocosError(
+        'CRYPTO_OPEN_FAILED',
+        `Expected segment ${this.nextIndex}; segment ${index} arrived.`,
+      );
     }
     if (!this.#cursor.fits(ciphertext.length - AEAD_TAG_BYTES, last)) {
-      throw new CocosError('CRYPTO_OPEN_FAILED', `segment ${index} has a length it cannot have`);
+      throw new CocosError('CRYPTO_OPEN_FAILED', `Segment ${index} has an impossible length.`);
     }
     const out = into ?? new Uint8Array(ciphertext.length - AEAD_TAG_BYTES);
     const plaintext = this.#cursor.open(ciphertext, last, out);
@@ -222,13 +230,13 @@ export class SegmentOpener {
     return plaintext;
   }
 
-  /** Overwrites the keys: nothing opens any more. */
+  /** Overwrites the keys and disables the opener. */
   erase(): void {
     this.#cursor.erase();
   }
 
-  /** Call when the source has ended. @throws CocosError STREAM_TRUNCATED when the last segment never came */
+  /** Must be called when the source ends. @throws CocosError STREAM_TRUNCATED if the last segment is missing */
   finish(): void {
-    if (!this.finished) throw new CocosError('STREAM_TRUNCATED', 'the stream ended before its last segment');
+    if (!this.finished) throw new CocosError('STREAM_TRUNCATED', 'The stream ended before its last segment.');
   }
 }

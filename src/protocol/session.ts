@@ -11,9 +11,9 @@ import { SealedChannel } from './channel.ts';
  *
  * core       = length-prefixed(label, version, session id, KEM, AEAD, role, participant, manifest digest,
  *              evidence digest, nonce)
- * HPKE info  = length-prefixed(label, SHA-256(core)): whoever alters a field derives other keys
- * signature  = Ed25519 over length-prefixed(label ‖ " signature", core, enc): `enc` comes out of HPKE, so it
- *              cannot stand in the info, and is bound here
+ * HPKE info  = length-prefixed(label, SHA-256(core)): altering a field changes the keys
+ * signature  = Ed25519 over length-prefixed(label ‖ " signature", core, enc): HPKE produces `enc`, so the info cannot
+ *              contain it, and the signature binds it
  * channel    = 32 bytes exported from the HPKE context
  */
 
@@ -38,7 +38,7 @@ export interface SessionOpening {
   readonly participant: Uint8Array;
   /** `sha256:…` of the manifest the participant agreed to. */
   readonly manifestDigest: string;
-  /** `sha256:…` over the bytes of the evidence bundle that was appraised. */
+  /** `sha256:…` over the bytes of the appraised evidence bundle. */
   readonly evidenceDigest: string;
   /** Nonce of that evidence, 32 bytes. */
   readonly nonce: Uint8Array;
@@ -59,8 +59,8 @@ export interface OpenSessionInput {
 export type AgentKemSecretKeys = Readonly<Partial<Record<KemName, Uint8Array>>>;
 
 /**
- * Participant's side: makes the opening, signs it, and gives the channel that stands once the agent has
- * accepted it.
+ * Participant's side: creates and signs the opening, and returns the channel, which is valid once the agent has accepted
+ * the opening.
  * @throws CocosError CRYPTO_KEY_INVALID for a bad agent or signing key; INPUT_INVALID for a malformed field
  */
 export function openSession(input: OpenSessionInput): {
@@ -88,12 +88,11 @@ export function openSession(input: OpenSessionInput): {
 }
 
 /**
- * Agent's side: checks the signature and derives the same channel. What the fields must be is the caller's to
- * check before it uses the channel: the manifest digest, the evidence and its nonce, that the session id was not
- * seen before, and that the participant has this role in the manifest.
- * @throws CocosError INPUT_INVALID for a malformed field; SESSION_SIGNATURE when the signature is not the
- * participant's over exactly this opening; CRYPTO_KEY_INVALID for a bad encapsulated key or a KEM the agent
- * has no key of
+ * Agent's side: verifies the signature and derives the same channel. Before it uses the channel, the caller must check
+ * the manifest digest, the evidence and its nonce, that the session id is new, and that the participant has this role
+ * in the manifest.
+ * @throws CocosError INPUT_INVALID for a malformed field; SESSION_SIGNATURE if the participant did not sign exactly this
+ * opening; CRYPTO_KEY_INVALID for a bad encapsulated key or a KEM for which the agent has no key
  */
 export function acceptSession(input: {
   readonly opening: SessionOpening;
@@ -109,24 +108,24 @@ export function acceptSession(input: {
     'CRYPTO_KEY_INVALID',
   );
   if (!verify(signature, signedBytes(core, opening.enc), opening.participant)) {
-    throw new CocosError('SESSION_SIGNATURE', 'the session opening is not signed by its participant');
+    throw new CocosError('SESSION_SIGNATURE', 'The session opening is not signed by its participant.');
   }
   const secretKey = input.agentKemSecretKeys[opening.suite.kem];
   if (secretKey === undefined) {
-    throw new CocosError('CRYPTO_KEY_INVALID', `the agent has no key for the KEM ${opening.suite.kem}`);
+    throw new CocosError('CRYPTO_KEY_INVALID', `The agent has no key for the KEM '${opening.suite.kem}'.`);
   }
   const context = setupReceiver(opening.suite, opening.enc, secretKey, hpkeInfo(core));
   return { channel: channelOf(context, opening.suite, 'agent') };
 }
 
-/** All fields but `enc`, unambiguously; the checks keep two openings from having one encoding. */
+/** All fields but `enc`. The checks make the encoding unambiguous. */
 function encodeCore(fields: Omit<SessionOpening, 'enc'>): Uint8Array {
   if (fields.version !== 1)
-    throw new CocosError('INPUT_INVALID', 'the session opening has an unknown version');
+    throw new CocosError('INPUT_INVALID', 'The session opening has an unknown version.');
   if (!isSuite(fields.suite))
-    throw new CocosError('INPUT_INVALID', 'the session opening has an unknown suite');
+    throw new CocosError('INPUT_INVALID', 'The session opening has an unknown suite.');
   if (!SESSION_ROLES.includes(fields.role)) {
-    throw new CocosError('INPUT_INVALID', 'the session opening has an unknown role');
+    throw new CocosError('INPUT_INVALID', 'The session opening has an unknown role.');
   }
   return lengthPrefixed(
     utf8(LABEL),

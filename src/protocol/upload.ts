@@ -3,23 +3,23 @@ import { utf8 } from '../crypto/bytes.ts';
 import type { SealedChannel } from './channel.ts';
 import type { SegmentParameters } from './segments.ts';
 
-/** What both ends know of an upload before its first byte. */
+/** What both ends know about an upload before its first byte. */
 export interface UploadTerms {
   readonly id: string;
   readonly input: string;
   /** Plaintext bytes. */
   readonly size: number;
-  /** Bytes of the content where the plaintext is its gzip. */
+  /** Bytes of the content, if the plaintext is its gzip. */
   readonly inflatedSize?: number | undefined;
   /** Digest of the content, text form. */
   readonly digest: string;
-  /** Plaintext bytes of each segment but the last: for the whole upload, whatever breaks. */
+  /** Plaintext bytes of each segment but the last; constant for the whole upload. */
   readonly segmentSize: number;
-  /** Counts the times that the upload was opened; each has a key of its own. */
+  /** Counts how often the upload was opened; each attempt has a separate key. */
   readonly attempt: number;
 }
 
-/** Segment parameters of one attempt of an upload, alike at both ends of the session's channel. */
+/** Segment parameters of one attempt of an upload, identical at both ends of the session's channel. */
 export function uploadSegments(
   channel: SealedChannel,
   aead: AeadName,

@@ -5,7 +5,7 @@ import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
 import { CocosError } from '../errors.ts';
 
 /**
- * Where a service listens or is found:
+ * The address of a service:
  * `unix:/path`, `tcp:127.0.0.1:7001` (loopback only), or `tls:host:port` with certificates of both sides.
  */
 export type Address =
@@ -21,7 +21,7 @@ export interface TlsFiles {
 
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
-/** @throws CocosError CONFIG_INVALID for any other form, or plain TCP beyond the loopback addresses. */
+/** @throws CocosError CONFIG_INVALID for any other format, or for plain TCP beyond the loopback addresses */
 export function parseAddress(text: string): Address {
   if (text.startsWith('unix:/')) return { kind: 'unix', path: text.slice('unix:'.length) };
   const match = /^(tcp|tls):(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text);
@@ -29,16 +29,19 @@ export function parseAddress(text: string): Address {
   if ((kind !== 'tcp' && kind !== 'tls') || host === undefined || Number(port) > 65_535) {
     throw new CocosError(
       'CONFIG_INVALID',
-      `The address ${text} is not unix:/path, tcp:host:port or tls:host:port.`,
+      `Invalid address '${text}': expected unix:/path, tcp:host:port or tls:host:port.`,
     );
   }
   if (kind === 'tcp' && !LOOPBACK.has(host)) {
-    throw new CocosError('CONFIG_INVALID', `The address ${text} is plain TCP beyond this machine; use tls:.`);
+    throw new CocosError(
+      'CONFIG_INVALID',
+      `The address '${text}' would use plain TCP beyond this machine; use tls: instead.`,
+    );
   }
   return { kind, host, port: Number(port) };
 }
 
-/** The address in the form that grpc-js dials and binds. */
+/** The address in the format of grpc-js. */
 export function grpcTarget(address: Address): string {
   return address.kind === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
 }
@@ -61,7 +64,7 @@ function readTls(files: TlsFiles): { authority: Buffer; key: Buffer; certificate
     try {
       return readFileSync(file);
     } catch (cause) {
-      throw new CocosError('CONFIG_INVALID', `The TLS ${what} file ${file} cannot be read.`, { cause });
+      throw new CocosError('CONFIG_INVALID', `The TLS ${what} file '${file}' cannot be read.`, { cause });
     }
   };
   return {
@@ -71,7 +74,7 @@ function readTls(files: TlsFiles): { authority: Buffer; key: Buffer; certificate
   };
 }
 
-/** Folder of the manager's sockets when none is set: where both the manager and its clients look. */
+/** Default folder of the manager's sockets, for the manager and its clients. */
 export function defaultRunDir(environment: NodeJS.ProcessEnv): string {
   const uid = process.getuid?.() ?? 0;
   if (uid === 0) return '/run/cocosai';

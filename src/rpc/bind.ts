@@ -18,12 +18,12 @@ interface BindOptions {
 }
 
 export interface Bound {
-  /** Where it listens, with the port that port 0 became. */
+  /** The address, with the actual port if port 0 was requested. */
   readonly address: string;
   close(): Promise<void>;
 }
 
-/** Opens a gRPC server. @throws CocosError HOST_PORT_TAKEN when the address is in use. */
+/** Opens a gRPC server. @throws CocosError HOST_PORT_TAKEN if the address is in use */
 export async function bindServer(options: BindOptions): Promise<Bound> {
   const { address } = options;
   const server = new Server({ 'grpc.max_receive_message_length': MAX_MESSAGE_BYTES, 'grpc.so_reuseport': 0 });
@@ -35,9 +35,13 @@ export async function bindServer(options: BindOptions): Promise<Bound> {
       cause === null
         ? resolve(bound)
         : reject(
-            new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${grpcTarget(address)}: ${cause.message}`, {
-              cause,
-            }),
+            new CocosError(
+              'HOST_PORT_TAKEN',
+              `Cannot listen at '${grpcTarget(address)}': it is in use, or not an address of this machine.`,
+              {
+                cause,
+              },
+            ),
           ),
     );
   });
@@ -51,7 +55,7 @@ export async function bindServer(options: BindOptions): Promise<Bound> {
   };
 }
 
-/** Ends open calls after a moment, so that a client that never ends its call cannot keep the process. */
+/** Ends open calls after a grace period, so that a client that never ends its call cannot keep the process alive. */
 function shutDown(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
@@ -65,7 +69,7 @@ function shutDown(server: Server): Promise<void> {
   });
 }
 
-/** A socket file that nobody answers at is left over from a process that died. */
+/** Removes a socket file without a listener: a process that died left it behind. */
 async function makeRoom(file: string): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   const answered = await new Promise<boolean>((resolve) => {
@@ -74,6 +78,10 @@ async function makeRoom(file: string): Promise<void> {
     probe.once('close', () => undefined).unref();
     probe.once('connect', () => probe.destroy());
   });
-  if (answered) throw new CocosError('HOST_PORT_TAKEN', `Another process listens at ${file}.`);
+  if (answered)
+    throw new CocosError(
+      'HOST_PORT_TAKEN',
+      `Another process listens at '${file}'; stop it or choose another address.`,
+    );
   await rm(file, { force: true });
 }

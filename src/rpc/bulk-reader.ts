@@ -4,7 +4,7 @@ import { CocosError } from '../errors.ts';
 import { FRAME_HEADER_BYTES, parseFrameHeader } from '../protocol/segment-frames.ts';
 import { answerLength, bulkLost, decodeAnswer } from './bulk.ts';
 
-/** A framed segment in memory that is used again after the next one. */
+/** A framed segment. Its memory is reused after the next one. */
 export interface FramedSegment {
   readonly bytes: Uint8Array;
   readonly last: boolean;
@@ -17,8 +17,8 @@ interface Want {
 }
 
 /**
- * Reads exact lengths from a stream into memory of the caller. Nothing is read ahead beyond the chunk at hand: the
- * stream is paused whenever nobody waits, and that is the back-pressure.
+ * Reads exact lengths from a stream into the caller's memory. It reads ahead at most one chunk: the stream is paused
+ * while nobody waits, which applies back-pressure.
  */
 export class BulkReader {
   private readonly stream: Duplex;
@@ -42,7 +42,7 @@ export class BulkReader {
 
   /**
    * Fills `into`.
-   * @throws CocosError AGENT_UNAVAILABLE when the stream ends before, DEADLINE_EXCEEDED when it stalls
+   * @throws CocosError AGENT_UNAVAILABLE if the stream ends early, DEADLINE_EXCEEDED if it stalls
    */
   fill(into: Uint8Array): Promise<void> {
     const now = Math.min(this.rest.length, into.length);
@@ -52,7 +52,12 @@ export class BulkReader {
     if (this.ended) return Promise.reject(bulkLost(this.stream));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.want?.done(new CocosError('DEADLINE_EXCEEDED', 'The peer of the bulk stream stalled.'));
+        this.want?.done(
+          new CocosError(
+            'DEADLINE_EXCEEDED',
+            'The peer of the bulk stream stalled; repeat the command to continue.',
+          ),
+        );
       }, this.stallMs);
       const done = (error: CocosError | null) => {
         clearTimeout(timer);
@@ -66,7 +71,7 @@ export class BulkReader {
     });
   }
 
-  /** @throws CocosError as `fill`; FRAME_INVALID; the error that the agent refused with */
+  /** @throws CocosError as `fill`; FRAME_INVALID; the error with which the agent refused */
   async answer(): Promise<number> {
     const head = new Uint8Array(4);
     await this.fill(head);
@@ -76,8 +81,8 @@ export class BulkReader {
   }
 
   /**
-   * Framed segments up to and with the last, none with more than `maxBytes`, in turn in two pieces of memory.
-   * @throws CocosError as `fill`; FRAME_INVALID for a length that no segment has
+   * Framed segments up to and including the last, each with at most `maxBytes`, alternating between two buffers.
+   * @throws CocosError as `fill`; FRAME_INVALID for an impossible length
    */
   async *segments(maxBytes: number): AsyncGenerator<FramedSegment, void, undefined> {
     const head = new Uint8Array(FRAME_HEADER_BYTES);
@@ -86,7 +91,7 @@ export class BulkReader {
       await this.fill(head);
       const { length, last } = parseFrameHeader(head);
       if (length < AEAD_TAG_BYTES || length > maxBytes) {
-        throw new CocosError('FRAME_INVALID', `A segment frame cannot have ${length} bytes here.`);
+        throw new CocosError('FRAME_INVALID', `A segment frame of ${length} bytes is not allowed here.`);
       }
       const bytes = memory[index % 2 === 0 ? 0 : 1].subarray(0, length);
       await this.fill(bytes);
@@ -98,7 +103,7 @@ export class BulkReader {
   private take(chunk: Uint8Array): void {
     const { want } = this;
     if (want === null) {
-      // What was on its way when the stream was paused.
+      // Data that was in transit when the stream was paused.
       this.rest = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
       return;
     }

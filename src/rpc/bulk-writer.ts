@@ -3,17 +3,17 @@ import { CocosError } from '../errors.ts';
 import { FRAME_HEADER_BYTES, writeFrameHeader } from '../protocol/segment-frames.ts';
 import { bulkLost } from './bulk.ts';
 
-/** Segments under way at once: one is read, one sealed, the others wait for the peer. */
+/** Buffers in use at once: one is read, one is sealed, the others wait for the peer. */
 const FRAMES = 4;
 
-/** Memory of one framed segment. */
+/** Buffer of one framed segment. */
 export interface OutgoingFrame {
   readonly memory: Uint8Array;
-  /** Where the segment goes, behind room for the header. */
+  /** Position of the segment, after the header. */
   readonly body: Uint8Array;
 }
 
-/** Writes framed segments from a few pieces of memory that are used again: who wants the next one waits for the peer. */
+/** Writes framed segments from a few reused buffers. A request for the next buffer waits for the peer. */
 export class BulkWriter {
   private readonly stream: Duplex;
   private readonly stallMs: number;
@@ -32,7 +32,7 @@ export class BulkWriter {
     stream.on('close', end).on('error', end).on('end', end);
   }
 
-  /** Memory for the next segment. @throws CocosError AGENT_UNAVAILABLE when the stream broke, DEADLINE_EXCEEDED */
+  /** Buffer for the next segment. @throws CocosError AGENT_UNAVAILABLE if the stream was interrupted, DEADLINE_EXCEEDED */
   async next(): Promise<OutgoingFrame> {
     for (;;) {
       if (this.stream.destroyed || this.stream.readableEnded) throw bulkLost(this.stream);
@@ -60,7 +60,13 @@ export class BulkWriter {
         else reject(error);
       };
       const timer = setTimeout(
-        () => settle(new CocosError('DEADLINE_EXCEEDED', 'The peer of the bulk stream stalled.')),
+        () =>
+          settle(
+            new CocosError(
+              'DEADLINE_EXCEEDED',
+              'The peer of the bulk stream stalled; repeat the command to continue.',
+            ),
+          ),
         this.stallMs,
       );
       this.waiting = settle;

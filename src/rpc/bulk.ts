@@ -6,25 +6,25 @@ import { CocosError } from '../errors.ts';
 import { Cause } from '../machines/common.ts';
 
 /**
- * The bulk stream: sealed segments on a plain byte stream beside gRPC, through the same relay to the same port.
+ * The bulk stream: sealed segments on a plain byte stream beside gRPC, through the same relay and port.
  *
  * participant: preface = "COCOSBLK" ‖ version 1 ‖ direction ‖ 0 0 ‖ ticket (32 bytes) ‖ first segment (u32)
- * agent:       answer  = u32 length ‖ JSON: taken, or refused with a cause
- * up:          the participant's segments, framed (`crypto/segment-frames.ts`), then a second answer of the agent
+ * agent:       answer  = u32 length ‖ JSON: accepted, or refused with a cause
+ * up:          the participant's segments, framed (`protocol/segment-frames.ts`), then a second answer of the agent
  * down:        the agent's segments, framed
  *
- * Nobody ends only one direction, since vsock daemons do not carry that: whoever has everything it waits for closes
- * the stream. Nothing on it is secret, and nothing is believed: segments prove themselves when they are opened, and
- * what became of a transfer is asked for by a sealed call.
+ * Neither end uses half-close, since vsock daemons do not forward it: the end that has received everything closes the
+ * stream. Nothing on the stream is secret or trusted: opening a segment authenticates it, and a sealed call returns the
+ * outcome of a transfer.
  */
 
 export const BULK_MAGIC = utf8('COCOSBLK');
 export const BULK_VERSION = 1;
 export const TICKET_BYTES = 32;
 export const PREFACE_BYTES = BULK_MAGIC.length + 4 + TICKET_BYTES + 4;
-/** Longest JSON of an answer. */
+/** Maximum length of an answer's JSON. */
 const MAX_ANSWER_BYTES = 16 * 1024;
-/** A peer that moves no whole segment for this long is let go: 17 KiB/s at segments of 1 MiB. */
+/** A peer that transfers no complete segment for this long is disconnected: 17 KiB/s at segments of 1 MiB. */
 export const BULK_STALL_MS = 60_000;
 
 const DIRECTIONS = { up: 1, down: 2 } as const;
@@ -32,7 +32,7 @@ const DIRECTIONS = { up: 1, down: 2 } as const;
 export interface BulkPreface {
   readonly direction: keyof typeof DIRECTIONS;
   readonly ticket: Uint8Array;
-  /** Down only: where to begin. */
+  /** Index of the first requested segment, for downloads. */
   readonly firstSegment: number;
 }
 
@@ -59,7 +59,7 @@ export function isBulk(start: Uint8Array): boolean {
 export function decodePreface(bytes: Uint8Array): BulkPreface {
   const [version, direction, reserved, reserved2] = bytes.subarray(BULK_MAGIC.length);
   if (bytes.length !== PREFACE_BYTES || !isBulk(bytes) || version !== BULK_VERSION) {
-    throw new CocosError('FRAME_INVALID', `The bulk stream is not of version ${BULK_VERSION}.`);
+    throw new CocosError('FRAME_INVALID', `The peer's bulk stream does not have version ${BULK_VERSION}.`);
   }
   if ((direction !== 1 && direction !== 2) || reserved !== 0 || reserved2 !== 0) {
     throw new CocosError('FRAME_INVALID', 'The preface of the bulk stream is malformed.');
@@ -77,7 +77,7 @@ export function encodeAnswer(answer: BulkAnswer): Uint8Array {
   return concat(u32be(json.length), json);
 }
 
-/** @throws CocosError FRAME_INVALID when it is no answer; the error that the agent refused with */
+/** @throws CocosError FRAME_INVALID if it is not an answer; the error with which the agent refused */
 export function decodeAnswer(json: Uint8Array): number {
   let value: unknown;
   try {
@@ -91,7 +91,7 @@ export function decodeAnswer(json: Uint8Array): number {
   throw CocosError.fromJson(parsed.data.error);
 }
 
-/** Length of the answer whose four length bytes these are. @throws CocosError FRAME_INVALID */
+/** Parses the four length bytes of an answer. @throws CocosError FRAME_INVALID */
 export function answerLength(head: Uint8Array): number {
   const length = new DataView(head.buffer, head.byteOffset).getUint32(0);
   if (length > MAX_ANSWER_BYTES) {
@@ -100,10 +100,14 @@ export function answerLength(head: Uint8Array): number {
   return length;
 }
 
-/** A socket's end in words that say whether to come back. */
+/** The error for the end of a stream. Its code tells whether to retry. */
 export function bulkLost(stream: Duplex): CocosError {
   const cause = stream.errored ?? undefined;
   return cause instanceof CocosError
     ? cause
-    : new CocosError('AGENT_UNAVAILABLE', 'The bulk stream broke.', cause === undefined ? {} : { cause });
+    : new CocosError(
+        'AGENT_UNAVAILABLE',
+        'The bulk stream was interrupted; repeat the command to continue.',
+        cause === undefined ? {} : { cause },
+      );
 }

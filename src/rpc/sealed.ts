@@ -14,13 +14,13 @@ export const SealedRequest = z.discriminatedUnion('method', [
   z.strictObject({
     method: z.literal('transfer.open'),
     input: z.string().max(128),
-    /** Bytes of the stream that is sealed. */
+    /** Bytes of the sealed stream. */
     size: z.int().min(0),
-    /** Of the content: what the manifest asks for. */
+    /** Digest of the content, as in the manifest. */
     digest: InputDigest,
-    /** Bytes of the content, where the stream is its gzip. */
+    /** Bytes of the content, if the stream is its gzip. */
     inflatedSize: z.int().min(0).optional(),
-    /** What the sender would like; the agent decides. */
+    /** The sender's preference; the agent decides. */
     segmentSize: z.int().min(1).optional(),
   }),
   z.strictObject({ method: z.literal('transfer.finish'), transferId: z.string().max(64) }),
@@ -33,7 +33,7 @@ export const SealedRequest = z.discriminatedUnion('method', [
 ]);
 export type SealedRequest = z.infer<typeof SealedRequest>;
 
-/** What every participant may know of the computation. */
+/** The view of the computation shown to every participant. */
 export const ComputationStatus = z.strictObject({
   state: z.string(),
   inputs: z.record(z.string(), z.strictObject({ status: z.string(), size: z.number() })),
@@ -47,11 +47,11 @@ export const TransferOpened = z.strictObject({
   transferId: z.string(),
   aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
   segmentSize: z.int().min(1),
-  /** Segments that the agent holds already; the sender goes on with this index. */
+  /** Number of segments that the agent already has, and index of the next one. */
   firstSegment: z.int().min(0),
-  /** Counts the times that this transfer was opened; each has a key of its own. */
+  /** Counts how often this transfer was opened; each attempt has a separate key. */
   attempt: z.int().min(1),
-  /** Good for one stream of segments. */
+  /** Valid for one stream of segments. */
   ticket: Bytes,
 });
 export type TransferOpened = z.infer<typeof TransferOpened>;
@@ -86,7 +86,7 @@ const SealedAnswer = z.union([
   z.strictObject({ ok: z.literal(false), error: Cause }),
 ]);
 
-/** Associated data of sealed bodies, so that one cannot be passed off as another. */
+/** Associated data of sealed bodies, so that one kind cannot be used as another. */
 export const ASSOCIATED = {
   call: utf8('call'),
   answer: (sequence: number) => utf8(`answer ${sequence}`),
@@ -104,15 +104,12 @@ export function encodeBody(value: unknown): Uint8Array {
   return encodeMsgpack(value);
 }
 
-/** @throws CocosError INPUT_INVALID when the opened body is not what it should be. */
+/** @throws CocosError INPUT_INVALID if the opened body does not match the schema */
 export function decodeBody<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
   const parsed = schema.safeParse(decodeMsgpack(bytes));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new CocosError(
-    'INPUT_INVALID',
-    `A sealed body is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
+  throw new CocosError('INPUT_INVALID', `The sealed message is malformed at '${issue?.path.join('.')}'.`);
 }
 
 /** The value of an answer. @throws CocosError the error that the agent sealed. */
@@ -121,5 +118,8 @@ export function decodeAnswer<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
   if (!answer.ok) throw CocosError.fromJson(answer.error);
   const parsed = schema.safeParse(answer.value);
   if (parsed.success) return parsed.data;
-  throw new CocosError('INPUT_INVALID', 'The agent answered in an unknown form.');
+  throw new CocosError(
+    'INPUT_INVALID',
+    'The agent sent an answer in an unknown format; update the command line.',
+  );
 }

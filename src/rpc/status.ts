@@ -2,10 +2,10 @@ import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/gr
 import { CocosError, ERRORS, type ErrorCode } from '../errors.ts';
 import { Cause } from '../machines/common.ts';
 
-/** Trailing metadata that carries the error in full, as UTF-8 JSON. */
+/** Trailing metadata with the complete error, as UTF-8 JSON. */
 const ERROR_KEY = 'cocos-error-bin';
 
-/** The status that a gRPC handler answers with. The cause of an internal error stays here. */
+/** The status of a failed gRPC call. The cause of an internal error is not sent. */
 export function toStatus(thrown: unknown): Partial<StatusObject> & { code: number; details: string } {
   const error = CocosError.from(thrown);
   const metadata = new Metadata();
@@ -14,8 +14,8 @@ export function toStatus(thrown: unknown): Partial<StatusObject> & { code: numbe
 }
 
 /**
- * The error that a gRPC client got. A peer that spoke our error form is believed about its own error; other
- * failures become `unavailable` when the peer could not be reached.
+ * The error of a gRPC client's call. If the peer sent an error in our format, it is that error. Other failures become
+ * `unavailable` if the peer could not be reached.
  */
 export function fromStatus(error: ServiceError, unavailable: ErrorCode): CocosError {
   const [carried] = error.metadata?.get(ERROR_KEY) ?? [];
@@ -25,15 +25,21 @@ export function fromStatus(error: ServiceError, unavailable: ErrorCode): CocosEr
   }
   switch (error.code) {
     case status.UNAVAILABLE:
-      return new CocosError(unavailable, `No answer: ${error.details}.`, { cause: error });
+      return new CocosError(
+        unavailable,
+        'The peer cannot be reached; check that it runs, its address, and the TLS certificates.',
+        { cause: error },
+      );
     case status.DEADLINE_EXCEEDED:
-      return new CocosError('DEADLINE_EXCEEDED', 'No answer in time.', { cause: error });
+      return new CocosError('DEADLINE_EXCEEDED', 'The peer did not answer in time; try again.', {
+        cause: error,
+      });
     case status.CANCELLED:
       return new CocosError('CANCELLED', 'The call was cancelled.', { cause: error });
     case status.RESOURCE_EXHAUSTED:
-      return new CocosError('LIMIT_EXCEEDED', error.details, { cause: error });
+      return new CocosError('LIMIT_EXCEEDED', 'The message exceeds a limit of the peer.', { cause: error });
     default:
-      return new CocosError('INTERNAL', `The peer failed: ${error.details}`, { cause: error });
+      return new CocosError('INTERNAL', 'The peer failed unexpectedly; see its log.', { cause: error });
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * The two times of a process. All times are whole milliseconds since 1970, so that both can be printed.
  *
- * Certificates, revocation lists and what people write down are judged by the wall clock, which may be set. Deadlines,
- * and everything that is compared with another time of this process, go by the clock that nobody can set.
+ * The wall clock, which can be adjusted, judges certificates, revocation lists and times that people enter. Deadlines,
+ * and all times that are compared with another time of this process, use the monotonic clock.
  */
 export interface Clock {
   /** The system's time as it is set now; may jump in either direction. */

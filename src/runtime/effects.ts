@@ -4,14 +4,14 @@ import type { ClockInput } from '../machines/effect.ts';
 import { systemClock } from './clock.ts';
 import { fromNodeError } from './node-error.ts';
 
-/** How a process provides the effects that machines name. */
+/** Builders for the effects that machines name and a process provides. */
 
-/** `setTimeout` takes no more than this; later deadlines are armed again. */
+/** Maximum delay of `setTimeout`; later deadlines re-arm the timer. */
 const TIMER_LIMIT_MS = 2_147_483_647;
 
 /**
- * An effect that runs an async function. It starts after the transition that invoked it is complete; leaving
- * the state aborts its signal; what it throws goes to `onError`, and never into the actor system.
+ * An effect that runs an async function. It starts once the transition that invoked it is complete. Leaving the state
+ * aborts its signal. Errors go to `onError` and never into the actor system.
  */
 export function asyncEffect<TInput extends NonReducibleUnknown>(
   run: (input: TInput, signal: AbortSignal) => Promise<void>,
@@ -29,8 +29,8 @@ export function asyncEffect<TInput extends NonReducibleUnknown>(
 }
 
 /**
- * An effect that holds something for as long as the state lasts: `begin` gives what lets go of it. What `begin` throws
- * goes to `onError`, after the transition that invoked it is complete.
+ * An effect that holds a resource for the duration of the state: `begin` acquires it and returns its release function.
+ * An error of `begin` goes to `onError` once the transition that invoked the effect is complete.
  */
 export function heldEffect<TInput extends NonReducibleUnknown>(
   begin: (input: TInput) => (() => void) | undefined,
@@ -51,7 +51,7 @@ export function heldEffect<TInput extends NonReducibleUnknown>(
   });
 }
 
-/** The clock effect: `deadline.reached` when the time has come, also for one that has passed already. */
+/** The clock effect. It sends `deadline.reached` at the deadline, immediately if that has passed. */
 export function clockEffect() {
   return fromCallback<EventObject, ClockInput>(({ input, sendBack }) => {
     const { deadlineMs } = input;

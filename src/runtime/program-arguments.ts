@@ -3,11 +3,11 @@ import { CocosError, EXIT } from '../errors.ts';
 import { VERSION } from '../version.ts';
 
 /**
- * Answers the command line of a program that takes its settings from the environment: help, version, or a usage error
- * with its exit code.
+ * Handles the command line of a program whose settings come from the environment: help, version, or a usage error with
+ * its exit code.
  *
  * @param help lines under the usage
- * @returns true when the program is to run
+ * @returns true if the program should run
  */
 export function mayRun(name: string, help: readonly string[], args: readonly string[]): boolean {
   const usage = `usage: ${name} [--help | --version]`;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** A setting in seconds, of a wait that the program counts in milliseconds. */
+/** Schema of a duration: a setting in seconds, parsed to milliseconds. */
 export function seconds(defaultMs: number) {
   return z.coerce
     .number()

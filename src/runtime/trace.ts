@@ -2,14 +2,15 @@ import { appendFileSync } from 'node:fs';
 import type { AnyMachineSnapshot, AnyStateMachine, InspectionEvent } from 'xstate';
 import { stateName } from '../machines/state-name.ts';
 
-/** Sees everything that happens in an actor system; to be passed to `createActor` as `inspect`. */
+/** Observes an actor system; the `inspect` option of `createActor`. */
 export type Trace = (inspected: InspectionEvent) => void;
 
 /**
- * Appends one JSON line for each transition of each machine, also before a role can be asked and after it has closed:
- * `{time, pid, machine, actor, event, from, to}`. No context goes into it, so no digest, key or name of a participant.
+ * Appends one JSON line for each transition of each machine, even before a process serves requests and after it has
+ * closed: `{time, pid, machine, actor, event, from, to}`. It contains no context, so no digest, key or name of a
+ * participant.
  *
- * @param file shared by all roles of a host; undefined for no trace.
+ * @param file shared by all processes of a host; undefined for no trace
  */
 export function traceTo(file: string | undefined): Trace | undefined {
   if (file === undefined) return undefined;
@@ -21,7 +22,7 @@ export function traceTo(file: string | undefined): Trace | undefined {
     const from = states.get(actorRef) ?? '';
     const to = stateName(snapshot.value);
     states.set(actorRef, to);
-    // A snapshot that no step led to is the first one, of an actor that begins or is brought back.
+    // A snapshot without a preceding step is the first one, of a new or restored actor.
     const isStep = inspected.type === '@xstate.microstep' ? inspected._transitions.length > 0 : from === '';
     if (!isStep) return;
     const actor = 'id' in actorRef ? actorRef.id : '';
@@ -30,12 +31,12 @@ export function traceTo(file: string | undefined): Trace | undefined {
     try {
       appendFileSync(file, `${line}\n`, { mode: 0o600 });
     } catch {
-      // A trace that cannot be written must not stop what it tells of.
+      // A failure to write the trace must not affect the traced machines.
     }
   };
 }
 
-/** One inspector of two. */
+/** Combines two inspectors. */
 export function inspectBoth(one: Trace, other: Trace | undefined): Trace {
   if (other === undefined) return one;
   return (inspected) => {

@@ -3,7 +3,7 @@ import { Hello } from '../../src/link/wire/hello.ts';
 import type { Seeded } from '../seeded.ts';
 import type { Tamper } from './chaos-wire.ts';
 
-/** A manager that acknowledges more than it has taken in, as if it had not waited for its store. */
+/** A manager that acknowledges more than it has stored, as if it did not wait for its store. */
 export function brokenAck(random: Seeded): Tamper {
   let told = 0;
   return (frame: Frame): Frame => {

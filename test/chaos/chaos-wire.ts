@@ -3,23 +3,23 @@ import { memoryPair } from '../../src/link/transport/memory.ts';
 import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../src/link/wire/frame.ts';
 import type { Seeded } from '../seeded.ts';
 
-/** What one direction of a stream may do to a frame. */
+/** Faults of one direction of a stream. */
 const FAULTS = ['drop', 'cut', 'cut mid-frame', 'delay', 'stall', 'repeat'] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** Changes a frame on its way from the manager to the agent; for links that are broken on purpose. */
+/** Changes a frame in transit from the manager to the agent, for deliberately broken links. */
 export type Tamper = (frame: Frame) => Frame;
 
-/** How likely a frame meets a fault. */
+/** Probability of a fault per frame. */
 const FAULT_CHANCE = 0.2;
-/** Frames of earlier streams that are kept to be sent again. */
+/** Frames of earlier streams that are kept for repetition. */
 const MEMORY = 40;
-/** Longer than three heartbeats, so that both ends give the stream up. */
+/** Longer than three heartbeats, so that both ends close the stream. */
 const STALL_MS = 9_000;
 
 /**
- * The wire between the two ends of a link, as a hostile host would run it. A byte stream cannot lose or reorder a part
- * and go on, so a dropped frame takes the stream with it, and what was held back comes again on a later one.
+ * The wire between the two ends of a link under a hostile host. A byte stream cannot continue after it lost or reordered
+ * a part, so a dropped frame ends the stream, and delayed frames are repeated on a later one.
  */
 export class ChaosWire {
   readonly faults: Record<Fault, number> = {
@@ -69,7 +69,7 @@ export class ChaosWire {
     for (const end of this.ends) end.destroy();
   }
 
-  /** From here on everything is carried at once and as it is. */
+  /** Stops all faults: everything is delivered immediately and unchanged. */
   calm(): void {
     this.isCalm = true;
   }
@@ -86,7 +86,7 @@ export class ChaosWire {
       for (const message of reader.push(chunk)) {
         const frame = decodeFrame(message);
         const bytes = encodeFrame(direction === 'toAgent' ? this.tamper(frame) : frame);
-        // Behind what is held back already: within one stream nothing overtakes.
+        // After delayed frames: frames of one stream do not overtake each other.
         lane.queue = lane.queue.then(() => this.forward(bytes, to, direction, lane, end));
       }
     });
@@ -111,7 +111,7 @@ export class ChaosWire {
       case 'cut mid-frame':
         lane.isOver = true;
         to.write(bytes.subarray(0, 1 + this.random.below(bytes.length - 1)));
-        // Into the reader of the other end before the stream is gone.
+        // Delivered to the other end before the stream closes.
         return void setTimeout(end, 1);
       case 'delay':
       case 'stall':
@@ -121,7 +121,7 @@ export class ChaosWire {
     }
     if (!to.destroyed) to.write(bytes);
     this.remember(direction, bytes);
-    // Never before the hello, which opens every stream.
+    // Never before the hello, the first frame of every stream.
     if (fault === 'repeat') for (const old of this.repeated(direction)) to.write(old);
   }
 
@@ -142,7 +142,7 @@ type Direction = 'toManager' | 'toAgent';
 
 interface Lane {
   queue: Promise<void>;
-  /** After half a frame nothing may follow: it would be read as the other half. */
+  /** Nothing may follow half a frame, since it would be read as the other half. */
   isOver: boolean;
 }
 

@@ -8,12 +8,12 @@ import { AgentSystem } from '../unit/link/agent-system.ts';
 import { ChaosWire, type Fault, type Tamper } from './chaos-wire.ts';
 import { VirtualTime } from './virtual-time.ts';
 
-/** One run of a link whose wire does what it can against it. The same seed and steps give the same run. */
+/** One run of a link over a hostile wire. The same seed and steps produce the same run. */
 export interface ChaosOptions {
   readonly seed: number;
-  /** How many steps are taken; all that the seed gives when left out. */
+  /** Number of steps; all steps of the seed by default. */
   readonly steps?: number;
-  /** Makes the run's link a broken one, to show that this is found. */
+  /** Breaks the link of the run, to show that the checks find it. */
   readonly tamper?: (random: Seeded) => Tamper;
 }
 
@@ -23,7 +23,7 @@ export interface ChaosReport {
   readonly events: number;
   readonly commands: number;
   readonly faults: Readonly<Record<Fault, number>>;
-  /** What must not be, as sentences; empty for a run that went well. */
+  /** Violations, as sentences; empty for a correct run. */
   readonly findings: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const ADDRESSES = ['computation', 'transfer/t', 'attestation/a'] as const;
 const QUIET_MS = 25_000;
 const COMMAND_LIMIT_MS = 3_600_000;
 
-/** Runs one scenario; never throws for what the link does wrong. */
+/** Runs one scenario; never throws for a fault of the link. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const time = new VirtualTime();
   const restore = time.install();
@@ -48,7 +48,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-/** The fewest steps of a failed run's seed that fail as well. */
+/** The smallest number of steps of a failed run's seed that still fails. */
 export async function shrinkChaos(options: ChaosOptions, failed: ChaosReport): Promise<ChaosReport> {
   for (let steps = 1; steps < failed.steps; steps++) {
     const report = await runChaos({ ...options, steps });
@@ -141,7 +141,7 @@ class Scenario {
     };
   }
 
-  /** Mostly a legal event, or hardly anything would move. */
+  /** Mostly a legal event; otherwise little would change. */
   private move(): void {
     const address = this.random.pick(ADDRESSES);
     const events: readonly AnyEventObject[] = MODELS[address].events;
@@ -149,7 +149,7 @@ class Scenario {
     this.system.send(address, this.random.pick(legal.length > 0 && this.random.chance(0.8) ? legal : events));
   }
 
-  /** An actor ends, and another one begins under its address. */
+  /** Ends an actor and starts another one at its address. */
   private replace(): void {
     const address = this.random.pick(['transfer/t', 'attestation/a'] as const);
     this.system.retire(address);

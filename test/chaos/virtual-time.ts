@@ -1,6 +1,6 @@
 /**
- * Timers that run when they are told to, in the order of their times, so that a run takes no time to wait and is the
- * same each time. Streams and promises run by themselves between two timers.
+ * Timers that run on demand, in the order of their times, so that a run does not wait and is reproducible. Streams and
+ * promises run by themselves between two timers.
  */
 export class VirtualTime {
   private nowMs = 0;
@@ -9,7 +9,7 @@ export class VirtualTime {
 
   readonly now = (): number => this.nowMs;
 
-  /** Puts these timers in the place of the global ones until the returned function is called. */
+  /** Replaces the global timers until the returned function is called. */
   install(): () => void {
     const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
     const add =
@@ -67,7 +67,7 @@ interface Timer {
   readonly everyMs: number | null;
 }
 
-/** When all that streams and promises had to do is done. */
+/** Resolves when streams and promises are idle. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Listener, Transport } from '../../src/link/transport/transport.ts';
 
-/** The two sides of a transport; the same object twice where both sides share it. */
+/** The two sides of a transport; the same object twice if both sides share it. */
 export interface Sides {
   readonly dialler: Transport;
   readonly listener: Transport;
@@ -14,10 +14,10 @@ export interface Sides {
 
 const PORT = 9000;
 const MIB = 2 ** 20;
-/** More than a transport may take in for a peer that does not read. */
+/** More bytes than a transport may buffer for a peer that does not read. */
 const BUFFER_LIMIT = 16 * MIB;
 
-/** What the link and the relay rely on, whatever carries their bytes. */
+/** The properties that link and relay require of every transport. */
 export function transportContract(name: string, open: () => Promise<Sides>): void {
   describe(`the ${name} transport`, () => {
     let sides: Sides;
@@ -51,11 +51,11 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
       return hold(await sides.dialler.connect(port));
     }
 
-    /** A connection, as the side that dialled and the side that listens have it. */
+    /** A connection, seen from the dialling and the listening side. */
     async function pair(): Promise<readonly [Duplex, Duplex]> {
       const [far, near] = await Promise.all([
         new Promise<Duplex>((resolve, reject) => void listen(PORT, resolve).catch(reject)),
-        // The listener above is registered in this turn, and may take another until it listens.
+        // The listener above was registered in this turn and may need another one until it listens.
         sleep(20).then(() => dial(PORT)),
       ]);
       return [near, far];
@@ -64,25 +64,25 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
     const sidesOf = (turn: 'dialler' | 'listener', [near, far]: readonly [Duplex, Duplex]) =>
       turn === 'dialler' ? ([near, far] as const) : ([far, near] as const);
 
-    it('refuses a port that nobody listens at', async () => {
+    it('refuses a port without a listener', async () => {
       await expect(sides.dialler.connect(PORT)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
     });
 
-    it('refuses a port whose listener was closed, and lets another listen there', async () => {
+    it('refuses a port whose listener was closed, and allows another listener there', async () => {
       const listener = await listen(PORT, () => undefined);
       await listener.close();
       await expect(sides.dialler.connect(PORT)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
       await pair();
     });
 
-    it('refuses a second listener at a port, and the first goes on', async () => {
+    it('refuses a second listener on a port without affecting the first', async () => {
       await listen(PORT, (stream) => stream.write('first'));
       await expect(listen(PORT, () => undefined)).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
       const [first] = await once(await dial(PORT), 'data');
       expect(String(first)).toBe('first');
     });
 
-    it('carries bytes both ways at once, unchanged', async () => {
+    it('transfers bytes unchanged in both directions at once', async () => {
       const [near, far] = await pair();
       const [there, back] = [randomBytes(MIB), randomBytes(MIB)];
       const received = Promise.all([collect(far), collect(near)]);
@@ -118,7 +118,7 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
         let written = 0;
         while (written < 2 * BUFFER_LIMIT) {
           written += chunk.length;
-          // A stream that is full for a moment only would drain by itself.
+          // A stream that is full only briefly would drain by itself.
           if (!writer.write(chunk) && !(await drains(writer))) break;
         }
         expect(written).toBeLessThan(BUFFER_LIMIT);
@@ -165,7 +165,7 @@ function collect(stream: Duplex): Promise<Buffer> {
   return new Promise((resolve) => stream.once('end', () => resolve(Buffer.concat(chunks))));
 }
 
-/** Whether a full stream takes more within a moment. */
+/** Whether a full stream accepts more within a short time. */
 async function drains(stream: Duplex): Promise<boolean> {
   const drained = new AbortController();
   const result = await Promise.race([

@@ -47,13 +47,13 @@ describe('secrets', () => {
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('are found nowhere on the host', async () => {
+  it('appear nowhere on the host', async () => {
     const program = path.join(ROOT, 'dist/cocos-agent.js');
     const found = await search('sealed', program, path.join(ROOT, 'dist/cocos-cli.js'));
     expect(found).toEqual({ captured: [], files: [], elsewhere: [], memory: [], core: [] });
   }, 180_000);
 
-  it('are found by the same search when nothing is sealed', async () => {
+  it('are found by the same search if nothing is sealed', async () => {
     const agent = path.join(folder, 'plain-agent.mjs');
     const cli = path.join(folder, 'plain-cli.mjs');
     writeFileSync(agent, (await bundleAgent('src/agent/main.ts', { plugins: [withoutSealing] })).script);

@@ -58,7 +58,7 @@ describe('a result', () => {
       system.file(`${path.basename(file)}-${key}`),
     );
 
-  it('goes to all its consumers at once, over either path, and to nobody else', async () => {
+  it('is delivered to all its consumers at once over either path, and to nobody else', async () => {
     const [last = '', ...others] = CONSUMERS;
     const fetched = await Promise.all([...others.map((name) => get(name)), get(last, '--grpc-only')]);
     for (const each of fetched) succeeded(each);
@@ -75,7 +75,7 @@ describe('a result', () => {
     expect(await open(system.file('second.res'), 'third')).toMatchObject({ code: 2 });
   });
 
-  it('is fetched from where an earlier fetch broke off', async () => {
+  it('is fetched from where an interrupted fetch stopped', async () => {
     const whole = readFileSync(system.file('second.res'));
     const cut = whole.subarray(0, 5 * MIB + 123);
     writeFileSync(system.file('again.res.part'), cut);
@@ -89,7 +89,7 @@ describe('a result', () => {
     succeeded(await open(system.file('third2.res'), 'third2'));
   });
 
-  it('that lies there whole is confirmed and not fetched again; another file is not overwritten', async () => {
+  it('is confirmed and not fetched again if its file is complete; another file is not overwritten', async () => {
     const enclave = await show(system, 'job');
     const before = readFileSync(system.file('fourth.res'));
     const relay = await lyingRelay(String(enclave.context['relayAddress']).replace(/^unix:/, ''));
@@ -115,7 +115,7 @@ describe('a result', () => {
     }
   });
 
-  it('is delivered by a repetition when the confirmation was lost', async () => {
+  it('is delivered by a repeated command if the confirmation was lost', async () => {
     succeeded(await system.cli('enclave', 'create', 'again', '--manifest', parties.manifest));
     succeeded(await system.cli('algo', 'again', system.file('algorithm'), ...parties.trust('provider')));
     succeeded(await system.cli('run', 'again', ...parties.trust('consumer')));
@@ -144,7 +144,7 @@ describe('a result', () => {
     }
   });
 
-  it('does not open when a byte of its segments was altered, and leaves nothing behind', async () => {
+  it('does not open if a byte of its segments was altered, and leaves no file', async () => {
     const bytes = Buffer.from(readFileSync(system.file('consumer.res')));
     bytes.writeUInt8(bytes.readUInt8(6 * MIB) ^ 1, 6 * MIB);
     writeFileSync(system.file('altered.res'), bytes);

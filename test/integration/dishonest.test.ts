@@ -158,39 +158,39 @@ describe('a dishonest participant', () => {
           cut(content.subarray(MIN_SEGMENT_SIZE)),
         ],
         ['more bytes than declared', 'TRANSFER_SIZE_MISMATCH', SIZE, cut(Buffer.concat([content, content]))],
-        ['fewer bytes than declared, and all of them', 'TRANSFER_SIZE_MISMATCH', SIZE - 1, cut(content)],
+        ['one byte more than declared', 'TRANSFER_SIZE_MISMATCH', SIZE - 1, cut(content)],
         ['bytes of another digest', 'TRANSFER_DIGEST_MISMATCH', SIZE, cut(content.map((byte) => byte ^ 1))],
         ['no last segment', 'STREAM_TRUNCATED', SIZE, (sealer) => cut(content)(sealer).slice(0, -1)],
       ],
-    )('sends %s', async (_what, code, size, segments) => {
+    )('is refused when it sends %s', async (_what, code, size, segments) => {
       await expect(send(size, segments)).rejects.toMatchObject({ code });
       await expect.poll(() => inputOf(session)).toMatchObject({ status: 'expected' });
     });
 
     const bomb = gzipSync(Buffer.alloc(64 * 2 ** 20));
     it.each<[what: string, code: string, gzip: Buffer, inflatedSize: number]>([
-      ['a bomb: gzip of more than was declared', 'TRANSFER_SIZE_MISMATCH', bomb, SIZE],
-      ['gzip of less than was declared', 'TRANSFER_SIZE_MISMATCH', gzipSync(content), SIZE + 1],
-      ['gzip of more than there is room for', 'LIMIT_EXCEEDED', bomb, 2 ** 50],
+      ['a decompression bomb: gzip of more than declared', 'TRANSFER_SIZE_MISMATCH', bomb, SIZE],
+      ['gzip of less than declared', 'TRANSFER_SIZE_MISMATCH', gzipSync(content), SIZE + 1],
+      ['gzip of more than the enclave has memory for', 'LIMIT_EXCEEDED', bomb, 2 ** 50],
       ['gzip of another content', 'TRANSFER_DIGEST_MISMATCH', gzipSync(Buffer.alloc(SIZE)), SIZE],
-      ['no gzip where it said so', 'TRANSFER_ENCODING', content, SIZE],
-      ['gzip without its end', 'TRANSFER_ENCODING', gzipSync(content).subarray(0, -9), SIZE],
-    ])('sends %s', async (_what, code, gzip, inflatedSize) => {
+      ['bytes that are not gzip but declared as gzip', 'TRANSFER_ENCODING', content, SIZE],
+      ['truncated gzip', 'TRANSFER_ENCODING', gzipSync(content).subarray(0, -9), SIZE],
+    ])('is refused when it sends %s', async (_what, code, gzip, inflatedSize) => {
       await expect(send(gzip.length, cut(gzip), inflatedSize)).rejects.toMatchObject({ code });
       await expect.poll(() => inputOf(session)).toMatchObject({ status: 'expected' });
     });
   });
 
   it.each<[what: string, code: string, party: string, role: SessionRole]>([
-    ['with a key that is not in the manifest', 'KEY_NOT_IN_MANIFEST', 'stranger', 'dataset'],
+    ['with a key outside of the manifest', 'KEY_NOT_IN_MANIFEST', 'stranger', 'dataset'],
     ['as a consumer with the key of a provider', 'KEY_NOT_IN_MANIFEST', 'provider', 'consumer'],
     ['as a provider with the key of a consumer', 'KEY_NOT_IN_MANIFEST', 'consumer', 'dataset'],
     ['as a controller where the manifest names none', 'KEY_NOT_IN_MANIFEST', 'provider', 'controller'],
-  ])('opens a session %s', async (_what, code, party, role) => {
+  ])('is refused when it opens a session %s', async (_what, code, party, role) => {
     await expect(open(party, role)).rejects.toMatchObject({ code });
   });
 
-  describe('signs an opening', () => {
+  describe('that signs an opening', () => {
     const xWing = { kem: 'x-wing', aead: 'chacha20-poly1305' } as const;
     const x25519 = { kem: 'x25519', aead: 'chacha20-poly1305' } as const;
 
@@ -215,7 +215,7 @@ describe('a dishonest participant', () => {
     }
 
     it.each(LOW_ORDER_POINTS.map((point) => [Buffer.from(point).toString('hex'), point] as const))(
-      'with the low-order X25519 point %s',
+      'is refused with the low-order X25519 point %s',
       async (_hex, enc) => {
         await expect(signed(() => ({ suite: x25519, enc }))).rejects.toMatchObject({
           code: 'CRYPTO_KEY_INVALID',
@@ -237,14 +237,18 @@ describe('a dishonest participant', () => {
         ({ enc }) => ({ suite: x25519, enc: enc.subarray(0, 31) }),
       ],
       ['another manifest', 'MANIFEST_DIGEST_MISMATCH', () => ({ manifestDigest: sha256Text(content) })],
-      ['evidence that was never given', 'SESSION_EVIDENCE', () => ({ evidenceDigest: sha256Text(content) })],
+      [
+        'evidence that was never produced',
+        'SESSION_EVIDENCE',
+        () => ({ evidenceDigest: sha256Text(content) }),
+      ],
       ['another nonce', 'SESSION_EVIDENCE', () => ({ nonce: randomBytes(32) })],
-    ])('with %s', async (_what, code, change) => {
+    ])('is refused with %s', async (_what, code, change) => {
       await expect(signed(change)).rejects.toMatchObject({ code });
     });
   });
 
-  describe('says on a bulk stream', () => {
+  describe('on a bulk stream', () => {
     const ticket = randomBytes(32);
     const preface = encodePreface({ direction: 'up', ticket, firstSegment: 0 });
     const changed = (at: number, value: number) => {
@@ -255,14 +259,14 @@ describe('a dishonest participant', () => {
 
     it.each<[what: string, code: string, bytes: Uint8Array]>([
       ['another version', 'FRAME_INVALID', changed(8, 9)],
-      ['a direction that is none', 'FRAME_INVALID', changed(9, 7)],
-      ['a ticket that nobody gave', 'SESSION_NOT_FOUND', preface],
-    ])('%s', async (_what, code, bytes) => {
+      ['an invalid direction', 'FRAME_INVALID', changed(9, 7)],
+      ['a ticket that was never issued', 'SESSION_NOT_FOUND', preface],
+    ])('is refused with %s', async (_what, code, bytes) => {
       const [answer] = await talk(bytes, 1);
       expect(() => decodeAnswer(answer ?? new Uint8Array(0))).toThrow(expect.objectContaining({ code }));
     });
 
-    it('a segment longer than any', async () => {
+    it('is refused with a segment longer than any allowed one', async () => {
       const session = await open('provider', 'dataset');
       const { digest } = manifest.datasets[0] ?? { digest: '' };
       const opened = await session.call(

@@ -41,7 +41,7 @@ describe('the main job in process mode', () => {
     expect(processesWith(folder)).toEqual([]);
   });
 
-  it('gives the consumer the result, and nobody else', async () => {
+  it('delivers the result to its consumer only', async () => {
     const cli = (...args: string[]) => system.cli(...args);
     succeeded(await cli('enclave', 'create', 'job', '--manifest', parties.manifest));
     const provider = parties.trust('provider');
@@ -78,7 +78,7 @@ describe('the main job in process mode', () => {
     expect(state).toMatch(/computation\s+computation\s+delivered/);
   });
 
-  it('takes inputs by their SHA3-256, in a manifest that says so, and no others', async () => {
+  it('accepts only inputs with the SHA3-256 digests of the manifest', async () => {
     const cli = (...args: string[]) => system.cli(...args);
     const key = `@${system.file('provider.pub')}`;
     const folder = system.file('tree');
@@ -111,7 +111,7 @@ describe('the main job in process mode', () => {
     expect(verified.stdout).toContain(`numbers sha3-256:${numbers}`);
   });
 
-  it('answers every command in JSON as well', async () => {
+  it('answers every command in JSON with --json', async () => {
     const nonce = 'ab'.repeat(32);
     const evidence = system.file('evidence');
     const policy = ['--policy', parties.policy, '--reference', parties.reference];
@@ -152,7 +152,7 @@ describe('the main job in process mode', () => {
     }
   });
 
-  it('starts and stops by the keys that the manifest names', async () => {
+  it('is started and stopped by the keys of the manifest', async () => {
     const other = await startSystem({ COCOSAI_MODE: 'process' });
     try {
       const controlled = await makeParties(other, {

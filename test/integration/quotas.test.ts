@@ -32,7 +32,7 @@ describe('a participant', () => {
   const send = (input: string) =>
     system.cli('data', 'job', input, system.file(input), ...parties.trust('provider'));
 
-  it('brings no more than the manifest lets it, and what fits goes on', async () => {
+  it('cannot exceed its quota, and its other transfers continue', async () => {
     succeeded(await send('first'));
     const refused = await send('second');
     expect(refused).toMatchObject({

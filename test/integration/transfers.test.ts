@@ -78,7 +78,7 @@ describe('an upload', () => {
     return Inputs.parse(shown.json[0]).context.inputs['big']?.status;
   }
 
-  it('goes on after its connection was cut with what the enclave does not hold', async () => {
+  it('continues after an interruption with the segments that the enclave lacks', async () => {
     const { sent } = await between({ cutAt: CUT_AT });
     succeeded(await system.cli(...upload()));
     expect(await inputState()).toBe('committed');
@@ -89,7 +89,7 @@ describe('an upload', () => {
     expect(total).toBeLessThan(SIZE + 6 * MIB);
   });
 
-  it('goes on in another session after its sender was killed', async () => {
+  it('continues in another session after its sender was killed', async () => {
     const { sent, reached } = await between({});
     const first = system.spawnCli(...upload());
     const ended = once(first, 'exit');
@@ -120,7 +120,7 @@ describe('an upload', () => {
     },
   );
 
-  it('that is altered on its way is refused by name, moves nothing, and may be sent again', async () => {
+  it('is refused with a code if altered in transit, changes nothing, and can be sent again', async () => {
     await between({ flipAt: CUT_AT });
     const altered = await system.cli(...upload());
     expect(altered).toMatchObject({ code: 2, stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m) });

@@ -21,7 +21,7 @@ describe.each(Object.entries(MODELS))('the %s machine', (_name, models) => {
     expect(explorations.flatMap((exploration) => exploration.violations)).toEqual([]);
   });
 
-  it('is moved by no event that is not legal', () => {
+  it('ignores every illegal event', () => {
     expect(explorations.flatMap((exploration) => exploration.illegalMoves)).toEqual([]);
   });
 });

@@ -32,8 +32,8 @@ export class Computation implements ComputationPort, FollowPort {
     this.actors.sendLegal(COMPUTATION_ADDRESS, event);
   }
 
-  /** Calls back whenever the computation is found stopped or failed: it will not use its inputs any more. */
-  onceOver(listener: () => void): void {
+  /** Calls back when the computation was stopped or has failed: it will not use its inputs any more. */
+  onOver(listener: () => void): void {
     this.actors.computation.subscribe((snapshot) => {
       if (snapshot.matches('stopped') || snapshot.matches('failed')) listener();
     });

@@ -65,8 +65,16 @@ export class Inflater {
         });
       }
     } catch (thrown) {
-      this.failure = CocosError.from(thrown, 'TRANSFER_ENCODING');
+      this.failure = thrown instanceof CocosError ? thrown : notGzip(thrown);
       throw this.failure;
     }
   }
+}
+
+function notGzip(cause: unknown): CocosError {
+  return new CocosError(
+    'TRANSFER_ENCODING',
+    'The input was declared as gzip but is not gzip, or is damaged; compress it again and repeat the upload.',
+    { cause },
+  );
 }

@@ -45,7 +45,7 @@ export interface InputRecord extends NewUpload {
   /** Id of the transfer. */
   readonly id: string;
   readonly participant: string;
-  /** Counts the sessions that opened the transfer. Each has a key of its own; an older one may not go on. */
+  /** Counts the sessions that opened the transfer. Each attempt has a separate key; only the latest may continue. */
   attempt: number;
   /** Segments received. */
   segments: number;

@@ -2,8 +2,8 @@ import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } f
 import { kindOfAddress, type MirrorRecord } from '../../machines/mirrored.ts';
 
 /**
- * Turns what happens to the mirrored machines of an actor system into records for the journal. An event that
- * moved nothing leaves no record: the mirror would not move either.
+ * Converts transitions of the mirrored machines of an actor system into journal records. An event without effect
+ * leaves no record, since it would have no effect on the mirror either.
  */
 export class Authority {
   private readonly publish: (record: MirrorRecord) => void;
@@ -13,15 +13,15 @@ export class Authority {
     this.publish = publish;
   }
 
-  /** To be passed to `createActor` as `inspect`. */
+  /** The `inspect` option of `createActor`. */
   readonly inspect = (inspected: InspectionEvent): void => {
     if (inspected.type !== '@xstate.snapshot' || !(inspected.actorRef instanceof Actor)) return;
-    // An actor that is stopped has not moved: it is retired by name, or its whole system ends.
+    // Stopping is not a transition: the actor is retired by name, or its whole system ends.
     if (inspected.event.type === 'xstate.stop') return;
     const ref: AnyActor = inspected.actorRef;
     const address = ref.id;
     if (kindOfAddress(address) === null || !isMachineSnapshot(inspected.snapshot)) return;
-    // A machine that threw has not moved its mirror: its parent says what becomes of it.
+    // A machine that threw does not move its mirror: its parent decides what follows.
     if (inspected.snapshot.status === 'error') return;
     const before = this.known.get(address);
     this.known.set(address, { ref, snapshot: inspected.snapshot });
@@ -33,12 +33,12 @@ export class Authority {
     }
   };
 
-  /** Forgets an actor that its parent has stopped. */
+  /** Removes an actor that its parent stopped. */
   retire(address: string): void {
     if (this.known.delete(address)) this.publish({ kind: 'retired', address });
   }
 
-  /** Records that carry the whole state, for a peer that the journal no longer reaches. */
+  /** Records of the full state, for a peer whose position the journal no longer covers. */
   snapshot(): MirrorRecord[] {
     return [...this.known].map(([address, { ref }]) => ({
       kind: 'state',

@@ -1,7 +1,7 @@
 import type { AnyStateNode, StateValue } from 'xstate';
 import { CocosError } from '../../errors.ts';
 
-/** Questions about the nodes of a statechart without parallel states, as they are asked when it is compiled. */
+/** Queries about the nodes of a statechart without parallel states, for its compilation. */
 
 export function nodesOf(node: AnyStateNode): AnyStateNode[] {
   return [node, ...childrenOf(node).flatMap(nodesOf)];
@@ -11,7 +11,7 @@ function childrenOf(node: AnyStateNode): AnyStateNode[] {
   return Object.values<AnyStateNode>(node.states);
 }
 
-/** The nearest first. */
+/** Nearest first. */
 export function ancestorsOf(node: AnyStateNode): AnyStateNode[] {
   const { parent } = node;
   return parent === undefined ? [] : [parent, ...ancestorsOf(parent)];

@@ -17,17 +17,17 @@ import {
 } from './chart-nodes.ts';
 
 /**
- * A statechart as a table: for every state and event the guarded transitions, each with the assignments that
- * leaving, taking and entering run. A mirror has no effects and no children, so this is all that it needs, at a
- * fraction of the interpreter's time and memory. Only charts that the table can express are compiled; the tests
- * hold it equal to the interpreter.
+ * A statechart as a table: for each state and event the guarded transitions, each with the assignments of its exit,
+ * transition and entry actions. A mirror has no effects and no children, so the table suffices, at a fraction of the
+ * interpreter's time and memory. Only charts that the table can express are compiled. Tests hold it equal to the
+ * interpreter.
  */
 
 type Context = Readonly<Record<string, unknown>>;
 type Guard = (args: { context: Context; event: AnyEventObject }, params: unknown) => boolean;
 type Assignment = (context: Context, event: AnyEventObject) => Context;
 
-/** Where a machine stands. A snapshot of the interpreter has the same members, and more. */
+/** State of a machine. The interpreter's snapshot has these members and more. */
 export interface MachineState {
   readonly machine: { readonly id: string };
   readonly value: StateValue;
@@ -37,11 +37,11 @@ export interface MachineState {
 interface Step {
   readonly guard: ((context: Context, event: AnyEventObject) => boolean) | null;
   readonly assignments: readonly Assignment[];
-  /** Null when the transition stays where it is. */
+  /** Null if the transition does not leave its state. */
   readonly target: Leaf | null;
 }
 
-/** An atomic state with everything that can happen in it, in the order in which it is tried. */
+/** An atomic state with its transitions, in the order in which they are tried. */
 interface Leaf {
   readonly value: StateValue;
   readonly steps: Map<string, Step[]>;
@@ -52,7 +52,7 @@ interface CompiledState extends MachineState {
   readonly leaf: Leaf;
 }
 
-/** More eventless transitions in a row than any chart here can take without running in a circle. */
+/** Bound on consecutive eventless transitions: more than any chart has without a cycle. */
 const EVENTLESS_LIMIT = 64;
 
 export class CompiledMachine {
@@ -62,7 +62,7 @@ export class CompiledMachine {
   private readonly first: Leaf;
   private readonly firstAssignments: readonly Assignment[];
 
-  /** @throws CocosError INTERNAL when the chart has something that the table cannot express. */
+  /** @throws CocosError INTERNAL if the table cannot express the chart */
   constructor(machine: AnyStateMachine) {
     this.id = machine.id;
     this.machine = machine;
@@ -86,16 +86,16 @@ export class CompiledMachine {
     return this.settle(this.first, run(this.firstAssignments, asContext(context), event), event);
   }
 
-  /** A state that was reached elsewhere, or null when the chart has no such state. */
+  /** A state that was reached elsewhere, or null if the chart has no such state. */
   restore(value: unknown, context: Context): MachineState | null {
     const leaf = this.find(this.machine.root, value);
     return leaf === null ? null : this.state(leaf, context);
   }
 
   /**
-   * The state after an event, or null when the event is not legal in `state` and so does not move it.
+   * The state after an event, or null if the event is not legal in `state`.
    *
-   * @throws Error what a guard or an assignment throws; `state` is not changed by that.
+   * @throws Error what a guard or an assignment throws; `state` does not change then
    */
   step(state: MachineState, event: AnyEventObject): MachineState | null {
     const { leaf } = state as CompiledState;
@@ -104,7 +104,7 @@ export class CompiledMachine {
     return this.settle(step.target ?? leaf, run(step.assignments, state.context, event), event);
   }
 
-  /** Follows eventless transitions until none is enabled. */
+  /** Takes eventless transitions until none is enabled. */
   private settle(leaf: Leaf, context: Context, event: AnyEventObject): MachineState {
     let at = leaf;
     let now = context;
@@ -112,7 +112,10 @@ export class CompiledMachine {
       const step = enabled(at.eventless, now, event);
       if (step === null) break;
       if (count === EVENTLESS_LIMIT)
-        throw new CocosError('INTERNAL', `The machine ${this.id} runs in a circle.`);
+        throw new CocosError(
+          'INTERNAL',
+          `The eventless transitions of the machine '${this.id}' form a cycle.`,
+        );
       now = run(step.assignments, now, event);
       at = step.target ?? at;
     }
@@ -133,7 +136,7 @@ export class CompiledMachine {
     }
   }
 
-  /** A transition as it is taken from the atomic state `from`. */
+  /** A transition as taken from the atomic state `from`. */
   private compile(from: AnyStateNode, definition: AnyTransitionDefinition): Step {
     const { source, target: targets } = definition;
     const guard = this.guard(definition.guard);
@@ -176,7 +179,7 @@ export class CompiledMachine {
     if (guard === undefined) return null;
     const { name, params } = reference(guard);
     const found: unknown = name === null ? guard : this.machine.implementations.guards[name];
-    // The guards that combine others are functions as well; those need the interpreter's snapshot.
+    // Combined guards (and, or, not) are functions too, but need the interpreter's snapshot.
     if (typeof found !== 'function' || 'check' in found) throw beyond(this.machine.root, 'a combined guard');
     const check = found as Guard;
     return (context, event) => check({ context, event }, params);
@@ -219,18 +222,19 @@ function assignmentOf(given: unknown, params: unknown): Assignment {
   };
 }
 
-/** How a chart names a guard or an action: its name, and fixed parameters. */
+/** A chart's reference to a guard or an action: its name, and fixed parameters. */
 function reference(given: unknown): { readonly name: string | null; readonly params: unknown } {
   if (typeof given === 'string') return { name: given, params: undefined };
   if (typeof given !== 'object' || given === null || !('type' in given))
     return { name: null, params: undefined };
   const params = 'params' in given ? given.params : undefined;
-  if (typeof params === 'function') throw new CocosError('INTERNAL', 'Computed parameters are not compiled.');
+  if (typeof params === 'function')
+    throw new CocosError('INTERNAL', 'A chart with computed parameters cannot be compiled.');
   return { name: String(given.type), params };
 }
 
 function asContext(value: unknown): Context {
   if (typeof value !== 'object' || value === null)
-    throw new CocosError('INTERNAL', 'A machine has no context.');
+    throw new CocosError('INTERNAL', 'A machine without a context cannot be compiled.');
   return value as Context;
 }

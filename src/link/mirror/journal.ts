@@ -1,6 +1,6 @@
 import type { FrameKind } from '../wire/frame.ts';
 
-/** Frames that the peer has not acknowledged, in order, within a bound. */
+/** Frames that the peer has not acknowledged, in order and bounded in number. */
 
 export interface JournalEntry {
   readonly kind: FrameKind;
@@ -23,7 +23,7 @@ export class Journal {
     return this.last;
   }
 
-  /** Takes an entry in. The oldest are let go over the limit; the peer then gets a snapshot instead. */
+  /** Appends an entry. Beyond the limit the oldest are dropped, and the peer gets a snapshot instead. */
   append(kind: FrameKind, body: unknown): JournalEntry {
     this.last += 1;
     const entry: JournalEntry = { kind, seq: this.last, body };
@@ -37,7 +37,7 @@ export class Journal {
     this.entries = keep === -1 ? [] : this.entries.slice(keep);
   }
 
-  /** Entries after `seq`, or null when the journal no longer reaches back that far. */
+  /** Entries after `seq`, or null if the journal no longer covers that position. */
   after(seq: number): readonly JournalEntry[] | null {
     const first = this.entries[0]?.seq ?? this.last + 1;
     if (seq + 1 < first) return null;

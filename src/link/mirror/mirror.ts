@@ -7,17 +7,17 @@ import { systemClock } from '../../runtime/clock.ts';
 import { CompiledMachine, type MachineState } from './compiled-machine.ts';
 import { type Parse, plainParser } from './schema-compiler.ts';
 
-/** How many actors one agent may have mirrored here. */
+/** Maximum number of mirrored actors of one agent. */
 const MIRROR_LIMIT = 10_000;
 
-/** What is taken from a snapshot. The mirrored charts have no final states and no history. */
+/** The relevant members of a snapshot. The mirrored charts have no final states and no history. */
 const PersistedSnapshot = z.object({
   status: z.literal('active'),
   value: z.union([z.string(), z.record(z.string(), z.unknown())]),
   context: z.record(z.string(), z.unknown()),
 });
 
-/** Stands for the event of an actor that is taken up as it was stored. */
+/** Event name of a mirror that was restored from the store. */
 export const RECALLED = 'restored';
 
 /** A step of one actor, the same from the machine that made it to the client that is shown it. */
@@ -31,7 +31,7 @@ export interface Transition {
   readonly atMs: number;
 }
 
-/** A mirrored kind of machine, made ready for thousands of events a second. */
+/** A mirrored kind of machine, compiled for thousands of events per second. */
 interface Compiled {
   readonly machine: CompiledMachine;
   readonly event: Parse<AnyEventObject>;
@@ -54,9 +54,8 @@ interface Mirror {
 }
 
 /**
- * The agent's machines as the manager sees them: the same statecharts, compiled, moved by the agent's journal.
- * Everything that comes in is a claim of an untrusted guest: it can only move its own mirrors, and only in ways
- * that the statecharts allow.
+ * The agent's machines as the manager sees them: the same statecharts, compiled, and driven by the agent's journal.
+ * All input is a claim of an untrusted guest. It can move only its own mirrors, and only as the statecharts allow.
  */
 export class MirrorSet {
   private readonly mirrors = new Map<string, Mirror>();
@@ -137,7 +136,7 @@ export class MirrorSet {
     if (!this.mirrors.has(address) && this.mirrors.size >= MIRROR_LIMIT) {
       throw new CocosError('LIMIT_EXCEEDED', `An agent may have ${MIRROR_LIMIT} actors mirrored.`);
     }
-    // Made once, since the same string is found again much faster than an equal one.
+    // Built once: maps look up an identical string much faster than an equal one.
     const full = this.prefix + address;
     this.mirrors.set(address, { address: full, kind, state });
     this.onTransition(transition(full, event, null, state));
@@ -174,8 +173,12 @@ function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject)
   try {
     return COMPILED[kind].machine.step(before, event);
   } catch (cause) {
-    // A guest can claim a context that its own chart cannot go on from.
-    throw new CocosError('LINK_PROTOCOL', `The ${kind} cannot take ${event.type}.`, { cause });
+    // A guest can claim a context that its chart cannot process.
+    throw new CocosError(
+      'LINK_PROTOCOL',
+      `The mirrored ${kind} cannot process '${event.type}' in its claimed context.`,
+      { cause },
+    );
   }
 }
 

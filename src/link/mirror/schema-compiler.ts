@@ -1,19 +1,19 @@
 import { z } from 'zod';
 
 /**
- * Schemas as plain code, for what comes thousands of times a second: unions of strict objects whose members are
- * literals, strings, integers, booleans or anything. A form of the union that has other members, or checks not known
- * here, is left to its schema. The tests hold both equal.
+ * Compiles schemas to plain code for values that arrive thousands of times per second: unions of strict objects whose
+ * members are literals, strings, integers, booleans or unknown. A member of the union with other properties or checks
+ * falls back to its schema. Tests hold both equal.
  */
 
-/** The value as the schema gives it, or null when the schema refuses it. */
+/** The parsed value, or null if the schema refuses it. */
 export type Parse<T> = (value: unknown) => T | null;
 
 type Check = (value: unknown) => boolean;
 
 type Discriminated = z.ZodDiscriminatedUnion<readonly z.ZodObject[], string>;
 
-/** A schema's own parser where the schema is a union that can be compiled, and its `safeParse` where not. */
+/** A compiled parser if the schema is a union that can be compiled, otherwise its `safeParse`. */
 export function plainParser<T extends object>(schema: z.ZodType<T>): Parse<T> {
   if (!isDiscriminated(schema)) return slowParser(schema);
   const name = schema.def.discriminator;
@@ -47,7 +47,7 @@ function isDiscriminated(schema: z.ZodType): schema is z.ZodType & Discriminated
   );
 }
 
-/** Null when the object is not strict, or has members that are not plain. */
+/** Null if the object is not strict or has other members than those above. */
 function objectCheck(schema: z.ZodObject): Check | null {
   if (!(schema.def.catchall instanceof z.ZodNever) || !hasNoChecks(schema)) return null;
   const members = new Map<string, Check>();
@@ -60,7 +60,7 @@ function objectCheck(schema: z.ZodObject): Check | null {
     if (!isRecord(value)) return false;
     const names = Object.keys(value);
     for (const name of names) if (members.get(name)?.(value[name]) !== true) return false;
-    // All of them are known, so as many as there are means that none is missing.
+    // All names are known, so an equal count means that none is missing.
     return names.length === members.size;
   };
 }

@@ -3,16 +3,16 @@ import { CocosError } from '../../errors.ts';
 import { CONNECT_TIMEOUT_MS, type Listener, type Transport } from './transport.ts';
 import { type Buffering, connectUnix, listenUnix } from './unix.ts';
 
-/** Longest answer of the daemon: `OK `, a port of ten digits, a line feed; with a margin. */
+/** Maximum length of the daemon's answer: `OK `, a port of ten digits, a line feed, and a margin. */
 const ANSWER_LIMIT = 64;
 const LINE_FEED = 0x0a;
 
 /**
- * Connects to a vsock port of a guest through the unix socket of vhost-device-vsock: `CONNECT <port>\n` is
- * answered with `OK <port>\n`, and the connection is closed without an answer when nobody listens there.
+ * Connects to a vsock port of a guest through the unix socket of vhost-device-vsock. The daemon answers
+ * `CONNECT <port>\n` with `OK <port>\n`, or closes the connection if nothing listens on the port.
  *
  * @param udsPath unix socket of the guest's vsock device
- * @throws CocosError VSOCK_CONNECT when nobody answers, within `timeoutMs` in all
+ * @throws CocosError VSOCK_CONNECT if nothing listens on the port, or after `timeoutMs` in total
  */
 export async function connectHybrid(
   udsPath: string,
@@ -27,7 +27,9 @@ export async function connectHybrid(
     await handshake(socket, port, deadline - performance.now());
   } catch (cause) {
     socket.destroy();
-    throw new CocosError('VSOCK_CONNECT', `Nobody in the guest answers at vsock port ${port}.`, { cause });
+    throw new CocosError('VSOCK_CONNECT', `Nothing in the guest accepts connections on vsock port ${port}.`, {
+      cause,
+    });
   }
   return socket;
 }
@@ -50,14 +52,14 @@ function handshake(socket: net.Socket, port: number, timeoutMs: number): Promise
         const line = answer.toString('latin1', 0, Math.max(end, 0));
         if (!/^OK [0-9]{1,10}$/.test(line)) return settle(new Error('the daemon gave an unknown answer'));
         settle();
-        // What the guest sent along belongs to the stream.
+        // Bytes after the answer belong to the stream.
         const rest = answer.subarray(end + 1);
         if (rest.length > 0) socket.unshift(rest);
         return;
       }
     };
     const timer = setTimeout(() => settle(new Error('timed out')), timeoutMs);
-    // Stays for the life of the socket: an error before its owner listens would end the process.
+    // Kept for the lifetime of the socket: an error before its owner listens would end the process.
     socket.on('error', () => socket.destroy());
     socket.on('readable', read).on('close', closed).on('end', closed).on('error', settle);
     socket.write(`CONNECT ${port}\n`);

@@ -9,7 +9,7 @@ export function memoryTransport(): Transport {
     connect: (port) => {
       const onConnection = listeners.get(port);
       if (onConnection === undefined) {
-        return Promise.reject(new CocosError('VSOCK_CONNECT', `Nobody listens at port ${port}.`));
+        return Promise.reject(new CocosError('VSOCK_CONNECT', `Nothing listens on port ${port}.`));
       }
       const [near, far] = memoryPair();
       onConnection(far);
@@ -46,7 +46,7 @@ export function memoryPair(): [Duplex, Duplex] {
 
 class PairEnd extends Duplex {
   peer: PairEnd | null = null;
-  /** Ends the peer's write that waits until this end has been read. */
+  /** Completes the peer's pending write once this end has been read. */
   private releaseWrite: ((error?: Error) => void) | null = null;
 
   constructor() {
@@ -81,5 +81,5 @@ class PairEnd extends Duplex {
 }
 
 function gone(): Error {
-  return new Error('the peer is gone');
+  return new Error('the peer closed the stream');
 }

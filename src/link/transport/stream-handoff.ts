@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 
-/** Hands incoming streams to whoever waits for one; the newest wins, since an older one is a peer that is gone. */
+/** Passes incoming streams to a waiting caller. The newest wins, since a peer that reconnects has abandoned the older. */
 export class StreamHandoff<T extends Duplex> {
   private held: T | null = null;
   private taker: ((stream: T) => void) | null = null;
@@ -27,7 +27,7 @@ export class StreamHandoff<T extends Duplex> {
       this.taker = resolve;
       signal.addEventListener('abort', () => {
         if (this.taker === resolve) this.taker = null;
-        reject(new CocosError('CANCELLED', 'Nobody waits for a stream any more.'));
+        reject(new CocosError('CANCELLED', 'The wait for a stream was cancelled.'));
       });
     });
   }

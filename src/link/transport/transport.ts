@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream';
 
-/** Byte streams between a host and one guest, by port: vsock, or what stands for it. */
+/** Byte streams between a host and one guest, by port: vsock, or a substitute for it. */
 export interface Transport {
-  /** @throws CocosError VSOCK_CONNECT when nobody listens there, or not in time. */
+  /** @throws CocosError VSOCK_CONNECT if nothing listens on the port, or after the timeout */
   connect(port: number, options?: { readonly timeoutMs?: number }): Promise<Duplex>;
-  /** @throws CocosError HOST_PORT_TAKEN when the port is in use. */
+  /** @throws CocosError HOST_PORT_TAKEN if the port is in use */
   listen(port: number, onConnection: (stream: Duplex) => void): Promise<Listener>;
-  /** Where `connect` goes, so that another thread can go there; absent where streams come to this one only. */
+  /** The target of `connect`, for use by another thread; absent if only this thread can receive the streams. */
   readonly dialOf?: (port: number) => Dial;
 }
 

@@ -4,10 +4,10 @@ import path from 'node:path';
 import { CocosError } from '../../errors.ts';
 import { CONNECT_TIMEOUT_MS, type Listener, type Transport } from './transport.ts';
 
-/** Longest path of a unix socket that the kernel takes, less a margin. */
+/** Maximum path length of a unix socket, less a margin. */
 const SOCKET_PATH_LIMIT = 104;
 
-/** A transport over unix sockets in one folder: a file for each port. Both sides use the same folder. */
+/** A transport over unix sockets in one folder, which both sides share: one file for each port. */
 export function unixTransport(directory: string): Transport {
   const fileOf = (port: number) => path.join(directory, `${port}.sock`);
   return {
@@ -17,19 +17,19 @@ export function unixTransport(directory: string): Transport {
   };
 }
 
-/** Bytes that a socket takes before it says that it is full; Node's own limit where there is none. */
+/** Bytes that a socket buffers before it applies back-pressure; Node's default if omitted. */
 export interface Buffering {
   readonly highWaterMark?: number;
 }
 
-/** @throws CocosError VSOCK_CONNECT when nobody listens at the path, or not within `timeoutMs`. */
+/** @throws CocosError VSOCK_CONNECT if nothing listens at the path, or after `timeoutMs` */
 export function connectUnix(file: string, timeoutMs: number, buffer: Buffering = {}): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ path: file, ...buffer });
     const fail = (cause: Error) => {
       clearTimeout(timer);
       socket.destroy();
-      reject(new CocosError('VSOCK_CONNECT', `Nobody answers at ${file}.`, { cause }));
+      reject(new CocosError('VSOCK_CONNECT', `Nothing accepts connections at '${file}'.`, { cause }));
     };
     const timer = setTimeout(() => fail(new Error('timed out')), timeoutMs);
     socket.once('error', fail);
@@ -42,9 +42,9 @@ export function connectUnix(file: string, timeoutMs: number, buffer: Buffering =
 }
 
 /**
- * Listens at a path that only the owner may connect to; a stale socket file is replaced, a live one is not.
+ * Listens at a path that only the owner may connect to. A stale socket file is replaced; one in use is not.
  *
- * @throws CocosError HOST_PORT_TAKEN when somebody answers there, CONFIG_INVALID when the path is too long.
+ * @throws CocosError HOST_PORT_TAKEN if another process listens there, CONFIG_INVALID if the path is too long
  */
 export async function listenUnix(
   file: string,
@@ -54,22 +54,26 @@ export async function listenUnix(
   if (Buffer.byteLength(file) > SOCKET_PATH_LIMIT) {
     throw new CocosError(
       'CONFIG_INVALID',
-      `The socket path ${file} is longer than ${SOCKET_PATH_LIMIT} bytes.`,
+      `The socket path '${file}' is longer than ${SOCKET_PATH_LIMIT} bytes; choose a shorter folder.`,
     );
   }
-  if (await isAnswered(file)) throw new CocosError('HOST_PORT_TAKEN', `Another process listens at ${file}.`);
+  if (await isAnswered(file))
+    throw new CocosError(
+      'HOST_PORT_TAKEN',
+      `Another process listens at '${file}'; stop it or choose another folder.`,
+    );
   await rm(file, { force: true });
   const sockets = new Set<net.Socket>();
   const server = net.createServer(buffer, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    // Without a listener an error on a socket nobody holds yet would end the process.
+    // Without a listener, an error on a socket without an owner would end the process.
     socket.on('error', () => socket.destroy());
     onConnection(socket);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
-      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${file}.`, { cause })),
+      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at '${file}'.`, { cause })),
     );
     server.listen(file, resolve);
   });

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { CocosError } from '../../errors.ts';
 
-/** The native object: it owns one AF_VSOCK descriptor, which it shuts down and closes when it is collected. */
+/** The native object. It owns one AF_VSOCK descriptor, which it shuts down and closes on garbage collection. */
 export interface NativeVsock {
   connect(cid: number, port: number): void;
   listen(port: number): void;
@@ -13,7 +13,7 @@ export interface NativeVsock {
 type Emit = (...args: unknown[]) => void;
 type NativeVsockClass = new (emit: Emit) => NativeVsock;
 
-/** What the native object reports, in place of its loosely shaped callback arguments. */
+/** Events of the native object, parsed from its callback arguments. */
 export type VsockEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'accepted'; readonly fd: number }
@@ -35,9 +35,13 @@ function nativeClass(): NativeVsockClass {
     loaded = addon.VsockSocket;
     return loaded;
   } catch (cause) {
-    throw new CocosError('HOST_VSOCK_MISSING', 'The vsock addon cannot be loaded on this machine.', {
-      cause,
-    });
+    throw new CocosError(
+      'HOST_VSOCK_MISSING',
+      'The vsock addon cannot be loaded; it needs Linux on x86-64.',
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -51,9 +55,9 @@ function isAddon(value: unknown): value is { VsockSocket: NativeVsockClass } {
 }
 
 /**
- * Makes an AF_VSOCK socket whose events go to `onEvent`.
+ * Creates an AF_VSOCK socket whose events go to `onEvent`.
  *
- * @throws CocosError HOST_VSOCK_MISSING when the addon or the kernel's vsock is not there
+ * @throws CocosError HOST_VSOCK_MISSING without the addon or the kernel's vsock support
  */
 export function openNative(onEvent: (event: VsockEvent) => void): NativeVsock {
   const Native = nativeClass();
@@ -63,11 +67,15 @@ export function openNative(onEvent: (event: VsockEvent) => void): NativeVsock {
       if (event !== null) onEvent(event);
     });
   } catch (cause) {
-    throw new CocosError('HOST_VSOCK_MISSING', 'The kernel gives no vsock socket.', { cause });
+    throw new CocosError(
+      'HOST_VSOCK_MISSING',
+      "The kernel provides no vsock sockets; load the module 'vsock'.",
+      { cause },
+    );
   }
 }
 
-/** Events of its threads come as (null, name, value), those of its methods as (name). */
+/** Events of its threads have the arguments (null, name, value), those of its methods (name). */
 function parseEvent(args: unknown[]): VsockEvent | null {
   const [name, value] = args[0] === null ? args.slice(1) : args;
   if (name === '_connect') return { kind: 'connected' };

@@ -11,20 +11,20 @@ export const CID_HOST = 2;
 const OPEN_ATTEMPTS = 5;
 
 /**
- * Native objects whose descriptor now belongs to a `net.Socket`, or that listen. The object closes its
- * descriptor's number when it is collected, and by then that number may be another file: so it is kept for
- * as long as the process lives, some hundred bytes for each connection made.
+ * Native objects that listen, or whose descriptor now belongs to a `net.Socket`. On garbage collection an object
+ * closes its descriptor's number, which may belong to another file by then. So the objects are kept for the lifetime
+ * of the process: some hundred bytes per connection.
  */
 const kept = new Set<NativeVsock>();
 
-/** Ports listened at, with the present receiver of their connections; null when closed. */
+/** Listening ports with the present receiver of their connections; null if closed. */
 const listening = new Map<number, ((socket: net.Socket) => void) | null>();
 
 /**
- * Connects to a vsock port. Used by the guest towards the host, and by hosts whose kernel has vhost-vsock.
- * A refusal is reported about a second late, since the addon waits before it tells.
+ * Connects to a vsock port. The guest uses it towards the host, and so do hosts whose kernel has vhost-vsock. The
+ * addon reports a refusal only after about a second.
  *
- * @throws CocosError VSOCK_CONNECT when nobody listens or not within `timeoutMs`, HOST_VSOCK_MISSING without vsock
+ * @throws CocosError VSOCK_CONNECT if nothing listens or after `timeoutMs`, HOST_VSOCK_MISSING without vsock
  */
 export async function connectVsock(
   cid: number,
@@ -33,11 +33,13 @@ export async function connectVsock(
 ): Promise<net.Socket> {
   let report: (event: VsockEvent) => void = () => undefined;
   const { native, fd } = openWithFd((event) => report(event));
-  // The addon's thread works on the descriptor: keep the object until it has reported, however late.
+  // The addon's thread uses the descriptor: keep the object until it has reported, however late.
   kept.add(native);
   native.setMaxConnectionAttempts(1);
   const refuse = (cause: string): CocosError =>
-    new CocosError('VSOCK_CONNECT', `No connection to vsock ${cid}:${port}.`, { cause: new Error(cause) });
+    new CocosError('VSOCK_CONNECT', `Cannot connect to vsock port ${port} of context id ${cid}.`, {
+      cause: new Error(cause),
+    });
   return await new Promise<net.Socket>((resolve, reject) => {
     let isLate = false;
     const timer = setTimeout(() => {
@@ -59,10 +61,10 @@ export async function connectVsock(
 /**
  * Listens at a vsock port for connections from any context id.
  *
- * Closing refuses further connections but keeps the port: the addon's thread cannot be taken out of accept(),
- * and a closed descriptor number could be reused under it. Listening at the same port again is possible.
+ * Closing refuses further connections but keeps the port: the addon's thread cannot leave accept(), and a closed
+ * descriptor number could be reused meanwhile. A later call can listen on the same port again.
  *
- * @throws CocosError HOST_PORT_TAKEN when the port is in use, HOST_VSOCK_MISSING without vsock
+ * @throws CocosError HOST_PORT_TAKEN if the port is in use, HOST_VSOCK_MISSING without vsock
  */
 export function listenVsock(port: number, onConnection: (socket: net.Socket) => void): Listener {
   const present = listening.get(port);
@@ -73,7 +75,7 @@ export function listenVsock(port: number, onConnection: (socket: net.Socket) => 
       native.listen(port);
     } catch (cause) {
       native.close();
-      throw new CocosError('HOST_PORT_TAKEN', `Cannot listen at the vsock port ${port}.`, { cause });
+      throw new CocosError('HOST_PORT_TAKEN', `Cannot listen on vsock port ${port}.`, { cause });
     }
     kept.add(native);
   }
@@ -108,16 +110,16 @@ function accept(port: number, event: VsockEvent): void {
   else receiver(socket);
 }
 
-/** Without a listener an error on a socket nobody holds yet would end the process. */
+/** Without a listener, an error on a socket without an owner would end the process. */
 function guarded(socket: net.Socket): net.Socket {
   socket.on('error', () => socket.destroy());
   return socket;
 }
 
 /**
- * Opens a socket and finds its descriptor, which the addon does not tell: it is the one socket that
- * /proc/self/fd has more after the constructor. Another thread may open one at that very moment; then both
- * are candidates and the attempt is repeated.
+ * Opens a socket and finds its descriptor, which the addon does not expose: it is the one new socket in
+ * /proc/self/fd after the constructor. If another thread opens a socket at the same moment, both are candidates, and
+ * the attempt is repeated.
  */
 function openWithFd(onEvent: (event: VsockEvent) => void): { native: NativeVsock; fd: number } {
   for (let attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
@@ -129,11 +131,11 @@ function openWithFd(onEvent: (event: VsockEvent) => void): { native: NativeVsock
   }
   throw new CocosError(
     'VSOCK_CONNECT',
-    'The descriptor of a new vsock socket could not be told from others.',
+    'The descriptor of a new vsock socket could not be identified; try again.',
   );
 }
 
-/** Descriptors that are sockets, with the kernel's name of each (`socket:[inode]`). */
+/** Socket descriptors with their kernel names (`socket:[inode]`). */
 function openSockets(): Map<number, string> {
   const sockets = new Map<number, string>();
   for (const name of readdirSync('/proc/self/fd')) {
@@ -141,7 +143,7 @@ function openSockets(): Map<number, string> {
       const link = readlinkSync(`/proc/self/fd/${name}`);
       if (link.startsWith('socket:')) sockets.set(Number(name), link);
     } catch {
-      // The descriptor of the listing itself is closed by now.
+      // The descriptor of the directory listing itself is closed by now.
     }
   }
   return sockets;

@@ -5,14 +5,14 @@ import { StreamHandoff } from '../transport/stream-handoff.ts';
 import { CONNECT_TIMEOUT_MS, type Listener, PORTS, type Transport } from '../transport/transport.ts';
 
 /**
- * Where the host's vsock is the kernel's, one listener would get the connections of all guests and Node cannot
- * tell from which of them each comes. So such a host calls back: for every port that it "listens" at it keeps
- * one connection to the same port of the guest, where the agent takes it as if it had dialled itself.
+ * With the kernel's vsock, one listener on the host receives the connections of all guests, and Node cannot tell which
+ * guest each comes from. Such a host calls back instead: for every port that it "listens" on, it keeps one connection
+ * to the same port of the guest. The agent uses that connection as if it had dialled itself.
  */
 
 const RETRY_MS = 200;
 
-/** Ports that the agent dials at its host, or is called back at. */
+/** Ports that the agent dials on its host, or where the host calls back. */
 const CALLBACK_PORTS = [PORTS.link, PORTS.report] as const;
 
 /** The host's side. `guest` connects to ports of one guest. */
@@ -53,7 +53,7 @@ async function keepCalling(
   }
 }
 
-/** The agent's side: it dials the host, and takes the host's call where that comes first. */
+/** The agent's side: it dials the host and accepts the host's call, whichever succeeds first. */
 export async function callbackAgent(base: Transport): Promise<Transport & Listener> {
   const called = new Map<number, StreamHandoff<Duplex>>();
   const listeners: Listener[] = [];
@@ -72,9 +72,13 @@ export async function callbackAgent(base: Transport): Promise<Transport & Listen
       try {
         return await Promise.any([waiting.take(over.signal), base.connect(port, options)]);
       } catch (cause) {
-        throw new CocosError('VSOCK_CONNECT', `The host neither answers nor calls at port ${port}.`, {
-          cause,
-        });
+        throw new CocosError(
+          'VSOCK_CONNECT',
+          `The host neither accepts connections nor calls back on vsock port ${port}.`,
+          {
+            cause,
+          },
+        );
       } finally {
         clearTimeout(timer);
         over.abort();

@@ -14,26 +14,27 @@ export interface Frame {
   readonly kind: FrameKind;
   /** Position in the sender's journal; 0 for kinds that are not journaled. */
   readonly seq: number;
-  /** Highest position of the receiver's journal that the sender has taken in. */
+  /** Highest position in the receiver's journal that the sender has stored. */
   readonly ack: number;
   readonly body: unknown;
 }
 
-/** @throws CocosError LIMIT_EXCEEDED when the frame is over 1 MiB. */
+/** @throws CocosError LIMIT_EXCEEDED if the frame is larger than 1 MiB */
 export function encodeFrame(frame: Frame): Buffer {
   const payload = encodeMsgpack([FRAME_KINDS.indexOf(frame.kind), frame.seq, frame.ack, frame.body]);
   return prefixLength(payload, MAX_FRAME_BYTES);
 }
 
-/** @throws CocosError FRAME_INVALID when the payload is not one well-formed frame. */
+/** @throws CocosError FRAME_INVALID if the payload is not one well-formed frame */
 export function decodeFrame(payload: Uint8Array): Frame {
   const parts: unknown = decodeMsgpack(payload);
   if (!Array.isArray(parts) || parts.length !== 4) malformed();
   const [kind, seq, ack, body]: readonly unknown[] = parts;
-  // By hand, since this runs for every frame of every enclave.
+  // Checked by hand instead of by a schema, since this runs for every frame of every enclave.
   if (!isCounter(kind) || !isCounter(seq) || !isCounter(ack)) malformed();
   const name = FRAME_KINDS[kind];
-  if (name === undefined) throw new CocosError('FRAME_INVALID', 'A frame has an unknown kind.');
+  if (name === undefined)
+    throw new CocosError('FRAME_INVALID', `The peer sent a frame of the unknown kind ${kind}.`);
   return { kind: name, seq, ack, body };
 }
 
@@ -42,15 +43,15 @@ function isCounter(value: unknown): value is number {
 }
 
 function malformed(): never {
-  throw new CocosError('FRAME_INVALID', 'A frame is not [kind, seq, ack, body].');
+  throw new CocosError('FRAME_INVALID', 'The peer sent a frame that is not [kind, seq, ack, body].');
 }
 
-/** One length-prefixed message. @throws CocosError LIMIT_EXCEEDED when it is larger than `limit` bytes. */
+/** One length-prefixed message. @throws CocosError LIMIT_EXCEEDED if it is larger than `limit` bytes */
 export function prefixLength(payload: Uint8Array, limit: number): Buffer {
   if (payload.length > limit) {
     throw new CocosError(
       'LIMIT_EXCEEDED',
-      `A message of ${payload.length} bytes is over the limit of ${limit}.`,
+      `A message of ${payload.length} bytes exceeds the limit of ${limit} bytes.`,
     );
   }
   const out = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
@@ -59,9 +60,9 @@ export function prefixLength(payload: Uint8Array, limit: number): Buffer {
   return out;
 }
 
-/** Cuts a byte stream into length-prefixed messages; the length is checked before anything is kept for it. */
+/** Splits a byte stream into length-prefixed messages. The length is checked before anything is buffered for it. */
 export class LengthPrefixReader {
-  /** What has come of messages that are not complete, in order; empty most of the time. */
+  /** Chunks of incomplete messages, in order; usually empty. */
   private chunks: Buffer[] = [];
   private buffered = 0;
   private readonly limit: number;
@@ -84,12 +85,12 @@ export class LengthPrefixReader {
         yield all.subarray(start, end);
       }
     } finally {
-      // Also when the reader of the messages has had enough: those that it took must not come again.
+      // Also if the consumer stops early: it must not get the same messages again.
       if (at < all.length) this.keep(all.subarray(at));
     }
   }
 
-  /** What has come since the last whole message, or null as long as the next one is not complete. */
+  /** The bytes since the last complete message, or null while the next one is incomplete. */
   private joined(chunk: Buffer): Buffer | null {
     this.keep(chunk);
     if (this.buffered < HEADER_BYTES) return null;
@@ -102,7 +103,7 @@ export class LengthPrefixReader {
     return all;
   }
 
-  /** A chunk is joined with one before it that is no longer, so that many small ones cost neither time nor memory. */
+  /** Merges a chunk with shorter ones before it, so that many small chunks cost neither time nor memory. */
   private keep(chunk: Buffer): void {
     this.buffered += chunk.length;
     let last = chunk;
@@ -118,7 +119,7 @@ export class LengthPrefixReader {
     if (length === 0 || length > this.limit) {
       throw new CocosError(
         'FRAME_INVALID',
-        `A message announces ${length} bytes; 1 to ${this.limit} are allowed.`,
+        `The peer announced a message of ${length} bytes; 1 to ${this.limit} are allowed.`,
       );
     }
     return length;

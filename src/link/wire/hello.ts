@@ -7,13 +7,13 @@ export const LINK_PROTOCOL = 1;
 export const Hello = z.strictObject({
   protocol: z.int(),
   role: LinkRole,
-  /** Id that the manager gave the enclave; the agent learns it from the manager's hello. */
+  /** Id that the manager assigned to the enclave; the agent learns it from the manager's hello. */
   enclaveId: z.string().max(64).nullable(),
-  /** New for every start of the sender's process. */
+  /** Unique for every start of the sender's process. */
   bootId: z.string().min(1).max(64),
-  /** Boot id of the peer from which `received` is counted; null when the peer is not known yet. */
+  /** Boot id of the peer to whose journal `received` refers; null if the peer is not known yet. */
   peerBootId: z.string().max(64).nullable(),
-  /** Highest position of the peer's journal that was taken in. */
+  /** Highest stored position in the peer's journal. */
   received: z.int().min(0),
 });
 export type Hello = z.infer<typeof Hello>;
@@ -32,7 +32,7 @@ export const ReplyBody = z.strictObject({
 });
 export type ReplyBody = z.infer<typeof ReplyBody>;
 
-/** A run of snapshot frames replaces the journal up to their common position. */
+/** A series of snapshot frames replaces the journal up to their common position. */
 export const SnapshotBody = z.strictObject({
   first: z.boolean(),
   last: z.boolean(),

@@ -1,15 +1,15 @@
 import { CocosError } from '../../errors.ts';
 
 /**
- * A decoder of standard msgpack in one pass, for bytes that a hostile peer chose: what is outside of the plain
- * format is refused where it stands, nothing is allocated for a length that the bytes do not cover, and what is
- * decoded shares nothing with the buffer.
+ * A one-pass decoder of standard msgpack for bytes that a hostile peer chose. It refuses everything outside the plain
+ * format immediately, allocates nothing for a length that exceeds the remaining bytes, and returns values that share
+ * no memory with the buffer.
  */
 
 const DEPTH_LIMIT = 24;
-/** Strings up to this many bytes are looked up among those seen before: names of fields, types and addresses. */
+/** Strings up to this many bytes are cached: names of fields, types and addresses. */
 const SHORT_BYTES = 40;
-/** A power of two. Slots are overwritten, so a peer can make it useless and not make it large. */
+/** A power of two. Slots are overwritten, so a peer can make the cache useless but not large. */
 const CACHE_SLOTS = 1024;
 
 interface SeenString {
@@ -22,7 +22,7 @@ export class MsgpackDecoder {
   private at = 0;
   private readonly seen: (SeenString | null)[] = Array.from({ length: CACHE_SLOTS }, () => null);
 
-  /** @throws CocosError FRAME_INVALID when `bytes` is not exactly one value of standard msgpack. */
+  /** @throws CocosError FRAME_INVALID if `bytes` is not exactly one value of standard msgpack */
   decode(bytes: Uint8Array): unknown {
     this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.at = 0;
@@ -137,7 +137,7 @@ export class MsgpackDecoder {
     return entries;
   }
 
-  /** Every item takes a byte at least. */
+  /** Every item takes at least one byte. */
   private expect(items: number): void {
     if (items > this.bytes.length - this.at) refuse('a length beyond the end');
   }
@@ -188,5 +188,5 @@ function safe(integer: bigint): number {
 }
 
 function refuse(reason: string): never {
-  throw new CocosError('FRAME_INVALID', `Refused msgpack: ${reason}.`);
+  throw new CocosError('FRAME_INVALID', `The peer sent malformed msgpack: ${reason}.`);
 }

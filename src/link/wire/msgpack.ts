@@ -2,14 +2,14 @@ import { Packr } from 'msgpackr';
 import { MsgpackDecoder } from './msgpack-decoder.ts';
 
 /**
- * Standard msgpack only. The decoder of msgpackr knows extensions (records, dates, undefined) that a peer could use
- * against us, so it is used for writing alone.
+ * Standard msgpack only. The decoder of msgpackr accepts extensions (records, dates, undefined) that a peer could
+ * exploit, so msgpackr is used for encoding only.
  */
 
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true, variableMapSize: true });
 const decoder = new MsgpackDecoder();
 
-/** Encodes a value of plain data; `undefined` is written as nil. */
+/** Encodes plain data; `undefined` becomes nil. */
 export function encodeMsgpack(value: unknown): Uint8Array {
   return packr.pack(value);
 }

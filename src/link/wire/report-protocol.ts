@@ -6,8 +6,8 @@ import { LengthPrefixReader, prefixLength } from './frame.ts';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.ts';
 
 /**
- * What an agent asks its host for evidence: the launch log always, and a report where the platform is
- * emulated. One length-prefixed msgpack request and answer for each connection to the report port.
+ * Requests of an agent to its host for evidence: always the launch log, and a report if the platform is emulated. Each
+ * connection to the report port carries one request and one answer, as length-prefixed msgpack.
  */
 
 export const MAX_REPORT_MESSAGE = 256 * 1024;
@@ -17,10 +17,10 @@ const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must
 
 export const ReportRequest = z.union([
   z.strictObject({
-    /** REPORT_DATA, 64 bytes; null asks for the launch log alone. */
+    /** REPORT_DATA, 64 bytes; null requests the launch log only. */
     reportData: Bytes.nullable(),
   }),
-  /** Asks for the secret that the emulated platform derives for this guest. */
+  /** Requests the secret that the emulated platform derives for this guest. */
   z.strictObject({ derivedKey: z.literal(true) }),
 ]);
 export type ReportRequest = z.infer<typeof ReportRequest>;
@@ -46,7 +46,15 @@ export function readMessage(stream: Duplex): Promise<unknown> {
   const reader = new LengthPrefixReader(MAX_REPORT_MESSAGE);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => settle(() => reject(new CocosError('DEADLINE_EXCEEDED', 'The peer did not answer in time.'))),
+      () =>
+        settle(() =>
+          reject(
+            new CocosError(
+              'DEADLINE_EXCEEDED',
+              `The peer did not answer within ${REPORT_TIMEOUT_MS} ms; try again.`,
+            ),
+          ),
+        ),
       REPORT_TIMEOUT_MS,
     );
     const settle = (end: () => void) => {
@@ -55,7 +63,7 @@ export function readMessage(stream: Duplex): Promise<unknown> {
       end();
     };
     const onEnd = () =>
-      settle(() => reject(new CocosError('LINK_LOST', 'The stream ended before a message.')));
+      settle(() => reject(new CocosError('LINK_LOST', 'The peer closed the stream without an answer.')));
     const onData = (chunk: Buffer) => {
       try {
         for (const message of reader.push(chunk)) {
@@ -70,18 +78,20 @@ export function readMessage(stream: Duplex): Promise<unknown> {
   });
 }
 
-/** Asks the host over a fresh connection to its report port. @throws CocosError EVIDENCE_UNAVAILABLE, LINK_LOST */
+/** Requests a report over a fresh connection to the host's report port. @throws CocosError EVIDENCE_UNAVAILABLE, LINK_LOST */
 export async function requestReport(stream: Duplex, reportData: Uint8Array | null) {
   const answer = await ask(stream, { reportData });
-  if (!('report' in answer)) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host sent no report.');
+  if (!('report' in answer))
+    throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered without a report.');
   return answer;
 }
 
 /** The secret of the emulated platform for this guest. @throws CocosError EVIDENCE_UNAVAILABLE, LINK_LOST */
 export async function requestDerivedKey(stream: Duplex): Promise<Uint8Array> {
   const answer = await ask(stream, { derivedKey: true });
-  if (!('derivedKey' in answer)) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host sent no key.');
-  // Bytes of a decoded message may share its memory, and whoever asked clears the key.
+  if (!('derivedKey' in answer))
+    throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered without a key.');
+  // A copy: decoded bytes may share the message's memory, and the caller clears the key.
   return Uint8Array.from(answer.derivedKey);
 }
 
@@ -89,11 +99,10 @@ async function ask(stream: Duplex, request: ReportRequest) {
   try {
     writeMessage(stream, request);
     const answer = ReportAnswer.safeParse(await readMessage(stream));
-    if (!answer.success)
-      throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host answered in an unknown form.');
+    if (!answer.success) throw new CocosError('EVIDENCE_UNAVAILABLE', 'The host sent a malformed answer.');
     if (!answer.data.ok) {
       const { code, message } = answer.data.error;
-      throw new CocosError('EVIDENCE_UNAVAILABLE', `The host gave no report: ${code}: ${message}`);
+      throw new CocosError('EVIDENCE_UNAVAILABLE', `The host refused the request: ${code}: ${message}`);
     }
     return answer.data;
   } finally {

@@ -12,7 +12,7 @@ async function inflate(gzip: Uint8Array, limit: number, piece = 10_000): Promise
   const inflater = new Inflater(limit, async (bytes) => void chunks.push(Buffer.from(bytes)));
   try {
     for (let at = 0; at < gzip.length; at += piece) {
-      // The memory is used again, as that of a stream is.
+      // The memory is reused, as by a stream.
       const memory = Buffer.from(gzip.subarray(at, at + piece));
       await inflater.push(memory);
       memory.fill(0);
@@ -41,11 +41,11 @@ describe('Inflater', () => {
     },
   );
 
-  it('gives nothing of nothing', async () => {
+  it('inflates an empty content to nothing', async () => {
     expect(await inflate(gzipSync(''), 0)).toHaveLength(0);
   });
 
-  it('stops a bomb at what was declared', async () => {
+  it('stops a decompression bomb at the declared size', async () => {
     const bomb = gzipSync(Buffer.alloc(64 * MIB));
     let taken = 0;
     const inflater = new Inflater(MIB, async (bytes) => {
@@ -57,21 +57,21 @@ describe('Inflater', () => {
   });
 
   it.each<[string, (packed: Buffer) => Buffer]>([
-    ['no gzip', () => randomBytes(1000)],
+    ['bytes that are not gzip', () => randomBytes(1000)],
     [
-      'one with a bit flipped',
+      'a stream with a flipped bit',
       (packed) => Buffer.from(packed.map((byte, at) => (at === 2000 ? byte ^ 1 : byte))),
     ],
-    ['one that was cut', (packed) => packed.subarray(0, -9)],
+    ['a truncated stream', (packed) => packed.subarray(0, -9)],
     [
-      'one whose checksum is wrong',
+      'a stream with a wrong checksum',
       (packed) => Buffer.from(packed.map((b, at) => (at === packed.length - 8 ? b ^ 1 : b))),
     ],
-  ])('names %s', async (_what, change) => {
+  ])('refuses %s with its code', async (_what, change) => {
     expect(await codeOf(inflate(change(gzipSync(content)), content.length))).toBe('TRANSFER_ENCODING');
   });
 
-  it('passes on what its taker throws, and waits for it', async () => {
+  it('waits for its consumer and throws what the consumer throws', async () => {
     let isTaking = false;
     const inflater = new Inflater(2 * MIB, async () => {
       if (isTaking) throw new CocosError('INTERNAL', 'not one at a time');

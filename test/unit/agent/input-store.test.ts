@@ -142,7 +142,7 @@ describe('a transfer of an agent', () => {
     expect(lost).toEqual([]);
   });
 
-  it('that its file system refuses leaves the input expected and the quota free', async () => {
+  it('leaves its input expected and the quota free when its file cannot be created', async () => {
     const open = vi.spyOn(InputStore.prototype, 'begin').mockRejectedValueOnce(new Error('no file'));
     await expect(agent.transfers.begin(session, terms)).rejects.toThrow('no file');
     open.mockRestore();

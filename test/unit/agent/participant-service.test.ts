@@ -61,7 +61,7 @@ interface Opened {
 
 const error = (code: string) => expect.objectContaining({ code });
 
-describe('the service', () => {
+describe('the participant service', () => {
   let workDirs: string[];
   let agents: { readonly agent: Agent; readonly ended: Promise<void> }[];
   let agent: Agent;
@@ -83,7 +83,7 @@ describe('the service', () => {
     await Promise.all(workDirs.map((folder) => rm(folder, { recursive: true, force: true })));
   });
 
-  /** An agent that holds the manifest and has no manager. */
+  /** An agent with a manifest but without a manager. */
   async function startService() {
     const workDir = await mkdtemp(path.join(tmpdir(), 'cocos-d-'));
     workDirs.push(workDir);
@@ -94,7 +94,7 @@ describe('the service', () => {
         certificates: [],
         derivedKey: () => randomBytes(32),
         report: () => {
-          if (!hasReports) throw new CocosError('EVIDENCE_UNAVAILABLE', 'none today');
+          if (!hasReports) throw new CocosError('EVIDENCE_UNAVAILABLE', 'the test disabled reports');
           return randomBytes(1184);
         },
       },
@@ -157,14 +157,14 @@ describe('the service', () => {
     ...{ method: 'transfer.open', input, size: SIZE, digest: digest(of) },
   });
 
-  describe('opens a session', () => {
+  describe('when a session is opened', () => {
     it.each<[Party, SessionRole]>([
       ['algorithm', 'algorithm'],
       ['dataset', 'dataset'],
       ['consumer', 'consumer'],
       ['starter', 'controller'],
       ['stopper', 'controller'],
-    ])('for the %s as %s', async (party, role) => {
+    ])('accepts the %s as %s', async (party, role) => {
       expect(await status(await open(party, role))).toMatchObject({ state: 'receiving' });
     });
 
@@ -178,11 +178,11 @@ describe('the service', () => {
       ['dataset', 'consumer'],
       ['consumer', 'controller'],
       ['starter', 'consumer'],
-    ])('never for the %s as %s', async (party, role) => {
+    ])('refuses the %s as %s', async (party, role) => {
       await expect(open(party, role)).rejects.toEqual(error('KEY_NOT_IN_MANIFEST'));
     });
 
-    it('on evidence of its own alone', async () => {
+    it('accepts only evidence of its own agent', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', {
         evidenceDigest: digest('e'),
       });
@@ -195,23 +195,23 @@ describe('the service', () => {
       service.openSession(ofThis.opening, ofThis.signature);
     });
 
-    it('with the nonce of its evidence', async () => {
+    it('refuses a nonce that differs from the one of the evidence', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', { nonce: randomBytes(32) });
       expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
     });
 
-    it('once on each evidence', async () => {
+    it('refuses a second session on the same evidence', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
       service.openSession(opening, signature);
       expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_REPLAYED'));
     });
 
-    it('for who agreed to this manifest', async () => {
+    it('refuses a participant that agreed to another manifest', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset', { manifestDigest: digest('f') });
       expect(() => service.openSession(opening, signature)).toThrow(error('MANIFEST_DIGEST_MISMATCH'));
     });
 
-    it('for who signed it, and one that was refused spoils nothing', async () => {
+    it('refuses a wrong signature, and then accepts the right one', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
       const stranger = { ...opening, participant: keys.stranger.signing.publicKey };
       const inRole = { ...opening, role: 'consumer' as const };
@@ -222,15 +222,15 @@ describe('the service', () => {
       service.openSession(opening, signature);
     });
 
-    it('on evidence that has not expired', async () => {
+    it('refuses expired evidence', async () => {
       const { opening, signature } = await openingOf('dataset', 'dataset');
       agent.actors.send(attestations()[0] ?? '', { type: 'deadline.reached' });
       expect(() => service.openSession(opening, signature)).toThrow(error('SESSION_EVIDENCE'));
     });
   });
 
-  describe('answers a call', () => {
-    it('once, and goes on after what it refuses', async () => {
+  describe('when it is called', () => {
+    it('answers each call once and continues after a refused one', async () => {
       const session = await open('dataset', 'dataset');
       const first = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
       const altered = Uint8Array.from(first.ciphertext, (byte, index) => (index === 3 ? byte ^ 1 : byte));
@@ -247,7 +247,7 @@ describe('the service', () => {
       expect((await status(session)).state).toBe('receiving');
     });
 
-    it('of its own session alone', async () => {
+    it('refuses a call sealed for another session', async () => {
       const one = await open('dataset', 'dataset');
       const two = await open('other', 'dataset');
       const sealed = one.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
@@ -259,7 +259,7 @@ describe('the service', () => {
       );
     });
 
-    it('that is one, and no other message of the session', async () => {
+    it('refuses a message of the session that is not a call', async () => {
       const session = await open('consumer', 'consumer');
       const follow = session.channel.seal(encodeBody(null), ASSOCIATED.follow);
       await expect(service.call(session.id, follow.sequence, follow.ciphertext)).rejects.toEqual(
@@ -273,15 +273,15 @@ describe('the service', () => {
     it.each<[string, unknown]>([
       ['an unknown method', { method: 'keys.show' }],
       ['a method with more than its fields', { method: 'status', verbose: true }],
-      ['no request', 'status'],
-      ['a size that is none', { ...transfer('one', '1'), size: -1 }],
-    ])('refuses %s, sealed', async (_what, request) => {
+      ['a body that is not a request', 'status'],
+      ['a negative size', { ...transfer('one', '1'), size: -1 }],
+    ])('seals the refusal of %s', async (_what, request) => {
       const session = await open('dataset', 'dataset');
       await expect(ask(session, request, z.unknown())).rejects.toEqual(error('INPUT_INVALID'));
       expect((await status(session)).state).toBe('receiving');
     });
 
-    it('of a session that is not over', async () => {
+    it('refuses a call of a closed session', async () => {
       const session = await open('dataset', 'dataset');
       expect(await ask(session, { method: 'session.close' }, z.null())).toBeNull();
       const late = session.channel.seal(encodeBody({ method: 'status' }), ASSOCIATED.call);
@@ -291,7 +291,7 @@ describe('the service', () => {
     });
   });
 
-  it('forgets a session that was idle for its hour, with its tickets, and not one that was used', async () => {
+  it('ends a session that was idle for an hour, with its tickets, but not one that was used', async () => {
     vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
     try {
       const used = await open('other', 'dataset');
@@ -338,7 +338,7 @@ describe('the service', () => {
     expect(after.context).toEqual(before.context);
   });
 
-  it('keeps a transfer from everybody but the one who opened it', async () => {
+  it('refuses access to the transfer of another participant', async () => {
     const owner = await open('dataset', 'dataset');
     const { transferId, ticket } = await ask(owner, transfer('one', '1'), TransferOpened);
     const other = await open('other', 'dataset');
@@ -348,14 +348,14 @@ describe('the service', () => {
       );
     }
     expect(agent.actors.transfer(transferId)?.getSnapshot().value).toBe('opening');
-    // A host that joins a transfer has no key for it.
+    // A host with the ticket has no key for the transfer.
     const receiver = service.attachUpload(ticket);
     await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
     expect(agent.computation.context.inputs['one']?.status).toBe('receiving');
     await ask(owner, { method: 'transfer.abort', transferId }, z.null());
   });
 
-  it('takes a ticket once, for what it was given for, and not after the transfer was opened anew', async () => {
+  it('accepts a ticket once, for its purpose, and not after the transfer was opened again', async () => {
     const owner = await open('dataset', 'dataset');
     const first = await ask(owner, transfer('one', '1'), TransferOpened);
     const second = await ask(owner, transfer('one', '1'), TransferOpened);
@@ -368,7 +368,7 @@ describe('the service', () => {
     await ask(owner, { method: 'transfer.abort', transferId: first.transferId }, z.null());
   });
 
-  it('takes the segment size that the sender would like, within bounds', async () => {
+  it("accepts the sender's segment size within limits", async () => {
     const owner = await open('dataset', 'dataset');
     for (const [wish, given] of [
       [1, 65_536],
@@ -383,14 +383,14 @@ describe('the service', () => {
     }
   });
 
-  it('lets the key that the manifest names stop the computation', async () => {
+  it('stops the computation for a key of the manifest', async () => {
     const session = await open('stopper', 'controller');
     const { state, cause } = await ask(session, { method: 'computation.stop' }, ComputationStatus);
     expect(state).toBe('stopped');
     expect(cause).toMatchObject({ code: 'CANCELLED', details: { by: signing('stopper') } });
   });
 
-  it('keeps a bounded number of challenges, also of those that come at once', async () => {
+  it('limits the number of attestations, including concurrent challenges', async () => {
     const asked = await Promise.allSettled(
       Array.from({ length: 400 }, () => service.evidence(randomBytes(32))),
     );
@@ -399,7 +399,7 @@ describe('the service', () => {
     expect(refused[0]?.reason).toEqual(error('LIMIT_EXCEEDED'));
     const kept = attestations();
     expect(kept.length).toBe(256);
-    // One that is over makes room; where none is, the oldest that nobody has answered gives way.
+    // An attestation that is over is retired first, otherwise the oldest one without a session.
     agent.actors.send(kept[7] ?? '', { type: 'deadline.reached' });
     await service.evidence(randomBytes(32));
     expect(attestations()).not.toContain(kept[7]);
@@ -410,7 +410,7 @@ describe('the service', () => {
     expect(attestations().length).toBe(256);
   });
 
-  it('overwrites the keys of a session that was closed, that gave way, and that was found expired', async () => {
+  it('overwrites the keys of a session that was closed, replaced, or found expired', async () => {
     const erased = vi.spyOn(SealedChannel.prototype, 'erase');
     const closed = await open('dataset', 'dataset');
     await ask(closed, { method: 'session.close' }, z.null());
@@ -424,7 +424,7 @@ describe('the service', () => {
     erased.mockRestore();
   });
 
-  it('keeps a bounded number of sessions of one participant, and lets nobody else pay for them', async () => {
+  it('limits the sessions of one participant without affecting another', async () => {
     const other = await open('other', 'dataset');
     const own: Opened[] = [];
     for (let round = 0; round < 18; round++) own.push(await open('dataset', 'dataset'));
@@ -436,7 +436,7 @@ describe('the service', () => {
     expect((await status(other)).state).toBe('receiving');
   });
 
-  it('forgets a challenge that the platform did not answer', async () => {
+  it('retires a challenge that the platform did not answer', async () => {
     hasReports = false;
     for (let round = 0; round < 10; round++) {
       await expect(service.evidence(randomBytes(32))).rejects.toEqual(error('EVIDENCE_UNAVAILABLE'));
@@ -446,7 +446,7 @@ describe('the service', () => {
     expect((await status(await open('dataset', 'dataset'))).state).toBe('receiving');
   });
 
-  it('refuses a challenge that is none', async () => {
+  it('refuses a nonce of the wrong length', async () => {
     await expect(service.evidence(randomBytes(31))).rejects.toEqual(error('INPUT_INVALID'));
   });
 });

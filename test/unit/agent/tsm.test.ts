@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readTsm, type TsmFiles, tsmPlatform } from '../../../src/agent/evidence/tsm.ts';
 
-/** The kernel's folder as its documentation describes it: every write counts, and a report is made when it is read. */
+/** The kernel's folder as documented: every write increments the generation, and reading creates the report. */
 class FakeConfigfs implements TsmFiles {
   readonly entries = new Map<string, Map<string, string | Uint8Array>>();
   readonly written: (readonly [string, string | Uint8Array])[] = [];
@@ -10,7 +10,7 @@ class FakeConfigfs implements TsmFiles {
   readonly busy: string[] = [];
   /** Attributes that this kernel lacks. */
   absent: readonly string[] = [];
-  /** Writes of somebody else before the report is read. */
+  /** Writes of another process before the report is read. */
   strangers = 0;
   #generation = 0;
 
@@ -58,7 +58,7 @@ const unavailable = { code: 'EVIDENCE_UNAVAILABLE' };
 const DATA = Uint8Array.of(1, 2);
 
 describe('configfs-tsm', () => {
-  it('tells the platforms apart, and none where there is no provider', async () => {
+  it('identifies the platform, and reports none without a provider', async () => {
     expect(await tsmPlatform(new FakeConfigfs('sev_guest'))).toBe('snp');
     expect(await tsmPlatform(new FakeConfigfs('tdx_guest'))).toBe('tdx');
     expect(await tsmPlatform(new FakeConfigfs('arm_cca_guest'))).toBe(null);
@@ -67,20 +67,20 @@ describe('configfs-tsm', () => {
     expect(await tsmPlatform(none)).toBe(null);
   });
 
-  it('gives report and table, and leaves no entry behind', async () => {
+  it('returns report and certificate table and removes its entry', async () => {
     const files = new FakeConfigfs('sev_guest');
     const { report, auxiliary, manifest } = await readTsm(DATA, {}, files);
     expect([text(report), text(auxiliary), manifest.length]).toEqual(['report over 0102', 'table', 0]);
     expect(files.entries.size).toBe(0);
   });
 
-  it('does without a table where the provider has none', async () => {
+  it('works without a certificate table', async () => {
     const files = new FakeConfigfs('tdx_guest');
     files.absent = ['auxblob'];
     expect((await readTsm(DATA, {}, files)).auxiliary).toHaveLength(0);
   });
 
-  it('asks at a privilege level and for a service of the SVSM', async () => {
+  it('sets the privilege level and the service of the SVSM', async () => {
     const files = new FakeConfigfs('sev_guest');
     const guid = 'c476f1eb-0123-45a5-9641-b4e7dde5bfe3';
     const service = { provider: 'svsm', guid, manifestVersion: 0 };
@@ -95,14 +95,14 @@ describe('configfs-tsm', () => {
     await expect(readTsm(DATA, { privilege: 0 }, files)).rejects.toMatchObject(unavailable);
   });
 
-  it('discards a report whose request somebody else changed', async () => {
+  it('discards a report whose request another process changed', async () => {
     const files = new FakeConfigfs('sev_guest');
     files.strangers = 1;
     await expect(readTsm(DATA, {}, files)).rejects.toMatchObject(unavailable);
     expect(files.entries.size).toBe(0);
   });
 
-  it('asks again where the host holds back, and not where asking again is no use', async () => {
+  it('repeats a throttled request, but not one that failed for good', async () => {
     const files = new FakeConfigfs('sev_guest');
     files.busy.push('EBUSY', 'EINTR');
     expect(text((await readTsm(DATA, {}, files)).report)).toBe('report over 0102');

@@ -36,7 +36,7 @@ const unpack = (bytes: Uint8Array, limits?: Parameters<typeof unpackArchive>[2])
 
 type Header = Parameters<tar.Pack['entry']>[0];
 
-/** A tar of these entries, as a hostile party would make it. */
+/** A tar of these entries, as a hostile party would create it. */
 async function hostile(...entries: readonly [Header, string?][]): Promise<Buffer> {
   const pack = tar.pack();
   for (const [header, content] of entries) pack.entry({ mtime: new Date(0), ...header }, content ?? '');
@@ -59,7 +59,7 @@ function makeTree(root: string): void {
 }
 
 describe('packDirectory', () => {
-  it('gives the same bytes for the same tree, whatever order, times and umask it was made with', async () => {
+  it('produces the same bytes for the same tree, regardless of order, times and umask', async () => {
     const [one, two] = [join(folder, '1'), join(folder, '2')];
     makeTree(one);
     mkdirSync(two);
@@ -73,7 +73,7 @@ describe('packDirectory', () => {
     expect((await packed(one)).equals(await packed(two))).toBe(false);
   });
 
-  it('is a tar that GNU tar reads, sorted, with owner, time and modes set', async () => {
+  it('produces a sorted tar with fixed owner, time and modes that GNU tar reads', async () => {
     const tree = join(folder, 'tree');
     makeTree(tree);
     const list = execFileSync('tar', ['-tvf', '-', '--utc', '--full-time', '--numeric-owner'], {
@@ -119,7 +119,7 @@ describe('packDirectory', () => {
     expect(await codeOfAsync(() => packed(tree, { maxBytes: 1e9, maxEntries: 3 }))).toBe('ARCHIVE_UNSAFE');
   });
 
-  it('names a folder that is not there', async () => {
+  it('reports a missing folder', async () => {
     expect(await codeOfAsync(() => packed(join(folder, 'no')))).toBe('FILE_NOT_FOUND');
   });
 
@@ -134,7 +134,7 @@ describe('packDirectory', () => {
 });
 
 describe('unpackArchive', () => {
-  it('gives back what was packed', async () => {
+  it('restores what was packed', async () => {
     const tree = join(folder, 'tree');
     makeTree(tree);
     const bytes = await packed(tree);
@@ -148,7 +148,7 @@ describe('unpackArchive', () => {
     ['--format=gnu', '.'],
     ['--format=pax', '.'],
     ['--format=gnu', 'a.txt', 'b'],
-  ])('reads what GNU tar writes with %s of %s', async (...args) => {
+  ])('reads a GNU tar with %s of %s', async (...args) => {
     const tree = join(folder, 'tree');
     makeTree(tree);
     if (args[0] === '--format=ustar') rmSync(join(tree, `${'n'.repeat(150)}.txt`));
@@ -157,7 +157,7 @@ describe('unpackArchive', () => {
     expect(readdirSync(join(target, 'b'))).toEqual(['empty', 'run.sh']);
   });
 
-  it('makes the folders that only paths imply', async () => {
+  it('creates folders that only paths imply', async () => {
     await unpack(await hostile([{ name: 'x/y/z' }, 'deep']));
     expect(readFileSync(join(target, 'x/y/z'), 'utf8')).toBe('deep');
   });
@@ -193,7 +193,7 @@ describe('unpackArchive', () => {
     ['a part of more than 255 bytes', [{ name: 'n'.repeat(256) }, 'x']],
     ['a path of more than 1024 bytes', [{ name: `${'abcdefghi/'.repeat(103)}x` }, 'x']],
     ['folders nested 40 deep', [{ name: `${'d/'.repeat(40)}x` }, 'x']],
-  ])('refuses %s and leaves nothing', async (_what, ...entries) => {
+  ])('refuses %s and leaves no files', async (_what, ...entries) => {
     const bytes = await hostile(...entries);
     expect(await codeOfAsync(() => unpack(bytes))).toBe('ARCHIVE_UNSAFE');
     expect(existsSync(target)).toBe(false);
@@ -201,7 +201,7 @@ describe('unpackArchive', () => {
     expect(existsSync('/tmp/evil')).toBe(false);
   });
 
-  it('refuses more bytes than allowed, by the header, before it writes them', async () => {
+  it('refuses more bytes than allowed from the header, before it writes them', async () => {
     const bytes = await hostile([{ name: 'a' }, 'x'.repeat(600)], [{ name: 'b' }, 'x'.repeat(600)]);
     expect(await codeOfAsync(() => unpack(bytes, { maxBytes: 1000, maxEntries: 10 }))).toBe('ARCHIVE_UNSAFE');
     expect((await unpack(bytes, { maxBytes: 1200, maxEntries: 10 })).bytes).toBe(1200);
@@ -216,7 +216,7 @@ describe('unpackArchive', () => {
     expect(await codeOfAsync(() => unpack(bytes, { maxBytes: 1000, maxEntries: 11 }))).toBe('ARCHIVE_UNSAFE');
   });
 
-  it('refuses bytes without end that belong to no file', async () => {
+  it('refuses endless bytes that belong to no file', async () => {
     let fed = 0;
     async function* zeros(): AsyncGenerator<Uint8Array> {
       for (;;) {
@@ -229,7 +229,7 @@ describe('unpackArchive', () => {
   });
 
   it.each([
-    ['no tar', Buffer.alloc(2048, 'x')],
+    ['bytes that are not a tar', Buffer.alloc(2048, 'x')],
     ['a header with a wrong checksum', Buffer.concat([Buffer.from('name'), Buffer.alloc(1020)])],
   ])('refuses %s', async (_what, bytes) => {
     expect(await codeOfAsync(() => unpack(bytes))).toBe('ARCHIVE_UNSAFE');
@@ -242,7 +242,7 @@ describe('unpackArchive', () => {
     }
   });
 
-  it('refuses a folder that is there and leaves it alone', async () => {
+  it('refuses an existing folder and does not change it', async () => {
     mkdirSync(target);
     writeFileSync(join(target, 'mine'), 'x');
     const bytes = await hostile([{ name: 'a' }, 'x']);
@@ -250,7 +250,7 @@ describe('unpackArchive', () => {
     expect(readdirSync(target)).toEqual(['mine']);
   });
 
-  it('passes on the error of its source', async () => {
+  it('throws the error of its source', async () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield new Uint8Array(100);
       throw new RangeError('disk');

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type LocalTime, packZip } from '../../../src/archive/zip.ts';
 
-/** Sums that a program in Go gave with its own archive/zip for the same folders. */
+/** Checksums of a Go program that used archive/zip on the same folders. */
 
 const at = (year: number, month: number, day: number, hour: number): LocalTime => ({
   getFullYear: () => year,
@@ -47,14 +47,14 @@ describe('packZip', () => {
     ['in UTC', 0o644, UTC, '3da286b32d01e000d3a4246ec83948df30efffee0d9fd7dc8161fcfa6ade2014'],
     ['with another mode', 0o600, UTC, '498f484598f54aecbcdcb6017c5bcca5d8ed1aa85319792e3e69be9be7a5fc41'],
     ['in New York', 0o644, NEW_YORK, 'fcc67dad1797088a093e0a4b112cb977864aa24b41aa89f7acc8d0aaa8d984dc'],
-  ])('is that of Go for one file %s', async (_where, mode, epoch, expected) => {
+  ])('equals the zip of Go for one file %s', async (_where, mode, epoch, expected) => {
     put('a.txt', 'hello\n', mode);
     const zip = await zipOf(epoch);
     expect(zip).toHaveLength(148);
     expect(sum(zip)).toBe(expected);
   });
 
-  it('is that of Go for a tree, in the order of the bytes of its paths', async () => {
+  it('equals the zip of Go for a tree, in byte order of the paths', async () => {
     put('sub/a.csv', '1,2\n');
     put('sub-1', 'z');
     put('b.bin', 'x');
@@ -63,7 +63,7 @@ describe('packZip', () => {
     expect(sum(zip)).toBe('fbd2b753b188922e2ad26b77612b1fad07886ddfbd21c13aa98f1f7a4fc0b964');
   });
 
-  it('holds regular files alone, with their names and modes, as Python reads it', async () => {
+  it('contains only regular files, with names and modes that Python reads', async () => {
     put('größe', 'x'.repeat(300_000), 0o444);
     put('empty', '');
     mkdirSync(path.join(folder, 'nothing'));

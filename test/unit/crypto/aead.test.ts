@@ -9,7 +9,7 @@ const NAMES: readonly AeadName[] = ['chacha20-poly1305', 'aes-256-gcm'];
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 
 describe('aeadSeal', () => {
-  it('gives the ciphertext and tag of RFC 8439 section 2.8.2', () => {
+  it('produces the ciphertext and tag of RFC 8439 section 2.8.2', () => {
     const sealed = aeadSeal(
       'chacha20-poly1305',
       fromHex('808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f'),
@@ -23,13 +23,13 @@ describe('aeadSeal', () => {
     expect(toHex(sealed).slice(-32)).toBe('1ae10b594f09e26a7e902ecbd0600691');
   });
 
-  it('gives test case 14 of the GCM specification for AES-256-GCM', () => {
+  it('passes test case 14 of the GCM specification for AES-256-GCM', () => {
     const zeros = (length: number) => new Uint8Array(length);
     const sealed = aeadSeal('aes-256-gcm', zeros(32), zeros(12), zeros(0), zeros(16));
     expect(toHex(sealed)).toBe('cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919');
   });
 
-  it.each(NAMES)('%s: native and portable give the same bytes and open each other', (name) => {
+  it.each(NAMES)('produces the same bytes natively and portably with %s', (name) => {
     const native = nativeAead(name);
     if (native === undefined) return expect.fail(`this runtime has no native ${name}`);
     const portable = portableAead(name);
@@ -44,7 +44,7 @@ describe('aeadSeal', () => {
           expect(toHex(sealed)).toBe(toHex(portable.seal(key, nonce, aad, plaintext)));
           expect(toHex(native.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
           expect(toHex(portable.open(key, nonce, aad, sealed))).toBe(toHex(plaintext));
-          // In the memory of the input, too.
+          // Also in place.
           const memory = concat(plaintext, new Uint8Array(16));
           expect(toHex(native.seal(key, nonce, aad, memory.subarray(0, -16), memory))).toBe(toHex(sealed));
           expect(toHex(native.open(key, nonce, aad, memory, memory.subarray(0, -16)))).toBe(toHex(plaintext));
@@ -55,8 +55,8 @@ describe('aeadSeal', () => {
   });
 });
 
-describe('in pieces', () => {
-  it.each(NAMES)('%s: a segment longer than a piece is one message', (name) => {
+describe('aeadSeal in chunks', () => {
+  it.each(NAMES)('seals a segment longer than a chunk as one message with %s', (name) => {
     const key = new Uint8Array(32).fill(3);
     const nonce = new Uint8Array(12).fill(4);
     for (const length of [32_767, 32_768, 32_769, 65_536, 100_001]) {
@@ -87,14 +87,14 @@ describe('aeadOpen', () => {
       expect(codeOf(run)).toBe('CRYPTO_OPEN_FAILED');
     });
 
-    it('refuses an altered tag over an empty message, on either implementation', () => {
+    it('refuses an altered tag over an empty message with either implementation', () => {
       const empty = new Uint8Array(0);
       const tag = flip(aeadSeal(name, key, nonce, aad, empty));
       expect(codeOf(() => aeadOpen(name, key, nonce, aad, tag))).toBe('CRYPTO_OPEN_FAILED');
       expect(() => portableAead(name).open(key, nonce, aad, tag)).toThrow();
     });
 
-    it('refuses keys and nonces of a wrong length by name', () => {
+    it('refuses keys and nonces of the wrong length and names them', () => {
       expect(codeOf(() => aeadOpen(name, key.subarray(1), nonce, aad, sealed))).toBe('INPUT_INVALID');
       expect(codeOf(() => aeadSeal(name, key, nonce.subarray(1), aad, sealed))).toBe('INPUT_INVALID');
     });

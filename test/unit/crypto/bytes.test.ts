@@ -50,7 +50,7 @@ describe('fromHex', () => {
 });
 
 describe('lengthPrefixed', () => {
-  it('tells apart lists whose concatenation is the same', () => {
+  it('distinguishes lists with equal concatenations', () => {
     expect(toHex(lengthPrefixed(utf8('ab'), utf8('c')))).toBe('00000002616200000001' + '63');
     expect(toHex(lengthPrefixed(utf8('a'), utf8('bc')))).toBe('00000001' + '61' + '00000002' + '6263');
   });
@@ -65,7 +65,7 @@ describe('equal', () => {
 });
 
 describe('expectLength', () => {
-  it('names the code that the caller gave', () => {
+  it('throws the code of the caller', () => {
     expect(codeOf(() => expectLength(new Uint8Array(31), 32, 'key'))).toBe('INPUT_INVALID');
     expect(codeOf(() => expectLength(new Uint8Array(33), 32, 'key', 'CRYPTO_KEY_INVALID'))).toBe(
       'CRYPTO_KEY_INVALID',

@@ -19,13 +19,13 @@ const ABC = 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f200
 const reference: (value: unknown) => string | undefined = createRequire(import.meta.url)('canonicalize');
 
 describe('sha256Text', () => {
-  it('gives the digest of the standard', () => {
+  it('returns the digest of the standard', () => {
     expect(sha256Text(utf8('abc'))).toBe(ABC);
   });
 });
 
 describe('createDigest', () => {
-  it('is the digest of all pieces and counts them', () => {
+  it('returns the digest of all chunks and counts their bytes', () => {
     const digest = createDigest();
     digest.update(utf8('a'));
     digest.update(utf8('bc'));
@@ -35,7 +35,7 @@ describe('createDigest', () => {
 });
 
 describe('createDigest of SHA3-256', () => {
-  it('gives the digest of FIPS 202', () => {
+  it('returns the digest of FIPS 202', () => {
     const digest = createDigest('sha3-256');
     digest.update(utf8('abc'));
     expect(digest.finish()).toBe('sha3-256:3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532');
@@ -43,7 +43,7 @@ describe('createDigest of SHA3-256', () => {
 });
 
 describe('portableHash', () => {
-  it.each(['sha256', 'sha3-256'] as const)('%s: is the native one, however the input is cut', (name) => {
+  it.each(['sha256', 'sha3-256'] as const)('equals the native %s for any chunks', (name) => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 300, size: 'max' }), { maxLength: 5 }), (pieces) => {
         const native = createDigest(name);
@@ -73,7 +73,7 @@ describe('digestFromText', () => {
 });
 
 describe('canonicalJson', () => {
-  it('gives the result of RFC 8785 section 3.2.2 and 3.2.3', () => {
+  it('returns the results of RFC 8785 sections 3.2.2 and 3.2.3', () => {
     const value: unknown = JSON.parse(
       '{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],' +
         '"string":"\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/","literals":[null,true,false]}',
@@ -114,7 +114,7 @@ describe('canonicalJson', () => {
     );
   });
 
-  it('leaves out undefined properties', () => {
+  it('omits undefined properties', () => {
     expect(canonicalJson({ b: 1, a: undefined })).toBe('{"b":1}');
   });
 
@@ -137,7 +137,7 @@ describe('canonicalJson', () => {
 });
 
 describe('canonicalDigest', () => {
-  it('does not depend on the order of keys and does on values', () => {
+  it('depends on the values but not on the order of keys', () => {
     expect(canonicalDigest({ a: 1, b: [2] })).toBe(canonicalDigest({ b: [2], a: 1 }));
     expect(canonicalDigest({ a: 1, b: [2] })).toBe(sha256Text(utf8('{"a":1,"b":[2]}')));
     expect(canonicalDigest({ a: 1, b: [3] })).not.toBe(canonicalDigest({ a: 1, b: [2] }));

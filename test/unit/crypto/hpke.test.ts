@@ -54,11 +54,11 @@ function applicableVectors() {
 describe.skipIf(!hasVectors)('RFC 9180 vectors', () => {
   const vectors = applicableVectors();
 
-  it('has the two AEADs in mode base and one in mode auth', () => {
+  it('cover two AEADs in mode base and one in mode auth', () => {
     expect(vectors.map((v) => `${v.mode_name} ${v.aead_name}`)).toHaveLength(3);
   });
 
-  it.each(vectors)('$mode_name $aead_name: keys, enc, every ciphertext and every export', (v) => {
+  it.each(vectors)('match in keys, enc, ciphertexts and exports for $mode_name $aead_name', (v) => {
     const suite: Suite = { kem: 'x25519', aead: AEADS[v.aead_id] ?? 'aes-256-gcm' };
     const pair = deriveKemKeyPair('x25519', fromHex(v.ikmR));
     expect(toHex(pair.secretKey)).toBe(v.skRm);
@@ -107,7 +107,7 @@ describe('interoperation with hpke-js and @hpke/core', () => {
   ] as const;
   const buffer = (bytes: Uint8Array) => Uint8Array.from(bytes).buffer;
 
-  it.each(aeads)('%s: it opens what we seal, in modes base and auth', async (aead, make) => {
+  it.each(aeads)('opens our messages there, in modes base and auth with %s', async (aead, make) => {
     const theirs = make();
     const recipient = generateKemKeyPair('x25519');
     const sender = generateKemKeyPair('x25519');
@@ -136,7 +136,7 @@ describe('interoperation with hpke-js and @hpke/core', () => {
     }
   });
 
-  it.each(aeads)('%s: we open what it seals, in modes base and auth', async (aead, make) => {
+  it.each(aeads)('opens their messages here, in modes base and auth with %s', async (aead, make) => {
     const theirs = make();
     const recipient = generateKemKeyPair('x25519');
     const recipientPublicKey = await theirs.kem.importKey('raw', buffer(recipient.publicKey), true);
@@ -162,7 +162,7 @@ describe('interoperation with hpke-js and @hpke/core', () => {
     }
   });
 
-  it('gives with X-Wing what @hpke/hybridkem-x-wing 0.7.0 gives for fixed seeds', () => {
+  it('equals @hpke/hybridkem-x-wing 0.7.0 for fixed seeds', () => {
     const seed = Uint8Array.from({ length: 32 }, (_, i) => i);
     const ephemeralSeed = Uint8Array.from({ length: 64 }, (_, i) => 255 - i);
     const pair = deriveKemKeyPair('x-wing', seed);
@@ -219,7 +219,7 @@ describe('setupSender', () => {
     expect(codeOf(() => setupSender({ ...suite, kem: 'x-wing' }, key, INFO))).toBe('CRYPTO_KEY_INVALID');
   });
 
-  it.each(['x25519', 'x-wing'] as const)('%s: refuses keys of a wrong length by name', (kem) => {
+  it.each(['x25519', 'x-wing'] as const)('refuses %s keys of the wrong length and names them', (kem) => {
     const pair = generateKemKeyPair(kem);
     const { enc } = setupSender({ ...suite, kem }, pair.publicKey, INFO);
     expect(codeOf(() => setupSender({ ...suite, kem }, pair.publicKey.subarray(1), INFO))).toBe(
@@ -260,7 +260,7 @@ describe.each(['x25519', 'x-wing'] as const)('a context over %s', (kem) => {
     expect(codeOf(() => setup(enc).open(EMPTY, sealed))).toBe('CRYPTO_OPEN_FAILED');
   });
 
-  it('keeps its counter when a message does not open, and refuses a repeated one', () => {
+  it('does not advance its counter when a message does not open, and refuses a repeated one', () => {
     const { enc, context } = setupSender(suite, pair.publicKey, INFO);
     const receiver = setupReceiver(suite, enc, pair.secretKey, INFO);
     const sealed = context.seal(EMPTY, utf8('text'));
@@ -278,7 +278,7 @@ describe.each(['x25519', 'x-wing'] as const)('a context over %s', (kem) => {
     expect(codeOf(() => receiver.open(EMPTY, new Uint8Array(16)))).toBe('LIMIT_EXCEEDED');
   });
 
-  it('does nothing after its keys were erased', () => {
+  it('is disabled once its keys are erased', () => {
     const { publicKey, secretKey } = generateKemKeyPair('x25519');
     const { enc, context } = setupSender({ kem: 'x25519', aead: 'aes-256-gcm' }, publicKey, INFO);
     const receiver = setupReceiver({ kem: 'x25519', aead: 'aes-256-gcm' }, enc, secretKey, INFO);
@@ -320,7 +320,7 @@ describe('mode auth', () => {
 });
 
 describe('isSuite', () => {
-  it('takes the names of the table only', () => {
+  it('accepts only names of the table', () => {
     expect(isSuite({ kem: 'x-wing', aead: 'aes-256-gcm' })).toBe(true);
     expect(isSuite({ kem: 'p-256', aead: 'aes-256-gcm' })).toBe(false);
     expect(isSuite({ kem: 'x-wing', aead: 'toString' })).toBe(false);

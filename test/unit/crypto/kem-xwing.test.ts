@@ -16,7 +16,7 @@ const vectors = hasVectors
   : [];
 
 describe.skipIf(!hasVectors)('X-Wing vectors of the draft', () => {
-  it.each(vectors)('seed $seed: public key, ciphertext and secret both ways', (v) => {
+  it.each(vectors)('match in public key, ciphertext and secret for the seed $seed', (v) => {
     const pair = XWING_KEM.derive(fromHex(v.seed));
     expect(toHex(pair.publicKey)).toBe(v.pk);
     expect(toHex(XWING_KEM.publicKeyOf(pair.secretKey))).toBe(v.pk);
@@ -28,7 +28,7 @@ describe.skipIf(!hasVectors)('X-Wing vectors of the draft', () => {
 });
 
 describe('decapsulate', () => {
-  it('gives another secret for an altered ciphertext, without an error (implicit rejection)', () => {
+  it('returns another secret for an altered ciphertext without an error (implicit rejection)', () => {
     const pair = XWING_KEM.generate();
     const { enc, sharedSecret } = XWING_KEM.encapsulate(pair.publicKey);
     expect(toHex(XWING_KEM.decapsulate(enc, pair.secretKey))).toBe(toHex(sharedSecret));

@@ -31,7 +31,7 @@ describe('sign', () => {
     '92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da' +
     '085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00';
 
-  it('gives the key and signature of RFC 8032', () => {
+  it('produces the key and signature of RFC 8032', () => {
     expect(toHex(signingPublicKey(secret))).toBe(publicKey);
     expect(toHex(sign(Uint8Array.of(0x72), secret))).toBe(signature);
     expect(verify(fromHex(signature), Uint8Array.of(0x72), fromHex(publicKey))).toBe(true);
@@ -48,13 +48,13 @@ describe('sign', () => {
       'a key of low order',
       [fromHex(`01${'00'.repeat(63)}`), Uint8Array.of(0x72), fromHex(`01${'00'.repeat(31)}`)],
     ],
-  ] as const)('verify says no to %s', (_what, [sig, message, key]) => {
+  ] as const)('is not verified with %s', (_what, [sig, message, key]) => {
     expect(verify(sig, message, key)).toBe(false);
   });
 });
 
 describe('text forms of public keys', () => {
-  it('come back as the same key and are what a manifest takes', () => {
+  it('decode to the same key and are valid in a manifest', () => {
     const signing = encodeSigningKey(keys.signing.publicKey);
     expect(SigningKeyText.parse(signing)).toBe(signing);
     expect(toHex(parseSigningKey(signing))).toBe(toHex(keys.signing.publicKey));
@@ -79,11 +79,11 @@ describe('text forms of public keys', () => {
   });
 });
 
-describe('private key file', () => {
+describe('a private key file', () => {
   const plain = encodePrivateKeyFile({ name: 'alice', created: '2026-01-02T03:04:05Z', keys });
   const sealed = encodePrivateKeyFile({ name: 'alice', keys }, 'correct horse');
 
-  it('comes back as it was, with and without a passphrase', () => {
+  it('decodes to the same keys, with and without a passphrase', () => {
     const expected = { name: 'alice', created: '2026-01-02T03:04:05Z', keys };
     expect(decodePrivateKeyFile(plain)).toEqual(expected);
     expect(decodePrivateKeyFile(sealed, 'correct horse')).toEqual({ ...expected, created: undefined });
@@ -91,7 +91,7 @@ describe('private key file', () => {
     expect(isPrivateKeyFileSealed(sealed)).toBe(true);
   });
 
-  it('sealed, holds no secret in clear and opens with the documented scrypt', () => {
+  it('contains no plaintext secret when sealed and opens with the documented scrypt', () => {
     const secret = Buffer.from(keys.signing.secretKey).toString('base64url');
     expect(plain).toContain(secret);
     expect(sealed).not.toContain(secret);
@@ -117,7 +117,7 @@ describe('private key file', () => {
     expect(codeOf(() => decodePrivateKeyFile(text, passphrase))).toBe('KEY_PASSPHRASE');
   });
 
-  it('takes a passphrase in either Unicode composition', () => {
+  it('accepts a passphrase in either Unicode composition', () => {
     const text = encodePrivateKeyFile({ name: 'a', keys: classical }, 'caf\u00e9');
     expect(decodePrivateKeyFile(text, 'cafe\u0301').keys).toEqual(classical);
   });
@@ -128,7 +128,7 @@ describe('private key file', () => {
     return JSON.stringify(file);
   };
   it.each([
-    ['no JSON', 'x'],
+    ['text that is not JSON', 'x'],
     ['a JSON list', '[]'],
     ['a public key file', encodePublicKeyFile('alice', keys)],
     ['another version', plain.replace('"version": 1', '"version": 2')],
@@ -149,19 +149,19 @@ describe('private key file', () => {
       'a truncated secret',
       edit(plain, (f) => Object.assign(f, { secret: { signing: 'AAAA', kem: 'AAAA' } })),
     ],
-  ])('refuses %s', (_what, text) => {
+  ])('is refused: %s', (_what, text) => {
     expect(codeOf(() => decodePrivateKeyFile(text, 'correct horse'))).toBe('KEY_FILE_INVALID');
   });
 
-  it('names the field and not its value', () => {
+  it('names the malformed field without its value', () => {
     const text = edit(plain, (f) => Object.assign(f, { secret: { signing: 5, kem: 'hunter2' } }));
     expect(() => decodePrivateKeyFile(text)).toThrow(/secret\.signing/);
     expect(() => decodePrivateKeyFile(text)).not.toThrow(/hunter2/);
   });
 });
 
-describe('public key file', () => {
-  it('holds the text forms', () => {
+describe('a public key file', () => {
+  it('contains the text forms of the keys', () => {
     expect(decodePublicKeyFile(encodePublicKeyFile('bob', classical))).toEqual({
       name: 'bob',
       signing: encodeSigningKey(classical.signing.publicKey),
@@ -174,8 +174,8 @@ describe('public key file', () => {
     ['a private key file', encodePrivateKeyFile({ name: 'bob', keys: classical })],
     ['a malformed signing key', text.replace('ed25519:', 'ed25518:')],
     ['a malformed KEM key', text.replace('x25519:', 'x-wing:')],
-    ['no JSON', `${text}}`],
-  ])('refuses %s', (_what, bad) => {
+    ['text that is not JSON', `${text}}`],
+  ])('is refused: %s', (_what, bad) => {
     expect(codeOf(() => decodePublicKeyFile(bad))).toBe('KEY_FILE_INVALID');
   });
 });

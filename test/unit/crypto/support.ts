@@ -12,7 +12,7 @@ export function codeOf(run: () => unknown): ErrorCode {
   return expect.fail('nothing was thrown');
 }
 
-/** As `codeOf`, for work that ends later. */
+/** As `codeOf`, for asynchronous work. */
 export async function codeOfAsync(run: () => Promise<unknown>): Promise<ErrorCode> {
   try {
     await run();
@@ -23,7 +23,7 @@ export async function codeOfAsync(run: () => Promise<unknown>): Promise<ErrorCod
   return expect.fail('nothing was thrown');
 }
 
-/** A copy with one bit of byte `at` turned. */
+/** A copy with one bit of byte `at` flipped. */
 export function flip(bytes: Uint8Array, at = 0): Uint8Array {
   const out = Uint8Array.from(bytes);
   const index = at < 0 ? out.length + at : at;

@@ -13,7 +13,7 @@ export const ADDRESSES = ['computation', 'transfer/t', 'attestation/a'] as const
 const MODELS = [computationModel('auto'), transferModel, attestationModel] as const;
 const [computation, transfer, attestation] = MODELS;
 
-/** An agent's actors with effects that do nothing, and the authority over three of them. */
+/** The actors of an agent with inert effects, and the authority over three of them. */
 export class AgentSystem {
   readonly authority: Authority;
   private readonly root;
@@ -41,7 +41,7 @@ export class AgentSystem {
     this.request('attestation/a');
   }
 
-  /** Begins a transfer or an attestation. */
+  /** Starts a transfer or an attestation. */
   request(address: 'transfer/t' | 'attestation/a'): void {
     if (address === 'transfer/t') {
       this.root.send({ type: 'transfer.requested', address, input: transfer.input as never });
@@ -80,7 +80,7 @@ export const anyEvent = fc.oneof(
   ),
 );
 
-/** What the mirror law compares. */
+/** The values that the mirror law compares. */
 export function stateOf(snapshot: MachineState | null | undefined) {
   return snapshot === null || snapshot === undefined
     ? null

@@ -16,8 +16,8 @@ function once(stream: Duplex): Promise<string> {
   return new Promise((resolve) => stream.once('data', (chunk: Buffer) => resolve(chunk.toString())));
 }
 
-describe('callback', () => {
-  it('gives the agent the host’s call where its own dial is refused', async () => {
+describe('the callback transport', () => {
+  it('uses the host’s call when the agent’s own dial is refused', async () => {
     const network = memoryTransport();
     const agent = await callbackAgent(guestWithoutDial(network));
     const host = callbackHost(network);
@@ -57,7 +57,7 @@ describe('callback', () => {
     await agent.close();
   });
 
-  it('names the failure when the host neither answers nor calls', async () => {
+  it('fails with a code when the host neither answers nor calls', async () => {
     const agent = await callbackAgent(guestWithoutDial(memoryTransport()));
     await expect(agent.connect(PORTS.link, { timeoutMs: 50 })).rejects.toMatchObject({
       code: 'VSOCK_CONNECT',
@@ -65,7 +65,7 @@ describe('callback', () => {
     await agent.close();
   });
 
-  it('leaves other ports to the transport below', async () => {
+  it('delegates other ports to the underlying transport', async () => {
     const network = memoryTransport();
     const agent = await callbackAgent(network);
     await agent.listen(PORTS.participants, (stream) => stream.write('hello'));

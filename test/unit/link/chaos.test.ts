@@ -6,7 +6,7 @@ const SEED = Number(process.env['COCOSAI_SEED'] ?? 1);
 const RUNS = 50;
 
 describe('a link under chaos', () => {
-  it(`loses nothing, applies nothing twice and keeps the mirror law in ${RUNS} runs from seed ${SEED}`, async () => {
+  it(`loses nothing, applies nothing twice and upholds the mirror law in ${RUNS} runs from seed ${SEED}`, async () => {
     const total = { events: 0, commands: 0, faults: 0 };
     for (let run = 0; run < RUNS; run++) {
       const report = await runChaos({ seed: SEED + run });
@@ -15,18 +15,18 @@ describe('a link under chaos', () => {
       total.commands += report.commands;
       for (const count of Object.values(report.faults)) total.faults += count;
     }
-    // A run in which nothing happens shows nothing.
+    // A run without faults proves nothing.
     expect(total.events).toBeGreaterThan(10 * RUNS);
     expect(total.commands).toBeGreaterThan(RUNS);
     expect(total.faults).toBeGreaterThan(5 * RUNS);
   });
 
-  it('is the same when its seed is played again', async () => {
+  it('behaves identically for the same seed', async () => {
     const seed = SEED + 7;
     expect(await runChaos({ seed })).toEqual(await runChaos({ seed }));
   });
 
-  it(`shows a broken acknowledgement within ${RUNS} runs, and with how few steps`, async () => {
+  it(`reveals a broken acknowledgement within ${RUNS} runs, with a minimal reproduction`, async () => {
     for (let run = 0; run < RUNS; run++) {
       const options = { seed: SEED + run, tamper: brokenAck };
       const report = await runChaos(options);
@@ -34,7 +34,7 @@ describe('a link under chaos', () => {
       const shrunk = await shrinkChaos(options, report);
       expect(shrunk.findings.length).toBeGreaterThan(0);
       expect(shrunk.steps).toBeLessThanOrEqual(report.steps);
-      // The fault is the acknowledgement alone.
+      // The only fault is the acknowledgement.
       expect((await runChaos({ seed: report.seed })).findings).toEqual([]);
       return;
     }

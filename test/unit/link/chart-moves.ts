@@ -1,7 +1,7 @@
 import type { AnyStateMachine, AnyStateNode } from 'xstate';
 import { MIRRORED, type MirroredKind } from '../../../src/machines/mirrored.ts';
 
-/** Where one event can lead in a flat chart, read from its definition alone: `from event` to the names of states. */
+/** Target states of one event in a flat chart, read from its definition: state names by `from event`. */
 function movesOf(machine: AnyStateMachine): Map<string, Set<string>> {
   const moves = new Map<string, Set<string>>();
   for (const node of Object.values<AnyStateNode>(machine.root.states)) {
@@ -13,7 +13,7 @@ function movesOf(machine: AnyStateMachine): Map<string, Set<string>> {
   return moves;
 }
 
-/** A state, and those that its eventless transitions lead to. */
+/** A state and the targets of its eventless transitions. */
 function settled(node: AnyStateNode): string[] {
   return [node.key, ...(node.always ?? []).flatMap(({ target }) => target ?? []).flatMap(settled)];
 }

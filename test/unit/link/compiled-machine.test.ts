@@ -29,10 +29,10 @@ function begin(compiled: CompiledMachine, { machine, input }: Model): Pair {
   return equal(compiled, { path: 'start', snapshot, state: compiled.start(input) });
 }
 
-/** Both after one more event, or null when neither moved. */
+/** Both after one more event, or null if neither moved. */
 function send(compiled: CompiledMachine, pair: Pair, event: AnyEventObject): Pair | null {
   const path = `${pair.path} ${event.type}`;
-  // An effect's error that its state does not expect would end an interpreter; a mirror does not take it.
+  // An unexpected error of an effect would end an interpreter; a mirror ignores it.
   const legal = pair.snapshot.can(event);
   const [snapshot] = legal ? transition(pair.snapshot.machine, pair.snapshot, event) : [pair.snapshot];
   const state = compiled.step(pair.state, event);
@@ -87,7 +87,7 @@ describe('CompiledMachine', () => {
   it.each(MODELS)('equals the interpreter on random walks through the %s', (_name, model) => {
     const compiled = new CompiledMachine(model.machine);
     const states = new Set<string>();
-    // Mostly legal events, or a walk would hardly leave the first states.
+    // Mostly legal events; otherwise a walk would rarely leave the first states.
     const choice = fc.record({ pick: fc.nat(1000), legal: fc.nat(3).map((number) => number > 0) });
     fc.assert(
       fc.property(fc.array(choice, { maxLength: 80 }), (choices) => {
@@ -105,7 +105,7 @@ describe('CompiledMachine', () => {
     expect(states.size).toBeGreaterThan(3);
   });
 
-  it('knows no state that its chart has not', () => {
+  it('restores no state that its chart does not have', () => {
     const compiled = new CompiledMachine(nestedMachine);
     for (const value of ['nowhere', 'work', 'toString', '', null, 1, {}, { work: 'nowhere' }, { work: {} }]) {
       expect(compiled.restore(value, {}), JSON.stringify(value)).toBeNull();
@@ -114,7 +114,7 @@ describe('CompiledMachine', () => {
     expect(compiled.restore({ idle: 'idle' }, {})).toBeNull();
   });
 
-  it('leaves the state as it is when a guard throws', () => {
+  it('does not change the state when a guard throws', () => {
     const machine = setup({
       guards: {
         breaks: () => {
@@ -132,7 +132,7 @@ describe('CompiledMachine', () => {
     expect(state.value).toBe('a');
   });
 
-  it('throws and leaves the state as it is when an assignment asserts another event', () => {
+  it('throws without changing the state when an assignment asserts another event', () => {
     const machine = setup({
       types: { events: {} as { readonly type: 'go' | 'other' } },
       actions: {
@@ -152,7 +152,7 @@ describe('CompiledMachine', () => {
     expect(state.value).toBe('a');
   });
 
-  it('stops a chart that runs in a circle', () => {
+  it('stops a chart whose eventless transitions form a cycle', () => {
     const machine = createMachine({
       context: {},
       initial: 'a',
@@ -170,7 +170,7 @@ describe('CompiledMachine', () => {
     ['a delay', createMachine({ ...plain, states: { a: { after: { 10: 'b' } }, b: {} } })],
     ['a wildcard', createMachine({ ...plain, states: { a: { on: { '*': 'b' } }, b: {} } })],
     [
-      'an action that is no assignment',
+      'an action that is not an assignment',
       createMachine({ ...plain, states: { a: { entry: () => undefined } } }),
     ],
     ['a name that nothing implements', createMachine({ ...plain, states: { a: { entry: 'unknown' } } })],

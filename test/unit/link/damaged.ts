@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** One change somewhere in a value of plain data: what stands there is replaced, or left out. */
+/** Changes one place in a value of plain data: the member is replaced or removed. */
 export function damaged(value: unknown, choices: readonly number[], instead: unknown): unknown {
   const [choice, ...rest] = choices;
   if (choice === undefined || typeof value !== 'object' || value === null) return instead;
@@ -14,7 +14,7 @@ export function damaged(value: unknown, choices: readonly number[], instead: unk
   return Array.isArray(value) ? Object.values(changed) : changed;
 }
 
-/** What may stand there instead; `undefined` leaves the place out. */
+/** Replacement values; `undefined` removes the member. */
 export const instead = fc.oneof(
   fc.constant(undefined),
   fc.jsonValue({ maxDepth: 2 }),

@@ -33,14 +33,14 @@ describe('decodeFrame', () => {
     ['a fraction as sequence', [1, 0.5, 0, null]],
     ['three parts', [1, 0, 0]],
     ['five parts', [1, 0, 0, null, null]],
-    ['no array', 'hello'],
+    ['a value that is not an array', 'hello'],
   ])('refuses %s', (_what, value) => {
     expect(() => decodeFrame(encodeMsgpack(value))).toThrow(invalid);
   });
 });
 
 describe('LengthPrefixReader', () => {
-  it('finds the messages however the stream is cut', () => {
+  it('finds the messages regardless of how the stream is split', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1, maxLength: 10 }),
@@ -63,7 +63,7 @@ describe('LengthPrefixReader', () => {
     );
   });
 
-  it('takes a message of 1 MiB byte by byte, in the time of one', () => {
+  it('reads a message of 1 MiB byte by byte in linear time', () => {
     const message = Buffer.from(Array.from({ length: MAX_FRAME_BYTES }, (_, index) => index % 251));
     const stream = prefixLength(message, MAX_FRAME_BYTES);
     const reader = new LengthPrefixReader();
@@ -73,7 +73,7 @@ describe('LengthPrefixReader', () => {
     expect(found[0]?.equals(message)).toBe(true);
   }, 10_000);
 
-  it('gives no message again when it is left after the first of a chunk', () => {
+  it('returns no message twice when its consumer stops after the first of a chunk', () => {
     const reader = new LengthPrefixReader();
     const chunk = Buffer.concat(['a', 'b', 'c'].map((text) => prefixLength(Buffer.from(text), 100)));
     for (const message of reader.push(chunk)) {
@@ -84,7 +84,7 @@ describe('LengthPrefixReader', () => {
   });
 
   it.each(['00000000', '00100001', 'ffffffff'])(
-    'refuses the announced length %s before any byte of it',
+    'refuses the announced length %s before it buffers a byte',
     (hex) => {
       const reader = new LengthPrefixReader(MAX_FRAME_BYTES);
       expect(() => [...reader.push(Buffer.from(hex, 'hex'))]).toThrow(invalid);
@@ -93,7 +93,7 @@ describe('LengthPrefixReader', () => {
 });
 
 describe('Journal', () => {
-  it('keeps what was not acknowledged, in order', () => {
+  it('keeps unacknowledged entries in order', () => {
     const journal = new Journal();
     for (const body of ['a', 'b', 'c']) journal.append('event', body);
     journal.acknowledge(1);
@@ -104,7 +104,7 @@ describe('Journal', () => {
     expect(journal.after(3)).toEqual([]);
   });
 
-  it('says when it no longer reaches back', () => {
+  it('reports a position that it no longer covers', () => {
     const journal = new Journal(2);
     for (const body of ['a', 'b', 'c']) journal.append('event', body);
     expect(journal.after(0)).toBeNull();

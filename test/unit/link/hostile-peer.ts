@@ -8,12 +8,12 @@ import type { LinkRole } from '../../../src/machines/link.machine.ts';
 import type { Seeded } from '../../seeded.ts';
 import { startLink } from './wire.ts';
 
-/** Bodies that a peer of this role sends, good ones, as material. */
+/** Valid bodies of a peer of this role, as raw material. */
 export type Bodies = (random: Seeded) => { readonly kind: Frame['kind']; readonly body: unknown };
 
 /**
- * A peer that shakes hands properly and then sends whatever a seed makes of good frames: other bytes, other lengths, other
- * kinds, other numbers, other values. It comes back whenever its stream is taken away.
+ * A peer that completes the handshake and then sends mutations of valid frames: other bytes, lengths, kinds, numbers and
+ * values, determined by a seed. It reconnects whenever its stream is closed.
  */
 export class HostilePeer {
   sent = 0;
@@ -34,7 +34,7 @@ export class HostilePeer {
       role: role === 'agent' ? 'manager' : 'agent',
       open: () => {
         const [near, far] = memoryPair();
-        // What comes back is read, so that nothing piles up.
+        // Data from the link is read, so that nothing accumulates.
         far.on('data', () => undefined).on('error', () => undefined);
         this.far = far;
         this.streams += 1;
@@ -44,7 +44,7 @@ export class HostilePeer {
     });
   }
 
-  /** One stream until it is cut, or until it has carried enough. */
+  /** One stream until it is closed or has carried enough. */
   async session(): Promise<void> {
     await vi.advanceTimersByTimeAsync(2_100);
     const { far } = this;
@@ -61,7 +61,7 @@ export class HostilePeer {
 
   private hello(): Buffer {
     const { random, role } = this;
-    // A new boot begins its journal anew; an old one would have to go on where it was.
+    // A new boot starts a new journal; an old one would have to continue.
     const bootId = `boot ${this.streams}`;
     const body = { protocol: 1, role, enclaveId: null, bootId, peerBootId: null, received: random.below(3) };
     return encodeFrame({ kind: 'hello', seq: 0, ack: 0, body });

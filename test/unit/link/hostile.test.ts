@@ -20,10 +20,10 @@ import { isCharted } from './chart-moves.ts';
 import { HostilePeer } from './hostile-peer.ts';
 import { schemaArbitrary } from './schema-arbitrary.ts';
 
-/** How many frames and events each side is given; the long form gives 100,000. */
+/** Frames and events for each side; the long form sends 100,000. */
 const COUNT = Number(process.env['COCOSAI_HOSTILE_COUNT'] ?? 20_000);
 const SEED = Number(process.env['COCOSAI_SEED'] ?? 4);
-/** What the heap may have grown by between a fifth of a run and its end, with the noise of a test runner. */
+/** Allowed heap growth between a fifth of a run and its end, including the noise of a test runner. */
 const GROWTH_LIMIT = 8 * 2 ** 20;
 
 const KINDS: Readonly<Record<(typeof ADDRESSES)[number], MirroredKind>> = {
@@ -37,7 +37,7 @@ const MODELS = {
   attestation: attestationModel,
 };
 
-/** Events that the schemas accept, legal or not: those that the models know, and any others. */
+/** Events that the schemas accept, legal or not: those of the models, and arbitrary ones. */
 const EVENTS: Readonly<Record<MirroredKind, readonly AnyEventObject[]>> = {
   computation: eventsOf('computation'),
   transfer: eventsOf('transfer'),
@@ -62,7 +62,7 @@ afterEach(async () => {
   expect(unhandled.splice(0)).toEqual([]);
 });
 
-/** Runs `step` until `done`, and says how many bytes the heap grew by after its first fifth. */
+/** Runs `step` until `done` and returns the heap growth in bytes after the first fifth. */
 async function growth(done: () => number, step: () => Promise<void> | void): Promise<number> {
   let early = 0;
   for (;;) {
@@ -82,7 +82,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     vi.useRealTimers();
   });
 
-  it(`does not bring a manager down or its mirrors off their charts with ${COUNT} fuzzed frames`, async () => {
+  it(`neither crashes a manager nor moves its mirrors against their charts with ${COUNT} fuzzed frames`, async () => {
     const moves = { event: 0, other: 0 };
     const uncharted: string[] = [];
     const values = new Map<string, Transition['after']['value']>();
@@ -122,14 +122,14 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     );
     expect(uncharted).toEqual([]);
     expect(moves.event).toBeGreaterThan(COUNT / 200);
-    // Every stream that was ended for a fault was ended by name.
+    // Every stream that was closed for a fault was closed with a code.
     const reasons = new Set(states.flatMap((reason) => reason?.split(':', 1) ?? []));
     expect([...reasons]).toEqual(expect.arrayContaining(['FRAME_INVALID', 'LINK_PROTOCOL']));
     expect(reasons).not.toContain('INTERNAL');
     expect(grown).toBeLessThan(GROWTH_LIMIT);
   }, 120_000);
 
-  it(`does not bring an agent down or move it beyond its commands with ${COUNT} fuzzed frames`, async () => {
+  it(`neither crashes an agent nor moves it except by commands with ${COUNT} fuzzed frames`, async () => {
     const commands: string[] = [];
     const published: MirrorRecord[] = [];
     const system = new AgentSystem((record) => published.push(record));
@@ -160,8 +160,8 @@ describe(`a hostile peer, seed ${SEED}`, () => {
   }, 120_000);
 });
 
-describe(`events that the schemas accept and the charts do not, seed ${SEED}`, () => {
-  it(`do not move a mirror, ${COUNT} of them`, async () => {
+describe(`an event that its schema accepts and its chart does not, seed ${SEED}`, () => {
+  it(`moves no mirror, in ${COUNT} attempts`, async () => {
     const random = new Seeded(SEED);
     const moves: Transition[] = [];
     const mirrors = new MirrorSet((move) => moves.push(move));
@@ -208,7 +208,7 @@ describe(`events that the schemas accept and the charts do not, seed ${SEED}`, (
     expect(grown).toBeLessThan(GROWTH_LIMIT);
   }, 120_000);
 
-  it(`do not move an agent’s own actors and leave no record, ${COUNT} of them`, async () => {
+  it(`moves no actor of an agent and leaves no record, in ${COUNT} attempts`, async () => {
     const random = new Seeded(SEED);
     let published = 0;
     let system = new AgentSystem(() => {

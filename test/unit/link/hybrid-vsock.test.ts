@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectHybrid, listenHybrid } from '../../../src/link/transport/hybrid-vsock.ts';
 
-/** A server in place of vhost-device-vsock that hands each CONNECT line to `answer`. */
+/** A substitute for vhost-device-vsock that passes each CONNECT line to `answer`. */
 function fakeDaemon(path: string, answer: (line: string, socket: net.Socket) => void): Promise<net.Server> {
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);
@@ -39,7 +39,7 @@ describe('connectHybrid', () => {
       socket.on('close', () => resolve(all));
     });
 
-  it('asks for the port in the form of the daemon and gives the stream behind the answer', async () => {
+  it('requests the port as the daemon expects and returns the stream after the answer', async () => {
     const lines: string[] = [];
     server = await fakeDaemon(path, (line, socket) => {
       lines.push(line);
@@ -51,12 +51,12 @@ describe('connectHybrid', () => {
     expect(await text(socket)).toBe('first bytes');
   });
 
-  it('keeps the bytes that came in one piece with the answer', async () => {
+  it('keeps bytes that arrive together with the answer', async () => {
     server = await fakeDaemon(path, (_, socket) => void socket.end('OK 5\nhello\nworld'));
     expect(await text(await connectHybrid(path, 1))).toBe('hello\nworld');
   });
 
-  it('takes an answer that comes byte by byte', async () => {
+  it('accepts an answer that arrives byte by byte', async () => {
     server = await fakeDaemon(path, (_, socket) => {
       const bytes = [...'OK 12\nx'];
       const next = (): void => {
@@ -81,13 +81,13 @@ describe('connectHybrid', () => {
     await expect(connectHybrid(path, 1, { timeoutMs: 200 })).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
   });
 
-  it('refuses when there is no daemon', async () => {
+  it('fails without a daemon', async () => {
     await expect(connectHybrid(path, 1)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
   });
 });
 
 describe('listenHybrid', () => {
-  it('listens where the daemon connects for that port, and leaves nothing behind', async () => {
+  it('listens at the path where the daemon connects for that port, and removes it on close', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cocos-h-'));
     const path = join(folder, 'v.sock');
     const listener = await listenHybrid(path, 9000, (socket) => void socket.end('hello'));

@@ -21,7 +21,7 @@ const hello = (received = 0, peerBootId: string | null = null): Frame => ({
 });
 const frame = (kind: Frame['kind'], seq: number, body: unknown): Frame => ({ kind, seq, ack: 0, body });
 
-/** An agent's link whose manager the test plays by hand: what it sends, and what it got. */
+/** An agent's link whose manager is played by the test. */
 function byHand(options: Partial<LinkOptions> = {}) {
   const [near, far] = memoryPair();
   const streams = [near];
@@ -44,7 +44,7 @@ function byHand(options: Partial<LinkOptions> = {}) {
 }
 
 describe('a link and its journal', () => {
-  it('takes a frame once that comes twice', async () => {
+  it('applies a repeated frame once', async () => {
     const events: unknown[] = [];
     const { send, got } = byHand({ onEvent: (body) => events.push(body) });
     send(hello(), frame('event', 1, 'a'), frame('event', 2, 'b'));
@@ -53,7 +53,7 @@ describe('a link and its journal', () => {
     await expect.poll(() => got.at(-1)).toMatchObject({ kind: 'ack', ack: 3 });
   });
 
-  it('sends what a command publishes that came together with the hello', async () => {
+  it('sends what a command that arrived with the hello publishes', async () => {
     const { link, send, got } = byHand({
       onCommand: async () => {
         link.publish('moved');
@@ -70,7 +70,7 @@ describe('a link and its journal', () => {
     expect(link.isLive).toBe(true);
   });
 
-  it('starts after what the peer says it has', async () => {
+  it('resumes after the position that the peer reports', async () => {
     const { link, send, got } = byHand();
     for (const body of ['a', 'b', 'c']) link.publish(body);
     send(hello(2, 'agent'));
@@ -79,14 +79,14 @@ describe('a link and its journal', () => {
       .toMatchObject([{ seq: 3, body: 'c' }]);
   });
 
-  it('starts anew when the peer had another boot of this side in mind', async () => {
+  it('starts from the beginning when the peer refers to another boot of this side', async () => {
     const { link, send, got } = byHand();
     for (const body of ['a', 'b', 'c']) link.publish(body);
     send(hello(2, 'another'));
     await expect.poll(() => got.filter(({ kind }) => kind === 'event').length).toBe(3);
   });
 
-  it('acknowledges only what was stored', async () => {
+  it('acknowledges only stored frames', async () => {
     let store: () => void = () => undefined;
     const stored = new Promise<void>((resolve) => (store = resolve));
     const positions: LinkPosition[] = [];
@@ -106,7 +106,7 @@ describe('a link and its journal', () => {
     await expect.poll(() => got.at(-1)).toMatchObject({ kind: 'event', ack: 1 });
   });
 
-  it('goes on where an earlier run of this side had got to', async () => {
+  it('continues at the position that an earlier run of this side stored', async () => {
     const events: unknown[] = [];
     const { send, got } = byHand({
       resume: { peerBootId: 'm', received: 7 },
@@ -117,7 +117,7 @@ describe('a link and its journal', () => {
     await expect.poll(() => events).toEqual(['new']);
   });
 
-  it('refuses to publish what no frame can carry, and goes on', async () => {
+  it('refuses to publish a body that does not fit a frame, and continues', async () => {
     const { link, send, got } = byHand();
     send(hello());
     await expect.poll(isLive(link)).toBe(true);
@@ -126,7 +126,7 @@ describe('a link and its journal', () => {
     await expect.poll(() => got.at(-1)).toMatchObject({ kind: 'event', seq: 1, body: 'small' });
   });
 
-  it('names a command or a reply that no frame can carry, and goes on', async () => {
+  it('refuses a command or a reply that does not fit a frame, and continues', async () => {
     const wire = new Wire();
     const manager = startLink({ role: 'manager', open: wire.accept });
     startLink({
@@ -140,7 +140,7 @@ describe('a link and its journal', () => {
     await expect(manager.command('other', null, 5_000)).resolves.toBe('small');
   });
 
-  it('fails the commands under way when it is closed', async () => {
+  it('fails pending commands when it is closed', async () => {
     const wire = new Wire();
     const manager = startLink({ role: 'manager', open: wire.accept });
     const answer = manager.command('work', null, 5_000);

@@ -6,7 +6,7 @@ import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../
 import { isLive, startLink, Wire } from './wire.ts';
 
 describe('createLink', () => {
-  it('shakes hands, gives the enclave’s id, and carries events in order', async () => {
+  it('completes the handshake, passes the enclave’s id, and delivers events in order', async () => {
     const wire = new Wire();
     const events: unknown[] = [];
     const manager = startLink({
@@ -23,7 +23,7 @@ describe('createLink', () => {
     await expect.poll(() => events).toEqual(Array.from({ length: 100 }, (_, index) => index));
   });
 
-  it('sends again after a break what was not taken in, each once', async () => {
+  it('resends unacknowledged events after an interruption, each delivered once', async () => {
     const wire = new Wire();
     const events: unknown[] = [];
     startLink({ role: 'manager', open: wire.accept, onEvent: (body) => events.push(body) });
@@ -38,10 +38,10 @@ describe('createLink', () => {
     expect(events).toEqual(Array.from({ length: 100 }, (_, index) => index));
   });
 
-  it('applies a command once although its reply was lost', async () => {
+  it('applies a command once even if its reply is lost', async () => {
     const wire = new Wire();
     const run = vi.fn(async () => {
-      // The stream breaks after the command was taken and before its reply can leave.
+      // The stream is cut after the command was received and before its reply is sent.
       wire.cut();
       return 'done';
     });
@@ -52,7 +52,7 @@ describe('createLink', () => {
     expect(run).toHaveBeenCalledTimes(1);
   });
 
-  it('gives the caller the peer’s error, and its own when no reply comes', async () => {
+  it('rejects a command with the peer’s error, or with its own if no reply arrives', async () => {
     const wire = new Wire();
     const manager = startLink({ role: 'manager', open: wire.accept });
     startLink({
@@ -68,7 +68,7 @@ describe('createLink', () => {
     await expect(manager.command('never', {}, 50)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
   });
 
-  it('replaces a journal that no longer reaches back by snapshots', async () => {
+  it('sends snapshots if the journal no longer covers the peer’s position', async () => {
     const wire = new Wire();
     const snapshots: [readonly unknown[], boolean][] = [];
     const events: unknown[] = [];
@@ -103,7 +103,7 @@ describe('a hostile peer', () => {
     readonly reasons: (string | null)[];
   }
 
-  /** A manager's link with a peer that the test plays by hand. */
+  /** A manager's link whose peer is played by the test. */
   async function play(): Promise<Raw> {
     const [near, far] = memoryPair();
     const frames: Frame[] = [];
@@ -139,7 +139,7 @@ describe('a hostile peer', () => {
   it.each<[string, readonly (Frame | Buffer)[], string?]>([
     ['another protocol', [{ ...hello, body: { ...hello.body, protocol: 2 } }]],
     ['the same role', [{ ...hello, body: { ...hello.body, role: 'manager' } }]],
-    ['no hello', [event(1)]],
+    ['a first frame that is not a hello', [event(1)]],
     ['a second hello', [hello, hello]],
     ['a gap in the sequence', [hello, event(2)]],
     ['an event that is refused', [hello, event(1)]],
@@ -149,7 +149,7 @@ describe('a hostile peer', () => {
     ['a frame of no length', [hello, Buffer.alloc(4)], 'FRAME_INVALID'],
     ['a frame of four thousand million bytes', [Buffer.from('ffffffff', 'hex')], 'FRAME_INVALID'],
     ['an extension', [hello, Buffer.from('00000003d47200', 'hex')], 'FRAME_INVALID'],
-  ])('loses its stream for %s, and the reason is told', async (_what, sent, code = 'LINK_PROTOCOL') => {
+  ])('loses its stream for %s, with the reason', async (_what, sent, code = 'LINK_PROTOCOL') => {
     const { far, reasons } = await play();
     const closed = new Promise((resolve) => far.once('close', resolve));
     for (const each of sent) far.write(Buffer.isBuffer(each) ? each : encodeFrame(each));
@@ -157,7 +157,7 @@ describe('a hostile peer', () => {
     await expect.poll(() => reasons).toEqual([expect.stringMatching(`^${code}: `)]);
   });
 
-  it('is given up when it falls silent, and taken back when it comes again', async () => {
+  it('is disconnected when it falls silent and accepted when it returns', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     try {
       const pairs = [memoryPair(), memoryPair()];
@@ -194,7 +194,7 @@ describe('a hostile peer', () => {
     }
   });
 
-  it('keeps a stream that carries nothing but heartbeats, and sends its own', async () => {
+  it('keeps its stream with heartbeats alone, and receives heartbeats', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     try {
       const [near, far] = memoryPair();

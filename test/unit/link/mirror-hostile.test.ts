@@ -10,9 +10,9 @@ describe('the mirrors of a hostile guest', () => {
   it.each([
     ['a guard', 'receiving', { type: 'input.receiving', input: 'data', transferId: 't' }],
     ['an action', 'resultsReady', { type: 'result.delivered', consumer: 'me' }],
-  ])('name a context that %s cannot read', (_what, value, event) => {
+  ])('refuse an event when %s cannot read the claimed context', (_what, value, event) => {
     const mirrors = new MirrorSet(() => undefined);
-    // A context of another shape passes as a snapshot: only the chart knows what it reads.
+    // A context of another shape is a valid snapshot: only the chart knows what it reads.
     const context = { manifest: { consumers: [{ signing: 'me' }] }, delivered: null };
     mirrors.apply({ kind: 'state', address: 'computation', snapshot: { status: 'active', value, context } });
     expect(() => mirrors.apply({ kind: 'event', address: 'computation', event })).toThrow(
@@ -21,7 +21,7 @@ describe('the mirrors of a hostile guest', () => {
     expect(mirrors.get('computation')).toMatchObject({ value, context });
   });
 
-  it('throw nothing but named errors, whatever state they are given and whatever follows', async () => {
+  it('throw only errors with a code, for any state and any following events', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => unhandled.push(reason);
     process.on('unhandledRejection', note).on('uncaughtException', note);

@@ -5,7 +5,7 @@ import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
 import { ADDRESSES, AgentSystem, anyEvent, stateOf } from './agent-system.ts';
 import { startLink, Wire } from './wire.ts';
 
-/** What may happen while an agent lives: its own events, and everything that the host's side may suffer. */
+/** Steps during the life of an agent: its own events, and faults on the host's side. */
 const step = fc.oneof(
   { weight: 10, arbitrary: anyEvent.map((sent) => ({ kind: 'event' as const, ...sent })) },
   { weight: 2, arbitrary: fc.constant({ kind: 'cut' as const }) },
@@ -14,7 +14,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 1, max: 1_500 }).map((ms) => ({ kind: 'wait' as const, ms })) },
 );
 
-/** A manager that keeps its mirrors and its position while it is restarted, as its store would. */
+/** A manager that keeps its mirrors and its position across restarts, as its store does. */
 class Host {
   mirrors = new MirrorSet(() => undefined);
   readonly reasons: string[] = [];
@@ -37,7 +37,7 @@ class Host {
     this.link = this.boot();
   }
 
-  /** Restarts without what was stored. */
+  /** Restarts without the stored state. */
   forget(): void {
     this.link.close();
     this.mirrors = new MirrorSet(() => undefined);
@@ -79,7 +79,7 @@ describe('the mirror law over a link', () => {
     vi.useRealTimers();
   });
 
-  it('holds once it is quiet, whatever was cut, restarted or forgotten before', async () => {
+  it('holds once the link is quiet, after any interruptions, restarts and lost journals', async () => {
     const told = { restored: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40 }), async (steps) => {
@@ -102,13 +102,13 @@ describe('the mirror law over a link', () => {
           else if (each.kind === 'amnesia') host.forget();
           else await vi.advanceTimersByTimeAsync(each.ms);
         }
-        // A cut is noticed a little later; the longest wait before the next attempt is 2 s.
+        // A cut is noticed with a delay; the longest back-off is 2 s.
         await vi.advanceTimersByTimeAsync(5_000);
         expect(host.isLive && agent.isLive).toBe(true);
         for (const address of ADDRESSES) {
           expect(stateOf(host.mirrors.get(address)), address).toEqual(stateOf(system.get(address)));
         }
-        // Nothing of this is the fault of either side.
+        // Neither side violated the protocol.
         expect(host.reasons.filter((reason) => reason.startsWith('LINK_PROTOCOL'))).toEqual([]);
         system.stop();
         host.restart();

@@ -8,7 +8,7 @@ import { ADDRESSES, AgentSystem, anyEvent, stateOf } from './agent-system.ts';
 const overTheWire = (record: unknown) => decodeMsgpack(encodeMsgpack(record));
 
 describe('the mirror law', () => {
-  it('holds: a mirror that applied the journal equals its authority, also through snapshots', () => {
+  it('holds: a mirror that applied the journal or a snapshot equals its authority', () => {
     const tally = new Map<string, number>();
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 60 }), fc.nat(60), (events, cut) => {
@@ -22,7 +22,7 @@ describe('the mirror law', () => {
         system.start();
         events.forEach(({ address, event }, index) => {
           if (index === cut) {
-            // This one was away until now and gets the whole state instead of the journal.
+            // This mirror was disconnected until now and gets the full state instead of the journal.
             for (const record of system.authority.snapshot()) late.apply(overTheWire(record));
             isLate = false;
           }
@@ -39,11 +39,11 @@ describe('the mirror law', () => {
       }),
       { numRuns: 200 },
     );
-    // Sequences that never leave the first states would show nothing.
+    // Sequences that never leave the first states would prove nothing.
     expect(tally.size).toBeGreaterThan(8);
   });
 
-  it('holds when actors are retired, and come back under their address', () => {
+  it('holds when actors are retired and addresses are reused', () => {
     const mirrors = new MirrorSet(() => undefined);
     const system = new AgentSystem((record) => mirrors.apply(overTheWire(record)));
     system.start();
@@ -63,7 +63,7 @@ describe('MirrorSet', () => {
   const started: MirrorRecord = { kind: 'started', address: 'computation', input: null };
 
   it.each<[string, unknown]>([
-    ['no record', 'hello'],
+    ['a value that is not a record', 'hello'],
     ['an unknown kind', { kind: 'wish', address: 'computation' }],
     ['an unknown address', { kind: 'started', address: 'enclave/1', input: null }],
     ['an address that leads elsewhere', { kind: 'started', address: 'transfer/../x', input: null }],
@@ -86,7 +86,7 @@ describe('MirrorSet', () => {
     expect(mirrors.get('computation')?.value).toBe('awaitingManifest');
   });
 
-  it('is not moved by an event that its chart does not allow', () => {
+  it('ignores an event that its chart does not allow', () => {
     const moves: string[] = [];
     const mirrors = new MirrorSet(({ event }) => moves.push(event));
     mirrors.apply(started);
@@ -99,7 +99,7 @@ describe('MirrorSet', () => {
     expect(moves).toEqual(['started']);
   });
 
-  it('keeps the others when a snapshot names a state that does not exist', () => {
+  it('keeps the other mirrors when a snapshot names an unknown state', () => {
     const mirrors = new MirrorSet(() => undefined);
     mirrors.apply(started);
     const snapshot = { status: 'active', value: 'nowhere', context: {}, children: {}, historyValue: {} };

@@ -4,7 +4,7 @@ import { Packr, Unpackr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { decodeMsgpack } from '../../../src/link/wire/msgpack.ts';
 
-/** Another decoder of the same format, and the encoder that goes with it. */
+/** An independent decoder of the same format, and its encoder. */
 const other = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
@@ -33,7 +33,7 @@ const anyValue = fc.letrec<{ value: unknown }>((tie) => ({
 })).value;
 
 describe('MsgpackDecoder', () => {
-  it('decodes what another decoder decodes', () => {
+  it('agrees with another decoder', () => {
     fc.assert(
       fc.property(anyValue, (value) => agrees(packr.pack(value))),
       { numRuns: 500 },
@@ -60,7 +60,7 @@ describe('MsgpackDecoder', () => {
     },
   );
 
-  // From the format's specification: what the encoder here does not write.
+  // Encodings of the specification that the encoder here does not produce.
   it.each<[string, number]>([
     ['ca3fc00000', 1.5],
     ['d0ff', -1],
@@ -68,18 +68,18 @@ describe('MsgpackDecoder', () => {
     ['d280000000', -2_147_483_648],
     ['d3ffffffffffffffff', -1],
     ['cf0000000000000007', 7],
-  ])('takes %s', (hex, number) => {
+  ])('accepts %s', (hex, number) => {
     expect(decodeMsgpack(Buffer.from(hex, 'hex'))).toBe(number);
   });
 
-  it('never mistakes one short string for another', () => {
-    // Far more than it remembers, and among them many that meet in one place.
+  it('never confuses two short strings', () => {
+    // Far more strings than the cache holds, many with the same slot.
     const texts = Array.from({ length: 20_000 }, (_, index) => `${index % 7}/${index.toString(36)}`);
     for (let round = 0; round < 2; round++)
       expect(texts.filter((text) => decodeMsgpack(packr.pack(text)) !== text)).toEqual([]);
   });
 
-  it('reads bytes that are no Buffer, and from the middle of one', () => {
+  it('reads plain byte arrays and slices of a buffer', () => {
     const framed = new Uint8Array([0, 0, ...packr.pack({ a: 'b' }), 0]);
     expect(decodeMsgpack(framed.subarray(2, framed.length - 1))).toEqual({ a: 'b' });
   });

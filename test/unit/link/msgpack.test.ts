@@ -21,7 +21,7 @@ describe('decodeMsgpack', () => {
     expect(decodeMsgpack(bytes(hex))).toEqual(value);
   });
 
-  it('gives byte strings that are copies', () => {
+  it('returns byte strings as copies', () => {
     const source = bytes('c403010203');
     const value = decodeMsgpack(source);
     source.fill(0);
@@ -47,7 +47,7 @@ describe('decodeMsgpack', () => {
     expect(() => decodeMsgpack(bytes(hex))).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
   });
 
-  it('throws nothing but its own error for any bytes', () => {
+  it('throws only its own error for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (input) => {
         try {
@@ -60,7 +60,7 @@ describe('decodeMsgpack', () => {
     );
   });
 
-  it('gives plain data or its own error for every damage of a good message', () => {
+  it('returns plain data or its own error for any damage to a valid message', () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 4 }),
@@ -81,7 +81,7 @@ describe('decodeMsgpack', () => {
     );
   });
 
-  it('gives back what was encoded', () => {
+  it('returns what was encoded', () => {
     const plain = fc
       .jsonValue({ maxDepth: 5 })
       .filter((value) => !JSON.stringify(value).includes('__proto__'));
@@ -93,12 +93,12 @@ describe('decodeMsgpack', () => {
   });
 });
 
-/** JSON knows a negative zero that integers of msgpack do not. */
+/** JSON has a negative zero; integers of msgpack do not. */
 function normalised(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** Nothing but what the format itself knows; no object with another prototype and no bigint. */
+/** Whether a value contains only types of the format: no other prototypes and no bigint. */
 function isPlain(value: unknown): boolean {
   if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return true;
   if (value instanceof Uint8Array) return true;

@@ -1,6 +1,6 @@
 import { assign, setup } from 'xstate';
 
-/** A chart with what the mirrored ones do not use yet: states in states, and actions on entering and leaving. */
+/** A chart with features that the mirrored charts do not use yet: nested states, entry and exit actions. */
 export const nestedMachine = setup({
   types: {
     context: {} as { readonly log: readonly string[]; readonly count: number },

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { z } from 'zod';
 import { ERRORS } from '../../../src/errors.ts';
 
-/** Values that a schema accepts, in every form that it has. Only what the schemas of events use is known here. */
+/** Values that a schema accepts, in all its variants. Supports only the types that event schemas use. */
 export function schemaArbitrary(schema: z.core.$ZodType): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodLiteral) return fc.constantFrom(...schema.values);
   if (schema instanceof z.ZodEnum) return fc.constantFrom(...schema.options);
@@ -41,7 +41,7 @@ function stringArbitrary(schema: z.ZodString): fc.Arbitrary<string> {
     .find((each) => each instanceof RegExp);
   const max = schema.maxLength ?? Number.POSITIVE_INFINITY;
   if (pattern instanceof RegExp) {
-    // The generator knows no lookahead.
+    // The generator does not support lookahead.
     const looser = new RegExp(pattern.source.replace(/\(\?[!=][^)]*\)/g, ''));
     return fc.stringMatching(looser).filter((text) => text.length <= max && pattern.test(text));
   }

@@ -14,7 +14,7 @@ const known = z.discriminatedUnion('type', [
     b: z.int().gt(1).lt(9),
   }),
   z.strictObject({ type: z.literal('any'), a: z.unknown() }),
-  // What is not compiled has to go on as the schema says.
+  // A schema that is not compiled must behave as before.
   z.strictObject({ type: z.literal('default'), a: z.string().default('given') }),
   z.strictObject({ type: z.literal('trimmed'), a: z.string().trim() }),
   z.strictObject({ type: z.literal('mail'), a: z.email() }),
@@ -30,7 +30,7 @@ const SCHEMAS: readonly (readonly [string, z.ZodType<object>])[] = [
   ['events of the transfer', MIRRORED.transfer.event],
 ];
 
-/** Refused by one means refused by the other; what is accepted is given in the same form. */
+/** Both refuse the same values and return the same result for accepted ones. */
 function same(schema: z.ZodType<object>, value: unknown): boolean {
   const parsed = schema.safeParse(value);
   expect(plainParser(schema)(value)).toEqual(parsed.success ? parsed.data : null);
@@ -38,7 +38,7 @@ function same(schema: z.ZodType<object>, value: unknown): boolean {
 }
 
 describe('plainParser', () => {
-  it.each(SCHEMAS)('accepts and refuses what the schema does, for %s', (_name, schema) => {
+  it.each(SCHEMAS)('accepts and refuses the same values as the schema, for %s', (_name, schema) => {
     const seen = { accepted: 0, refused: 0 };
     const place = fc.array(fc.nat(8), { minLength: 1, maxLength: 4 });
     fc.assert(
@@ -87,7 +87,7 @@ describe('plainParser', () => {
     same(known, value);
   });
 
-  it('leaves a schema that is no such union to itself', () => {
+  it('falls back to a schema that is not such a union', () => {
     const parse = plainParser(z.object({ a: z.string().default('given') }));
     expect(parse({})).toEqual({ a: 'given' });
     expect(parse({ a: 1 })).toBeNull();

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 
 /**
- * Run in a process of its own, which inherits a connected unix socket as descriptor 3: of a family that
- * Node's TCP handle does not expect, as vsock is.
+ * Runs in a separate process, which inherits a connected unix socket as descriptor 3. Like vsock, it has a family that
+ * Node's TCP handle does not expect.
  */
 const CHILD = `
 import { socketFromFd } from './src/link/transport/socket-from-fd.ts';

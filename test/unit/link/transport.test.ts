@@ -24,7 +24,7 @@ describe('listenUnix', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('lets the owner alone connect, replaces what a dead process left, and leaves nothing', async () => {
+  it('lets only the owner connect, replaces a stale socket, and removes its own on close', async () => {
     const file = path.join(folder, 's');
     await writeFile(file, '');
     const listener = await listenUnix(file, () => undefined);
@@ -33,7 +33,7 @@ describe('listenUnix', () => {
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('refuses a path that the kernel would not take', async () => {
+  it('refuses a path that is too long for the kernel', async () => {
     await expect(listenUnix(path.join(folder, 's'.repeat(108)), () => undefined)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
     });

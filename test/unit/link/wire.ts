@@ -4,7 +4,7 @@ import { createLink, type Link, type LinkOptions } from '../../../src/link/link.
 import { memoryPair } from '../../../src/link/transport/memory.ts';
 import { StreamHandoff } from '../../../src/link/transport/stream-handoff.ts';
 
-/** A dialling and a waiting end; the test holds the streams between them and can cut them. */
+/** A dialling and a waiting end. The test holds the streams between them and can cut them. */
 export class Wire {
   private streams: Duplex[] = [];
   private readonly waiting = new StreamHandoff<Duplex>();
@@ -29,7 +29,7 @@ afterEach(() => {
   for (const link of started.splice(0)) link.close();
 });
 
-/** A link that has begun, and that is closed when the test ends. */
+/** A started link that is closed when the test ends. */
 export function startLink(options: Partial<LinkOptions> & Pick<LinkOptions, 'role' | 'open'>): Link {
   const now = () => Math.floor(performance.now());
   const link = createLink({ bootId: options.role, enclaveId: null, now, ...options });

@@ -19,7 +19,7 @@ import { PersistedSnapshot, readSnapshot, SNAPSHOT_KINDS } from '../../../src/ma
 import { TransferEvent } from '../../../src/machines/transfer.machine.ts';
 import { VerifierEvent } from '../../../src/machines/verifier.machine.ts';
 
-/** What holds for the chart of every machine, whatever it is for. */
+/** Properties of the chart of every machine. */
 
 interface EventUnion {
   readonly options: readonly { readonly shape: { readonly type: { readonly value: string } } }[];
@@ -64,7 +64,7 @@ describe.each(Object.entries(CHARTS))('the chart of the %s machine', (_name, { m
     nodes.flatMap((node) => [...node.transitions.keys()]).filter((type) => !type.startsWith('xstate.')),
   );
 
-  it('has no way of its own out of an effect that throws: that is for the supervision', () => {
+  it('has no transition for an effect that throws, which is left to supervision', () => {
     const own = nodes.flatMap((node) =>
       node.invoke.filter(({ id }) => node.transitions.has(`xstate.error.actor.${id}`)).map(({ id }) => id),
     );
@@ -76,17 +76,17 @@ describe.each(Object.entries(CHARTS))('the chart of the %s machine', (_name, { m
     expect(nodes.filter((node) => node.after.length > 0).map((node) => node.id)).toEqual([]);
   });
 
-  it('takes every event of its schema somewhere, and no other', () => {
+  it('handles every event of its schema somewhere, and no other', () => {
     expect([...taken].sort()).toEqual(event.options.map(({ shape }) => shape.type.value).sort());
   });
 
-  it('is tried by its model with events that its schema allows', () => {
+  it('has a model whose events match its schema', () => {
     const own = model.events.filter(({ type }) => taken.has(type) && !/\.requested$/.test(type));
     const refused = own.filter((each) => !event.safeParse(each).success);
     expect(refused.map(({ type }) => type)).toEqual([]);
   });
 
-  it('has in every state a context that msgpack carries unchanged', () => {
+  it('has a context that survives msgpack in every state', () => {
     const snapshots = snapshotsOf(model);
     expect(snapshots.length).toBeGreaterThan(3);
     for (const { context } of snapshots) expect(throughMsgpack(context)).toStrictEqual(context);
@@ -101,7 +101,7 @@ describe('readSnapshot', () => {
     return { snapshot, persisted: throughMsgpack(JSON.parse(JSON.stringify(persisted))) };
   });
 
-  it('brings an enclave back in every state that it can be stored in', () => {
+  it('restores an enclave in every state', () => {
     expect(stored.length).toBeGreaterThan(10);
     for (const { snapshot, persisted } of stored) {
       const actor = createActor(enclaveModel.machine, {
@@ -136,7 +136,7 @@ describe('readSnapshot', () => {
     actor.stop();
   });
 
-  it('lets an effect that had thrown begin anew', () => {
+  it('restarts an effect that had thrown', () => {
     let runs = 0;
     const throwing = fromCallback(() => {
       runs += 1;

@@ -16,7 +16,7 @@ const good = {
 };
 
 describe('Manifest', () => {
-  it('fills in what may be left out', () => {
+  it('fills in defaults', () => {
     expect(Manifest.parse(good)).toEqual({
       ...good,
       algorithm: { ...good.algorithm, arguments: [] },
@@ -26,7 +26,7 @@ describe('Manifest', () => {
     });
   });
 
-  it('takes a computation without datasets, controllers and an X-Wing key', () => {
+  it('accepts a computation without datasets, controllers and an X-Wing key', () => {
     const manifest = {
       ...good,
       datasets: [],
@@ -41,7 +41,7 @@ describe('Manifest', () => {
     ['another version', { version: 2 }],
     ['a member that it does not know', { extra: true }],
     ['an id that leads elsewhere', { id: '../x' }],
-    ['no name', { name: '' }],
+    ['an empty name', { name: '' }],
     ['an unknown kind of algorithm', { algorithm: { ...good.algorithm, kind: 'bash' } }],
     ['a digest in capitals', { algorithm: { ...good.algorithm, digest: `sha256:${'A'.repeat(64)}` } }],
     ['a digest of another function', { algorithm: { ...good.algorithm, digest: `md5:${'0'.repeat(64)}` } }],
@@ -52,12 +52,12 @@ describe('Manifest', () => {
     ['a hidden dataset', { datasets: [dataset('.a')] }],
     ['a dataset that is called __proto__', { datasets: [dataset('__proto__')] }],
     ['a name with a line feed after it', { datasets: [dataset('a\n')] }],
-    ['nobody who gets the result', { consumers: [] }],
+    ['an empty list of consumers', { consumers: [] }],
     ['one consumer twice', { consumers: [consumer('C'), consumer('C')] }],
     ['a consumer without a KEM key', { consumers: [{ signing: key('C') }] }],
-    ['no time', { limits: { seconds: 0 } }],
+    ['a time limit of zero', { limits: { seconds: 0 } }],
     ['a fraction of a second', { limits: { seconds: 1.5 } }],
-    ['nobody who may start', { start: [] }],
+    ['an empty list of keys that may start', { start: [] }],
     ['a word in place of who may start', { start: 'never' }],
     ['65 datasets', { datasets: Array.from({ length: 65 }, (_, index) => dataset(`d${index}`)) }],
   ])('refuses %s', (_what, change) => {

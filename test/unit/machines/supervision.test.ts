@@ -53,7 +53,7 @@ describe('the agent', () => {
     expect(context.cause).toMatchObject({ code: 'INTERNAL' });
   });
 
-  it('goes on when a transfer throws', () => {
+  it('continues when a transfer throws', () => {
     expect(afterFailureOf('transfer/t').value).toEqual({ serving: 'unlinked' });
   });
 });

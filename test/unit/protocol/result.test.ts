@@ -50,7 +50,7 @@ function receiptOf(change: Partial<Receipt> = {}): Receipt {
 }
 
 describe('signReceipt', () => {
-  it('signs canonical JSON that verifyReceipt gives back', () => {
+  it('signs canonical JSON that verifyReceipt returns', () => {
     const { bytes, signature } = signReceipt(receiptOf(), agent.secretKey);
     expect(new TextDecoder().decode(bytes)).toMatch(
       /^\{"algorithmDigest":"sha256:[0-9a-f]{64}","computationId":"c1"/,
@@ -84,7 +84,7 @@ describe('verifyReceipt', () => {
     expect(check(bytes, signature, generateSigningKeyPair().publicKey)).toBe('RESULT_INVALID');
   });
 
-  it('refuses it with any one bit flipped, in the receipt or in its signature', () => {
+  it('refuses a receipt or signature with any single bit flipped', () => {
     const accepted: string[] = [];
     for (const [what, original] of Object.entries({ receipt: bytes, signature })) {
       for (let bit = 0; bit < original.length * 8; bit++) {
@@ -103,10 +103,10 @@ describe('verifyReceipt', () => {
 
   it.each([
     ['JSON that is not canonical', JSON.stringify(receiptOf(), null, 1)],
-    ['no JSON', 'x'],
+    ['text that is not JSON', 'x'],
     ['another document', '{"version":1}'],
     ['a document without end', `"${'x'.repeat(70_000)}"`],
-  ])('refuses %s, though rightly signed', (_what, text) => {
+  ])('refuses %s despite a valid signature', (_what, text) => {
     expect(check(...signed(text))).toBe('RESULT_INVALID');
   });
 });
@@ -200,7 +200,7 @@ async function read(file: Uint8Array, keys = consumer): Promise<Uint8Array> {
 }
 
 describe('result file', () => {
-  it('starts with the magic and comes back to the plaintext', async () => {
+  it('starts with the magic and opens to the plaintext', async () => {
     const { header, bytes } = await resultFile();
     expect(new TextDecoder().decode(bytes.subarray(0, 8))).toBe('COCOSRES');
     expect(await readResultHeader(new ByteReader(chunked(bytes, 100)))).toEqual(header);
@@ -208,7 +208,7 @@ describe('result file', () => {
     expect(toHex(await read(bytes))).toBe(toHex(plaintext));
   });
 
-  it('does not open for somebody else', async () => {
+  it('does not open for another consumer', async () => {
     const { bytes } = await resultFile();
     expect(await codeOfAsync(() => read(bytes, generateParticipantKeys()))).toBe('CRYPTO_OPEN_FAILED');
   });

@@ -12,18 +12,18 @@ const read = (bytes: Uint8Array, chunk = 3, max?: number) =>
   collect(readSegments(new ByteReader(chunked(bytes, chunk)), 0, max));
 
 describe('frameSegment', () => {
-  it('puts the length in front and the top bit on the last', () => {
+  it('writes the length first and sets the top bit for the last segment', () => {
     expect(toHex(frameSegment(first)).slice(0, 10)).toBe('0000001401');
     expect(toHex(frameSegment(second)).slice(0, 10)).toBe('8000001002');
   });
 });
 
 describe('readSegments', () => {
-  it.each([1, 3, 1000])('reads what was framed, in chunks of %i', async (chunk) => {
+  it.each([1, 3, 1000])('reads framed segments from chunks of %i bytes', async (chunk) => {
     expect(await read(stream, chunk)).toEqual([first, second]);
   });
 
-  it('numbers from the start index and leaves what follows in the reader', async () => {
+  it('numbers from the start index and leaves trailing bytes in the reader', async () => {
     const reader = new ByteReader(from([concat(stream, utf8('rest'))]));
     const segments = await collect(readSegments(reader, 5));
     expect(segments.map((s) => s.index)).toEqual([5, 6]);
@@ -31,7 +31,7 @@ describe('readSegments', () => {
     expect(await reader.readOrEnd(1)).toBeUndefined();
   });
 
-  it('names truncation at every cut', async () => {
+  it('reports truncation at every byte', async () => {
     for (let length = 0; length < stream.length; length += 1) {
       expect(await codeOfAsync(() => read(stream.subarray(0, length)))).toBe('STREAM_TRUNCATED');
     }
@@ -46,7 +46,7 @@ describe('readSegments', () => {
     expect(await codeOfAsync(() => read(head))).toBe('FRAME_INVALID');
   });
 
-  it('refuses a frame above the given bound', async () => {
+  it('refuses a frame above the given limit', async () => {
     expect(await codeOfAsync(() => read(stream, 3, 19))).toBe('FRAME_INVALID');
   });
 });

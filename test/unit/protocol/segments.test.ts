@@ -29,7 +29,7 @@ function parameters(change: Partial<SegmentParameters> = {}): SegmentParameters 
   };
 }
 
-/** A content whose every segment differs. */
+/** Content in which all segments differ. */
 function content(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >>> 8)) & 0xff);
 }
@@ -52,7 +52,7 @@ describe('sealStream', () => {
     [SIZE, [SIZE]],
     [SIZE + 1, [SIZE, 1]],
     [3 * SIZE, [SIZE, SIZE, SIZE]],
-  ])('cuts %i bytes into full segments and one last', async (length, lengths) => {
+  ])('splits %i bytes into full segments and a last one', async (length, lengths) => {
     const segments = await seal(content(length));
     expect(segments.map((s) => s.bytes.length - 16)).toEqual(lengths);
     expect(segments.map((s) => s.last)).toEqual(lengths.map((_, i) => i === lengths.length - 1));
@@ -62,7 +62,7 @@ describe('sealStream', () => {
     expect(toHex(await open(segments))).toBe(toHex(content(length)));
   });
 
-  it('gives the same segments whatever the chunks are, and opens to the content', async () => {
+  it('produces the same segments for any chunk size, and they open to the content', async () => {
     const arbitrary = fc.record({
       length: fc.integer({ min: 0, max: 3 * SIZE + 5 }),
       cut: fc.integer({ min: 1000, max: 4 * SIZE }),
@@ -80,7 +80,7 @@ describe('sealStream', () => {
     );
   });
 
-  it('resumed at a segment gives what an unbroken run gives, and opens from there', async () => {
+  it('produces the same segments when resumed, and they open from there', async () => {
     const plaintext = content(3 * SIZE + 9);
     const whole = await seal(plaintext);
     const rest = await collect(sealStream(chunked(plaintext.subarray(2 * SIZE), 999), parameters(), 2));
@@ -89,7 +89,7 @@ describe('sealStream', () => {
     expect(toHex(tail)).toBe(toHex(plaintext.subarray(2 * SIZE)));
   });
 
-  it('passes on the error of its source', async () => {
+  it('throws the error of its source', async () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield content(10);
       throw new RangeError('disk');
@@ -97,7 +97,7 @@ describe('sealStream', () => {
     await expect(collect(sealStream(broken(), parameters()))).rejects.toThrow(RangeError);
   });
 
-  it('is the documented construction, rebuilt from node:crypto alone', async () => {
+  it('follows the documented construction, rebuilt with node:crypto only', async () => {
     const label = Buffer.from('cocosai segments v1');
     const u32 = (n: number) => {
       const out = Buffer.alloc(4);
@@ -169,7 +169,7 @@ describe('openStream', () => {
     expect(await codeOfAsync(() => open(segments))).toBe(code);
   });
 
-  it('refuses a segment spliced in from another stream, even one of the same key', async () => {
+  it('refuses a segment of another stream, even under the same key', async () => {
     const segments = await three();
     for (const other of [{ associatedData: utf8('transfer 2') }, { key: flip(KEY) }]) {
       const [, foreign] = await seal(content(2 * SIZE + 100), other);
@@ -190,7 +190,7 @@ describe('openStream', () => {
 });
 
 describe('SegmentOpener', () => {
-  it('is where it was after a refused segment, and takes the right one then', async () => {
+  it('does not advance for a refused segment and accepts the right one afterwards', async () => {
     const [first, second] = await seal(content(SIZE + 1));
     if (!first || !second) return expect.fail();
     const opener = new SegmentOpener(parameters());
@@ -222,7 +222,7 @@ describe('SegmentSealer', () => {
     expect(codeOf(() => sealer.seal(EMPTY, true))).toBe('STREAM_TRAILING');
   });
 
-  it('stops when its counter is used up', () => {
+  it('stops when its counter is exhausted', () => {
     const sealer = new SegmentSealer(parameters(), 2 ** 32 - 1);
     sealer.seal(content(SIZE), false);
     expect(codeOf(() => sealer.seal(content(SIZE), false))).toBe('LIMIT_EXCEEDED');

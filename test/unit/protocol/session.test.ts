@@ -33,7 +33,7 @@ function connect(suite?: Suite) {
 }
 
 describe('openSession', () => {
-  it('makes a session id anew each time', () => {
+  it('creates a new session id each time', () => {
     expect(toHex(open().opening.sessionId)).not.toBe(toHex(open().opening.sessionId));
     expect(open().opening.sessionId).toHaveLength(16);
   });
@@ -44,7 +44,7 @@ describe('openSession', () => {
 });
 
 describe('acceptSession', () => {
-  it.each(SUITES)('gives both ends one channel over $kem and $aead', (suite) => {
+  it.each(SUITES)('derives the same channel at both ends over $kem and $aead', (suite) => {
     const ends = connect(suite);
     const there = ends.participant.seal(utf8('request'));
     expect(toHex(ends.agent.open(there.sequence, there.ciphertext))).toBe(toHex(utf8('request')));
@@ -100,14 +100,14 @@ describe('acceptSession', () => {
     expect(codeOf(() => acceptSession({ opening: bad, signature, agentKemSecretKeys }))).toBe(code);
   });
 
-  it('refuses a KEM it has no key of', () => {
+  it('refuses a KEM without a key', () => {
     const { opening, signature } = open(SUITES[0]);
     const run = () =>
       acceptSession({ opening, signature, agentKemSecretKeys: { x25519: agent.x25519.secretKey } });
     expect(codeOf(run)).toBe('CRYPTO_KEY_INVALID');
   });
 
-  it('of another enclave derives other keys, though the signature is right', () => {
+  it('derives other keys in another enclave despite a valid signature', () => {
     const { opening, signature, channel } = open();
     const other = { 'x-wing': generateKemKeyPair('x-wing').secretKey };
     const end = acceptSession({ opening, signature, agentKemSecretKeys: other }).channel;
@@ -115,9 +115,9 @@ describe('acceptSession', () => {
     expect(codeOf(() => end.open(message.sequence, message.ciphertext))).toBe('CRYPTO_OPEN_FAILED');
   });
 
-  it('gives a thief of the encapsulated key, who signs for himself, no channel to its maker', () => {
+  it('derives another channel for a thief who signs a stolen encapsulated key', () => {
     const { opening, channel } = open();
-    // He re-signs by way of his own opening, since the transcript is not exported.
+    // The thief re-signs through an opening of his own, since the transcript is not exported.
     const own = openSession({
       agentKemPublicKey: agent['x-wing'].publicKey,
       suite: opening.suite,
@@ -138,7 +138,7 @@ describe('acceptSession', () => {
 });
 
 describe('SealedChannel', () => {
-  it('takes rising numbers with gaps and refuses repeats and old ones', () => {
+  it('accepts increasing numbers with gaps and refuses repeated and old ones', () => {
     const { participant, agent: end } = connect();
     const [a, b, c] = ['a', 'b', 'c'].map((text) => participant.seal(utf8(text)));
     if (!a || !b || !c) return expect.fail();
@@ -148,7 +148,7 @@ describe('SealedChannel', () => {
     expect(toHex(end.open(c.sequence, c.ciphertext))).toBe(toHex(utf8('c')));
   });
 
-  it('refuses an altered message, number or associated data, and then takes the right one', () => {
+  it('refuses an altered message, number or associated data, and then accepts the right one', () => {
     const { participant, agent: end } = connect();
     const { sequence, ciphertext } = participant.seal(utf8('run'), utf8('Run'));
     for (const attempt of [
@@ -162,11 +162,11 @@ describe('SealedChannel', () => {
     expect(toHex(end.open(sequence, ciphertext, utf8('Run')))).toBe(toHex(utf8('run')));
   });
 
-  it.each([-1, 0.5, Number.NaN, 2 ** 32, Number.MAX_VALUE])('refuses %d as a number', (sequence) => {
+  it.each([-1, 0.5, Number.NaN, 2 ** 32, Number.MAX_VALUE])('refuses the sequence number %d', (sequence) => {
     expect(codeOf(() => connect().agent.open(sequence, new Uint8Array(16)))).toBe('INPUT_INVALID');
   });
 
-  it('does not open its own messages reflected back', () => {
+  it('does not open its own reflected messages', () => {
     const { participant } = connect();
     const { sequence, ciphertext } = participant.seal(utf8('x'));
     expect(codeOf(() => participant.open(sequence, ciphertext))).toBe('CRYPTO_OPEN_FAILED');
@@ -177,14 +177,14 @@ describe('SealedChannel', () => {
     expect(codeOf(() => connect().agent.open(sequence, ciphertext))).toBe('CRYPTO_OPEN_FAILED');
   });
 
-  it('derives the same exports at both ends, and others for other labels', () => {
+  it('derives equal exports at both ends and different ones for other labels', () => {
     const { participant, agent: end } = connect();
     expect(toHex(participant.exportKey('transfer 1'))).toBe(toHex(end.exportKey('transfer 1')));
     expect(participant.exportKey('transfer 1')).toHaveLength(32);
     expect(toHex(participant.exportKey('transfer 1'))).not.toBe(toHex(participant.exportKey('transfer 2')));
   });
 
-  it('has sub-channels of their own, each once', () => {
+  it('creates independent sub-channels, each label once', () => {
     const { participant, agent: end } = connect();
     const [there, here] = [end.subchannel('logs'), participant.subchannel('logs')];
     const line = there.seal(utf8('line'));
@@ -196,7 +196,7 @@ describe('SealedChannel', () => {
     expect(codeOf(() => end.subchannel('logs'))).toBe('INPUT_INVALID');
   });
 
-  it('seals, opens and derives nothing after its keys were erased, and its sub-channels go on', () => {
+  it('is disabled once its keys are erased, while its sub-channels continue', () => {
     const { participant, agent: end } = connect();
     const { sequence, ciphertext } = participant.seal(utf8('x'));
     const [there, here] = [end.subchannel('logs'), participant.subchannel('logs')];
@@ -213,7 +213,7 @@ describe('SealedChannel', () => {
     expect(toHex(here.open(line.sequence, line.ciphertext))).toBe(toHex(utf8('line')));
   });
 
-  it('bounds its sub-channels', () => {
+  it('limits the number of its sub-channels', () => {
     const { agent: end } = connect();
     for (let i = 0; i < 4096; i += 1) end.subchannel(String(i));
     expect(codeOf(() => end.subchannel('one more'))).toBe('LIMIT_EXCEEDED');

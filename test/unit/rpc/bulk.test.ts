@@ -23,8 +23,8 @@ function altered(at: number, value: number): Uint8Array {
   return bytes;
 }
 
-describe('preface', () => {
-  it('comes back and is not HTTP/2', () => {
+describe('the preface', () => {
+  it('decodes to its fields and differs from HTTP/2', () => {
     const bytes = encodePreface(preface);
     expect(decodePreface(bytes)).toEqual(preface);
     expect(isBulk(bytes)).toBe(true);
@@ -36,7 +36,7 @@ describe('preface', () => {
     ['an unknown direction', altered(9, 3)],
     ['a reserved byte that is set', altered(10, 1)],
     ['a byte too few', encodePreface(preface).subarray(0, -1)],
-  ])('with %s is refused', (_what, bytes) => {
+  ])('is refused with %s', (_what, bytes) => {
     expect(() => decodePreface(bytes)).toThrow(expect.objectContaining({ code: 'FRAME_INVALID' }));
   });
 });
@@ -46,7 +46,7 @@ describe('BulkReader', () => {
   const second = { index: 1, last: true, bytes: new Uint8Array(40).fill(2) };
   const bytes = concat(frameSegment(first), frameSegment(second));
 
-  it.each([1, 3, 57, 1000])('gives the segments whatever the chunks are (%i bytes)', async (size) => {
+  it.each([1, 3, 57, 1000])('returns the segments from chunks of %i bytes', async (size) => {
     const stream = new PassThrough();
     const reader = new BulkReader(stream, LONG_MS);
     for (let at = 0; at < bytes.length; at += size) stream.write(bytes.subarray(at, at + size));
@@ -58,7 +58,7 @@ describe('BulkReader', () => {
     ]);
   });
 
-  it('refuses a frame longer than a segment before it takes memory, and one too short', async () => {
+  it('refuses a frame that is too long, before it allocates memory, or too short', async () => {
     for (const head of [
       [0, 0, 0, 101],
       [0x7f, 0xff, 0xff, 0xff],
@@ -71,7 +71,7 @@ describe('BulkReader', () => {
     }
   });
 
-  it('names an end before its time, and a peer that stalls', async () => {
+  it('reports a premature end and a stalled peer', async () => {
     const ended = new PassThrough();
     const reading = codeOf(new BulkReader(ended, LONG_MS).fill(new Uint8Array(4)));
     ended.end(Uint8Array.of(1));
@@ -81,7 +81,7 @@ describe('BulkReader', () => {
     );
   });
 
-  it('throws the refusal that an answer carries', async () => {
+  it('throws the error of a refusing answer', async () => {
     const stream = new PassThrough();
     const reader = new BulkReader(stream, LONG_MS);
     stream.write(encodeAnswer({ ok: true, segments: 5 }));
@@ -96,7 +96,7 @@ describe('BulkReader', () => {
 });
 
 describe('BulkWriter', () => {
-  it('waits for a peer that does not read, and lets it go when it stalls', async () => {
+  it('waits for a peer that does not read, and disconnects one that stalls', async () => {
     const stream = new Duplex({ read: () => undefined, write: () => undefined });
     const writer = new BulkWriter(stream, 1000, 20);
     const send = async () => {

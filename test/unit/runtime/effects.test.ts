@@ -7,7 +7,7 @@ import { inert, unprovided } from '../../../src/machines/effect.ts';
 import { asyncEffect, heldEffect } from '../../../src/runtime/effects.ts';
 import { ROOT } from '../../harness/system.ts';
 
-/** Effects that throw: by their makers they never reach a machine, and where one does, supervision takes it. */
+/** Effects that throw: their builders keep errors from the machine; supervision handles any that still reach it. */
 
 /** A parent whose one child runs one effect. */
 function runs(effect: ReturnType<typeof unprovided<object>>) {
@@ -27,47 +27,47 @@ const statusOfChild = (actor: ReturnType<typeof runs>) =>
 
 describe('an effect', () => {
   it.each([
-    ['that runs and throws', asyncEffect<object>],
+    ['that throws', asyncEffect<object>],
     [
-      'that runs and rejects',
+      'that rejects',
       (run: () => Promise<void>, onError: () => void) =>
         asyncEffect<object>(() => Promise.resolve().then(run), onError),
     ],
     [
-      'that holds something and throws',
+      'that throws while it acquires a resource',
       (run: () => unknown, onError: () => void) =>
         heldEffect<object>(() => {
           run();
           return undefined;
         }, onError),
     ],
-  ])('%s is told of, and leaves its machine as it was', async (_what, make) => {
-    const told = vi.fn();
+  ])('%s reports it and does not end its machine', async (_what, make) => {
+    const reported = vi.fn();
     const actor = runs(
       make(() => {
         throw new Error('thrown');
-      }, told) as never,
+      }, reported) as never,
     );
-    await vi.waitFor(() => expect(told).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(reported).toHaveBeenCalledOnce());
     expect(statusOfChild(actor)).toMatchObject({ status: 'active', value: 'running' });
   });
 
-  it('is not told of when its state was left before', async () => {
-    const told = vi.fn();
+  it('reports nothing once its state was left', async () => {
+    const reported = vi.fn();
     const throwing = heldEffect<object>(() => {
       throw new Error('thrown');
-    }, told);
+    }, reported);
     runs(throwing as never).stop();
     await new Promise((resolve) => setImmediate(resolve));
-    expect(told).not.toHaveBeenCalled();
+    expect(reported).not.toHaveBeenCalled();
   });
 
-  it('ends its own machine alone when it throws all the same', () => {
+  it('does not end its machine when it is not provided', () => {
     const actor = runs(unprovided<object>('none'));
     expect(actor.getSnapshot().status).toBe('active');
   });
 
-  it('of a root ends no root', () => {
+  it('does not end a root when it is not provided', () => {
     const actors = {
       measure: unprovided<object>('measure'),
       listen: inert<object>(),
@@ -79,7 +79,7 @@ describe('an effect', () => {
     root.stop();
   });
 
-  it('is made in one place, so that no other can throw', () => {
+  it('is built in one place only, so that no other can throw', () => {
     const files = readdirSync(path.join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
     const makers = files
       .filter((file) => file.endsWith('.ts'))

@@ -21,7 +21,7 @@ function manager(file: string) {
 }
 
 describe('a trace', () => {
-  it('has a line for each step, also for one that stays where it is, and none for what is not legal', () => {
+  it('has a line for each step, including self-transitions, and none for illegal events', () => {
     const file = path.join(folder, 'trace');
     const actor = manager(file).start();
     actor.send({ type: 'manager.closed' });
@@ -37,14 +37,14 @@ describe('a trace', () => {
     ]);
   });
 
-  it('that cannot be written stops nothing', () => {
+  it('does not affect machines when it cannot be written', () => {
     const actor = manager(path.join(folder, 'missing', 'trace')).start();
     actor.send({ type: 'manager.opened' });
     expect(actor.getSnapshot().value).toBe('serving');
     actor.stop();
   });
 
-  it('is none where no file is named', () => {
+  it('does not exist without a file', () => {
     expect(traceTo(undefined)).toBeUndefined();
   });
 });

@@ -29,7 +29,7 @@ describe.skipIf(!hasVectors).each(['ZeroInput', 'HashOnlyInput'])('the published
     hidden: bytes(inputs['hidden']),
   });
 
-  it('gives the next CDIs', () => {
+  it('produces the next CDIs', () => {
     const vector = read();
     const present = { attest: bytes(vector.inputs['cdi_attest']), seal: bytes(vector.inputs['cdi_seal']) };
     const next = nextCdis(present, inputsOf(vector));
@@ -37,7 +37,7 @@ describe.skipIf(!hasVectors).each(['ZeroInput', 'HashOnlyInput'])('the published
     expect(hex(next.seal)).toBe(vector.expected['next_cdi_seal']);
   });
 
-  it('gives the keys and identifiers of both layers', () => {
+  it('produces the keys and identifiers of both layers', () => {
     const { inputs, expected } = read();
     const issuer = keyOf(bytes(inputs['cdi_attest']));
     const subject = keyOf(bytes(expected['next_cdi_attest']));
@@ -51,7 +51,7 @@ describe.skipIf(!hasVectors).each(['ZeroInput', 'HashOnlyInput'])('the published
     ]);
   });
 
-  it('gives the certificate, byte for byte', () => {
+  it('produces the certificate, byte for byte', () => {
     const vector = read();
     const issuer = keyOf(bytes(vector.inputs['cdi_attest']));
     const subject = keyOf(bytes(vector.expected['next_cdi_attest']));
@@ -64,13 +64,13 @@ describe('DiceChain', () => {
   const secret = () => new Uint8Array(32).fill(7);
   const layer = (name: string, code: number) => ({ name, version: '1', code: new Uint8Array(32).fill(code) });
 
-  it('clears the secret it was given', () => {
+  it('clears the platform secret', () => {
     const given = secret();
     expect(new DiceChain(given).certificates).toEqual([]);
     expect(hex(given)).toBe('00'.repeat(32));
   });
 
-  it('is the same for the same layers, and another from the first layer that differs on', () => {
+  it('is equal for equal layers and differs from the first different layer on', () => {
     const chains = [1, 1, 2].map((code) => {
       const chain = new DiceChain(secret());
       chain.enter(layer('eos', 9));
@@ -85,7 +85,7 @@ describe('DiceChain', () => {
     expect(certificates[2]?.[2]).not.toBe(certificates[0]?.[2]);
   });
 
-  it('shows a layer that is not entered as it would be', () => {
+  it('previews the certificate of a layer that is not entered', () => {
     const chain = new DiceChain(secret());
     chain.enter(layer('eos', 9));
     const shown = chain.certificatesWith(layer('agent', 1)).map(hex);
@@ -125,7 +125,7 @@ describe('DiceChain', () => {
     expect(verify(null, signed, key, signature)).toBe(true);
   });
 
-  it('puts a digest shorter than the field at its beginning', () => {
+  it('left-aligns a digest that is shorter than its field', () => {
     expect(hex(layerInputs(layer('eos', 9)).inputs.code)).toBe('09'.repeat(32) + '00'.repeat(32));
   });
 });

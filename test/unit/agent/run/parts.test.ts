@@ -33,18 +33,18 @@ describe('LogLines', () => {
     return out;
   };
 
-  it('joins what chunks cut, keeps empty lines, and passes on the last without a newline', () => {
+  it('joins lines across chunks, keeps empty lines, and emits the last line without a newline', () => {
     expect(lines('a', 'b\n\nc\r\nd')).toEqual(['stdout: ab', 'stdout: ', 'stdout: c', 'stdout: d']);
     expect(lines('a\n')).toEqual(['stdout: a']);
     expect(lines()).toEqual([]);
   });
 
-  it('joins a character that chunks cut', () => {
+  it('joins a character across chunks', () => {
     const bytes = Buffer.from('€\n');
     expect(lines(bytes.subarray(0, 1), bytes.subarray(1))).toEqual(['stdout: €']);
   });
 
-  it('cuts a line at 8 KiB and says by how much', () => {
+  it('cuts a line at 8 KiB and reports how much was cut', () => {
     expect(lines('x'.repeat(8192), '\n')).toEqual([`stdout: ${'x'.repeat(8192)}`]);
     expect(lines('x'.repeat(8000), 'x'.repeat(202), 'yyy\nz')).toEqual([
       `stdout: ${'x'.repeat(8192)} [13 more bytes were cut]`,
@@ -52,11 +52,11 @@ describe('LogLines', () => {
     ]);
   });
 
-  it('takes the sting out of escape sequences and keeps tabs', () => {
+  it('neutralizes escape sequences and keeps tabs', () => {
     expect(lines('\u001b[2Jx\ty\u0007\n')).toEqual(['stdout: \uFFFD[2Jx\ty\uFFFD']);
   });
 
-  it('drops lines above 10,000 of both streams and counts them', () => {
+  it('drops and counts lines beyond 10,000 of both streams', () => {
     const out: string[] = [];
     const log = new LogLines((stream, line) => out.push(`${stream}: ${line}`));
     log.write('stdout', Buffer.from('a\n'.repeat(6000)));
@@ -83,7 +83,7 @@ describe('exceedsDisk', () => {
     expect(await exceedsDisk(folder, 999_999_999)).toBe(true);
   });
 
-  it('does not follow links, and takes a folder that is gone for empty', async () => {
+  it('does not follow links and treats a missing folder as empty', async () => {
     symlinkSync('/usr', join(folder, 'usr'));
     expect(await exceedsDisk(folder, 10_000)).toBe(false);
     expect(await exceedsDisk(join(folder, 'gone'), 0)).toBe(false);
@@ -122,13 +122,13 @@ describe('createRunGroup', () => {
     ['there is no cgroup v2', undefined, /no cgroup v2/],
     ['the memory controller is missing', 'cpu pids\n', /memory controller/],
     ['the pids controller is missing', 'memory\n', /pids controller/],
-  ])('says when %s', async (_what, controllers, reason) => {
+  ])('reports that %s', async (_what, controllers, reason) => {
     if (controllers !== undefined) writeFileSync(join(folder, 'cgroup.controllers'), controllers);
     const made = await createRunGroup(limits, folder);
     expect('reason' in made && made.reason).toMatch(reason);
   });
 
-  it('says when it may not write', async () => {
+  it('reports missing write access', async () => {
     writeFileSync(join(folder, 'cgroup.controllers'), 'memory pids\n');
     writeFileSync(join(folder, 'cocos'), 'a file where the folder must be');
     const made = await createRunGroup(limits, folder);
@@ -141,7 +141,7 @@ describe('planLimits', () => {
   const overhead = { memoryMiB: 28, processes: 3 };
   const here = { prlimit: '/bin/sh' };
 
-  it('leaves memory and processes to the group when there is one', async () => {
+  it('leaves memory and processes to the control group if there is one', async () => {
     const plan = await planLimits(limits, overhead, undefined, here);
     expect(plan).toEqual({
       launcher: ['/bin/sh', '--fsize=10485760', '--core=0', '--'],
@@ -150,7 +150,7 @@ describe('planLimits', () => {
     });
   });
 
-  it('sets resource limits without one, with what the interpreter needs, and says what is not held', async () => {
+  it('sets resource limits without a group, including the needs of the interpreter, and reports what is not enforced', async () => {
     const plan = await planLimits(limits, overhead, 'no group', here);
     expect(plan.launcher).toContain(`--data=${128 * 1024 * 1024}`);
     expect(plan.launcher).toContain('--nproc=12');
@@ -158,7 +158,7 @@ describe('planLimits', () => {
     expect(plan.notEnforced).toEqual(['memory of all processes together: no group']);
   });
 
-  it('without either claims nothing', async () => {
+  it('reports memory and processes as not enforced without group and prlimit', async () => {
     const plan = await planLimits(limits, overhead, 'no group', { prlimit: '/no/prlimit' });
     expect(plan.launcher).toEqual([]);
     expect(plan.enforced).toEqual(['time', 'disk']);
@@ -166,7 +166,7 @@ describe('planLimits', () => {
   });
 });
 
-/** A reading of the filter by the rules of classic BPF, for calls that no test can make. */
+/** Interprets the filter as classic BPF, for calls that no test can make. */
 function judge(program: Uint8Array, call: { arch?: number; nr: number; args?: readonly number[] }): number {
   const view = new DataView(program.buffer);
   const data = new Map([
@@ -196,7 +196,7 @@ describe('seccompFilter', () => {
   const ALLOW = 0x7fff0000;
   const errno = (number: number) => 0x00050000 + number;
 
-  it('kills a process of another architecture, whose numbers mean other calls', () => {
+  it('kills a process of another architecture, whose call numbers differ', () => {
     expect(judge(program, { arch: 0x40000003, nr: 1 })).toBe(0x80000000);
   });
 

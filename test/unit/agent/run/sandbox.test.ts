@@ -11,7 +11,7 @@ afterAll(() => bench.clear());
 const python = (source: string, change?: Parameters<Bench['run']>[2]) => bench.run('python', source, change);
 
 describe.skipIf(!canRun)('runAlgorithm', () => {
-  it('reads datasets and arguments, writes results, passes on lines and the exit code', async () => {
+  it('passes datasets and arguments in, and results, log lines and the exit code out', async () => {
     const source = `
 import os, sys
 total = sum(int(open(os.environ['COCOS_DATASETS'] + '/' + n).read()) for n in sys.argv[1:])
@@ -33,7 +33,7 @@ sys.exit(3)
     );
   });
 
-  it('passes nothing of the agent: no environment, no descriptors, no capabilities, no new privileges', async () => {
+  it('isolates the agent: no environment, descriptors, capabilities or new privileges are inherited', async () => {
     process.env['COCOS_CANARY'] = 'canary';
     const run = await python(`
 import os
@@ -51,7 +51,7 @@ print(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()) [0] == 1, len([
     ]);
   });
 
-  it('has namespaces of its own', async () => {
+  it('runs in separate namespaces', async () => {
     const kinds = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts'];
     const run = await python(`
 import os
@@ -66,7 +66,7 @@ for k in ${JSON.stringify(kinds)}: print(os.readlink('/proc/self/ns/' + k))
     expect(run.stdout).toHaveLength(kinds.length);
   });
 
-  it('sees no file of the host but the system programs', async () => {
+  it('hides all files of the host except the system programs', async () => {
     const secret = join(bench.folder, 'secret');
     writeFileSync(secret, 'x', { mode: 0o644 });
     const paths = [
@@ -96,7 +96,7 @@ print(sorted(os.listdir('/')))
     );
   });
 
-  it('writes nowhere but in its results, /tmp and /dev/shm', async () => {
+  it('allows writes only in the results, /tmp and /dev/shm', async () => {
     const run = await python(
       `
 import os
@@ -119,7 +119,7 @@ except OSError: print('kept')
     expect(readFileSync(join(run.results, '..', data ?? ''), 'utf8')).toBe('original');
   });
 
-  it('opens no socket but a local one: no network, and no vsock', async () => {
+  it('allows only local sockets: no network and no vsock', async () => {
     const run = await python(`
 import errno, socket
 for name, family in [('inet', 2), ('inet6', 10), ('netlink', 16), ('packet', 17), ('vsock', 40), ('alg', 38), ('bluetooth', 31)]:
@@ -136,7 +136,7 @@ print(len(open('/proc/net/dev').read().splitlines()))
     expect(run.stdout).toEqual([...families.map((name) => `${name} EAFNOSUPPORT`), "unix b'x'", '3']);
   });
 
-  it('is denied the calls of the filter, also as a child and by their second numbers', async () => {
+  it('denies the filtered system calls, also to children and by their x32 numbers', async () => {
     const calls = {
       unshare_user: [272, 0x10000000],
       mount: [165, 0, 0, 0, 0, 0],
@@ -166,7 +166,7 @@ for nr in (435, 0x40000000 + 41):
     expect(run.stdout).toEqual([...Object.keys(calls).map((name) => `${name} -1 EPERM`), 'ENOSYS', 'ENOSYS']);
   });
 
-  it('lets threads, processes and shared memory work', async () => {
+  it('supports threads, processes and shared memory', async () => {
     const run = await python(`
 import multiprocessing, subprocess, threading
 t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()
@@ -176,7 +176,7 @@ with multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))
     expect(run.stdout).toEqual(['thread', 'child', '[1, 2]']);
   });
 
-  it('ends at the time limit with all its processes', async () => {
+  it('kills all processes of the run at the time limit', async () => {
     const marker = `cocos-marker-${process.pid}`;
     const started = performance.now();
     const run = await python(
@@ -194,7 +194,7 @@ print('started'); time.sleep(60)
     expect(execFileSync('ps', ['-eo', 'args']).toString()).not.toContain(marker);
   });
 
-  it('ends when its signal is aborted, and does not start when it was', async () => {
+  it('ends when its signal aborts and does not start after that', async () => {
     const abort = new AbortController();
     const onLog = () => abort.abort();
     expect(
@@ -205,7 +205,7 @@ print('started'); time.sleep(60)
     expect(await codeOfAsync(() => python('print(1)', { signal: abort.signal }))).toBe('CANCELLED');
   });
 
-  it('holds the memory limit, and says for what', async () => {
+  it('enforces the memory limit and reports its scope', async () => {
     const run = await python(
       `
 try:
@@ -224,7 +224,7 @@ except MemoryError: print('refused')
     }
   });
 
-  it('bounds /tmp and /dev/shm, which are memory', async () => {
+  it('limits /tmp and /dev/shm, which are in memory', async () => {
     const run = await python(`
 for d in ('/tmp', '/dev/shm'):
   n = 0
@@ -237,7 +237,7 @@ for d in ('/tmp', '/dev/shm'):
     expect(run.stdout).toEqual(['True 28', 'True 28']);
   });
 
-  it('bounds a fork bomb', async () => {
+  it('limits a fork bomb', async () => {
     const run = await python(
       `
 import os, time
@@ -263,18 +263,18 @@ except OSError as e: print(n <= 24, e.errno)
       'many files while it waits',
       "[open(f'/cocos/results/{i}', 'wb').write(bytes(1 << 20)) for i in range(30)]\nimport time; time.sleep(30)",
     ],
-  ])('holds the disk limit against %s', async (what, source) => {
+  ])('enforces the disk limit against %s', async (what, source) => {
     const run = await python(`import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n${source}`);
     expect(run.outcome.limit).toBe('disk');
     if (what.endsWith('waits')) expect(run.outcome.exitCode).toBeNull();
   });
 
-  it('names the signal behind an exit code', async () => {
+  it('reports the signal encoded in an exit code', async () => {
     const run = await python('import os; os.kill(os.getpid(), 11)');
     expect(run.outcome).toMatchObject({ exitCode: 139, signal: 'SIGSEGV' });
   });
 
-  it('bounds a flood of lines', async () => {
+  it('limits a flood of log lines', async () => {
     const run = await python("for i in range(10020): print(i)\nprint('x' * 20000, end='')");
     expect(run.stdout).toHaveLength(10_000);
     expect(run.stderr).toEqual(['[21 more lines were dropped]']);
@@ -322,7 +322,7 @@ exit(0)
     expect(await codeOfAsync(() => bench.run('python', make()))).toBe(code);
   });
 
-  it('reports an error of the program as its own', async () => {
+  it('reports an error of the program as its exit code and log', async () => {
     const run = await python('this is no python');
     expect(run.outcome.exitCode).toBe(1);
     expect(run.stderr.join('\n')).toContain('SyntaxError');
@@ -347,9 +347,9 @@ describe.skipIf(!canRun)('runAlgorithm with a binary', () => {
 
   it.each([
     ['text', 'hello'],
-    ['nothing', ''],
-    ['an ELF file of no machine', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ...new Uint8Array(100))],
-    ['a script for an interpreter that is not there', '#!/usr/bin/no-such-interpreter\n'],
+    ['an empty file', ''],
+    ['an ELF file for an unknown machine', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, ...new Uint8Array(100))],
+    ['a script whose interpreter is missing', '#!/usr/bin/no-such-interpreter\n'],
   ])('refuses %s', async (_what, content) => {
     expect(await codeOfAsync(() => bench.run('binary', content))).toBe('ALGORITHM_INVALID');
   });
@@ -379,14 +379,14 @@ describe.skipIf(!canRun)('runAlgorithm with WebAssembly', () => {
     expect(run.outcome.runtime).toMatch(/^wasm, node v\d+/);
   });
 
-  it('refuses a module more memory than the limit', async () => {
+  it('refuses a module that needs more memory than the limit', async () => {
     const limits = { ...DEFAULT_LIMITS, memoryMiB: 64 };
     expect((await bench.run('wasm', exiting(0, 1024), { limits })).outcome.exitCode).toBe(0);
     const run = await bench.run('wasm', exiting(0, 1025), { limits });
     expect(run.outcome.exitCode).not.toBe(0);
   });
 
-  it('refuses what is no module', async () => {
+  it('refuses a file that is not a module', async () => {
     expect(await codeOfAsync(() => bench.run('wasm', 'hello'))).toBe('ALGORITHM_INVALID');
   });
 });
@@ -401,7 +401,7 @@ describe.skipIf(!canRun)('the sandbox', () => {
     expect(await codeOfAsync(() => python('print(1)', change))).toBe('SANDBOX_UNAVAILABLE');
   });
 
-  it('says when nothing holds memory and processes', async () => {
+  it('reports that nothing enforces memory and processes', async () => {
     const run = await python('print(1)', { runtimePaths: { prlimit: '/usr/bin/no-prlimit' } });
     if (!run.outcome.enforced.includes('memory')) {
       expect(run.outcome.notEnforced.join()).toMatch(/^memory and processes: /);
@@ -417,7 +417,7 @@ describe.skipIf(!canRun)('the sandbox', () => {
     }
   });
 
-  it.skipIf(process.getuid?.() !== 0)('as root, names a folder that its user cannot pass', async () => {
+  it.skipIf(process.getuid?.() !== 0)('names a folder that its user cannot enter, as root', async () => {
     const closed = join(bench.folder, 'closed');
     mkdirSync(join(closed, 'results'), { recursive: true });
     writeFileSync(join(closed, 'algorithm'), 'print(1)');
@@ -436,7 +436,7 @@ describe.skipIf(!canRun)('the sandbox', () => {
     expect(await codeOfAsync(() => runAlgorithm(request))).toBe('SANDBOX_UNAVAILABLE');
   });
 
-  it.skipIf(process.getuid?.() !== 0)('as root, runs as another user of the machine', async () => {
+  it.skipIf(process.getuid?.() !== 0)('runs as another user of the machine, as root', async () => {
     const run = await python("open('/cocos/results/f', 'w').write('x')");
     expect(statSync(join(run.results, 'f')).uid).toBe(65534);
   });

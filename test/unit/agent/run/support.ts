@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RunOutcome, type RunRequest, runAlgorithm } from '../../../../src/agent/run/sandbox.ts';
 
-/** Sandboxed runs need bubblewrap and Python; suites skip without them, and say so. */
+/** Sandboxed runs need bubblewrap and Python. Without them the suites are skipped with a warning. */
 export const canRun = existsSync('/usr/bin/bwrap') && existsSync('/usr/bin/python3');
 if (!canRun) console.warn('bubblewrap or python3 is missing: the sandbox suites are skipped');
 
@@ -13,11 +13,11 @@ export interface Run {
   readonly outcome: RunOutcome;
   readonly stdout: string[];
   readonly stderr: string[];
-  /** Folder of the results, there until `clear`. */
+  /** Folder of the results, kept until `clear`. */
   readonly results: string;
 }
 
-/** A folder for runs, and runs in it. */
+/** A temporary folder with sandboxed runs. */
 export class Bench {
   readonly folder: string;
   #count = 0;

@@ -17,7 +17,7 @@ const PCR = Buffer.from(
 );
 
 describe('responses', () => {
-  it('are read as the specification lays them out', () => {
+  it('are parsed as specified', () => {
     expect([...parseGetRandom(RANDOM)]).toEqual([1, 2, 3, 4]);
     const { counter, selections, values } = parsePcrRead(PCR);
     expect(counter).toBe(5);
@@ -25,7 +25,7 @@ describe('responses', () => {
     expect(Buffer.from(values[0] ?? []).toString('hex')).toBe('ab'.repeat(32));
   });
 
-  it('are refused in every shorter form', () => {
+  it('are refused when truncated at any byte', () => {
     for (const [bytes, parser] of [
       [RANDOM, parseGetRandom],
       [PCR, parsePcrRead],
@@ -38,7 +38,7 @@ describe('responses', () => {
     }
   });
 
-  it('are refused with bytes behind them', () => {
+  it('are refused with trailing bytes', () => {
     const longer = Buffer.concat([RANDOM, Buffer.from([0])]);
     longer.writeUInt32BE(longer.length, 2);
     expect(() => parseGetRandom(longer)).toThrow(expect.objectContaining({ code: 'TPM_FAILED' }));
@@ -51,7 +51,7 @@ describe('responses', () => {
     );
   });
 
-  it('never end in anything but a value or TPM_FAILED', () => {
+  it('result only in a value or TPM_FAILED', () => {
     const answer = fc.uint8Array({ maxLength: 200 }).map((body) => {
       const bytes = Buffer.concat([Buffer.from('80020000000000000000', 'hex'), body]);
       bytes.writeUInt32BE(bytes.length, 2);
@@ -72,7 +72,7 @@ describe('responses', () => {
 });
 
 describe('Tpm', () => {
-  it('sends again while the TPM is busy, and then gives up', async () => {
+  it('repeats a command while the TPM is busy, up to a limit', async () => {
     const busy = Buffer.from('80010000000a00000922', 'hex');
     let answers = [busy, busy, RANDOM];
     const tpm = new Tpm({ transmit: () => answers.shift() ?? busy });
@@ -81,7 +81,7 @@ describe('Tpm', () => {
     await expect(tpm.random(4)).rejects.toMatchObject({ details: { responseCode: '0x922' } });
   });
 
-  it('refuses more random bytes than it asked for', async () => {
+  it('refuses more random bytes than requested', async () => {
     const tpm = new Tpm({ transmit: () => RANDOM });
     await expect(tpm.random(3)).rejects.toMatchObject({ code: 'TPM_FAILED' });
   });

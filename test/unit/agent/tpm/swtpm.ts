@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TpmPort } from '../../../../src/agent/evidence/tpm/device.ts';
 
-/** Why there is no TPM to test with, or null. */
+/** Why no TPM is available for tests, or null. */
 export function whyNoTpm(): string | null {
   for (const program of ['swtpm', 'swtpm_setup', 'tpm2_quote']) {
     if (spawnSync(program, ['--version']).error !== undefined) return `there is no ${program}`;
@@ -14,11 +14,11 @@ export function whyNoTpm(): string | null {
   return null;
 }
 
-/** A software TPM, with a proxy before it that keeps what tpm2-tools send. */
+/** A software TPM behind a proxy that records the commands of tpm2-tools. */
 export interface TestTpm {
   readonly folder: string;
   readonly port: TpmPort;
-  /** Runs a program of tpm2-tools; gives its output and the commands that it sent. */
+  /** Runs a program of tpm2-tools; returns its output and the commands that it sent. */
   tool(name: string, ...args: string[]): Promise<{ output: string; commands: Buffer[] }>;
   close(): Promise<void>;
 }
@@ -32,7 +32,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Two neighbouring ports, as the tools expect data and control to be. */
+/** Two adjacent ports: the tools expect control next to data. */
 async function portPair(): Promise<number> {
   for (;;) {
     const port = await freePort();

@@ -18,7 +18,7 @@ const codeOf = (bytes: Buffer): number => bytes.readUInt32BE(6);
 const PASSWORD = Buffer.from('400000090000000000', 'hex');
 
 /**
- * A command of the tools with the password in place of each of their HMAC sessions, which differ in every run.
+ * A command of the tools with a password instead of each HMAC session, which differs in every run.
  *
  * @param handles number of handles of this command; each that is authorized has one session
  */
@@ -41,7 +41,7 @@ function withPassword(bytes: Buffer, handles: number): Buffer {
   return result;
 }
 
-describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
+describe.skipIf(reason !== null)('a TPM command equals that of tpm2-tools', () => {
   let tpm: TestTpm;
   let client: Tpm;
 
@@ -53,7 +53,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
     await tpm.tool('tpm2_nvdefine', ...define);
     await tpm.tool('tpm2_nvwrite', `0x${NV.toString(16)}`, '-C', 'o', '-i', 'data');
   });
-  // The TPM holds three objects at most, and the tools leave theirs behind.
+  // The TPM holds at most three objects, and the tools do not flush theirs.
   afterEach(() => tpm.tool('tpm2_flushcontext', '-t'));
   afterAll(() => tpm.close());
 
@@ -67,7 +67,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
   it.each([
     ['P-256', 'ecc256:ecdsa-sha256:null', 'ak256.ctx'],
     ['P-384', 'ecc384:ecdsa-sha384:null', 'ak384.ctx'],
-  ] as const)('CreatePrimary of %s', async (curve, kind, file) => {
+  ] as const)('for CreatePrimary of %s', async (curve, kind, file) => {
     const args = ['-C', 'e', '-G', kind, '-g', 'sha256', '-a', ATTRIBUTES, '-c', file];
     const theirs = await sent(0x131, 'tpm2_createprimary', ...args);
     expect(hex(command.createAttestationKey(curve))).toBe(hex(withPassword(theirs, 1)));
@@ -76,7 +76,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
   it.each([
     ['P-256', 'sha256', 'ak256.ctx'],
     ['P-384', 'sha384', 'ak384.ctx'],
-  ] as const)('Quote with %s', async (curve, hash, file) => {
+  ] as const)('for Quote with %s', async (curve, hash, file) => {
     const list = ['-l', 'sha256:0,4,7,9,11,15,23', '-g', hash, '-q', '00112233'];
     const theirs = await sent(0x158, 'tpm2_quote', '-c', file, ...list, '-m', 'm', '-s', 's');
     const key = theirs.readUInt32BE(10);
@@ -85,7 +85,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
     expect(hex(ours)).toBe(hex(withPassword(theirs, 1)));
   });
 
-  it('ReadPublic and FlushContext', async () => {
+  it('for ReadPublic and FlushContext', async () => {
     const read = await sent(0x173, 'tpm2_readpublic', '-c', 'ak256.ctx');
     expect(hex(command.readPublic(read.readUInt32BE(10)))).toBe(hex(read));
     const handle = `0x${read.readUInt32BE(10).toString(16)}`;
@@ -93,7 +93,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
     expect(hex(command.flushContext(read.readUInt32BE(10)))).toBe(hex(flush));
   });
 
-  it('PCR_Read of two banks', async () => {
+  it('for PCR_Read of two banks', async () => {
     const theirs = await sent(0x17e, 'tpm2_pcrread', 'sha256:0,8,23+sha384:1,16');
     const ours = command.pcrRead([
       { bank: 'sha256', pcrs: [0, 8, 23] },
@@ -102,7 +102,7 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
     expect(hex(ours)).toBe(hex(theirs));
   });
 
-  it('PCR_Extend of two banks', async () => {
+  it('for PCR_Extend of two banks', async () => {
     const theirs = await sent(
       0x182,
       'tpm2_pcrextend',
@@ -115,11 +115,11 @@ describe.skipIf(reason !== null)('commands, beside those of tpm2-tools', () => {
     expect(hex(ours)).toBe(hex(theirs));
   });
 
-  it('GetRandom', async () => {
+  it('for GetRandom', async () => {
     expect(hex(command.getRandom(20))).toBe(hex(await sent(0x17b, 'tpm2_getrandom', '20')));
   });
 
-  it('NV_ReadPublic and NV_Read', async () => {
+  it('for NV_ReadPublic and NV_Read', async () => {
     const index = `0x${NV.toString(16)}`;
     const area = await sent(0x169, 'tpm2_nvreadpublic', index);
     expect(hex(command.nvReadPublic(NV))).toBe(hex(area));
