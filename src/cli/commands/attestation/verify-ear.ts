@@ -2,6 +2,7 @@ import { verifyEar } from '../../../attestation/appraisal/ear.ts';
 import { attestationCrypto } from '../../../crypto/attestation-crypto.ts';
 import { parseSigningKey } from '../../../crypto/keys.ts';
 import type { CommandContext } from '../../command-context.ts';
+import { namingFile } from '../../files.ts';
 import { readEvidence } from '../../trust/evidence-files.ts';
 
 interface Options {
@@ -12,6 +13,7 @@ export async function run({ output }: CommandContext, { key }: Options, file: st
   const token = Buffer.from(await readEvidence(file))
     .toString('latin1')
     .trim();
-  const claims = verifyEar(token, parseSigningKey(key), attestationCrypto);
+  const publicKey = parseSigningKey(key);
+  const claims = namingFile(file, () => verifyEar(token, publicKey, attestationCrypto));
   output.result(JSON.stringify(claims, null, 2), claims);
 }

@@ -4,11 +4,11 @@ import { createDigest } from '../../../crypto/digest.ts';
 import { encodeSigningKey } from '../../../crypto/keys.ts';
 import { CocosError } from '../../../errors.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
-import { openResult, readResultHeader, verifyResultHeader } from '../../../protocol/result-file.ts';
+import { openResult } from '../../../protocol/result-file.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { alreadyExists, publishFolder } from '../../files.ts';
 import { readKeys } from '../../key-files.ts';
-import { describeReceipt, exists, withResult } from './result-reader.ts';
+import { describeReceipt, exists, readHeader, withResult } from './result-reader.ts';
 
 interface Options {
   readonly key: string;
@@ -20,8 +20,7 @@ export async function run({ output }: CommandContext, options: Options, file: st
   const { keys } = await readKeys(options.key, options.passphraseFile);
   if (await exists(options.out)) throw new CocosError('FILE_EXISTS', alreadyExists(options.out));
   const receipt = await withResult(file, async (reader) => {
-    const header = await readResultHeader(reader);
-    const verified = verifyResultHeader(header);
+    const { header, receipt: verified } = await readHeader(file, reader);
     const signing = encodeSigningKey(keys.signing.publicKey);
     const plain = openResult(header, reader, { kemSecretKey: keys.kem.secretKey, signing });
     await unpackInto(options.out, plain, verified);

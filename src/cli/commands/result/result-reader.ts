@@ -2,7 +2,8 @@ import { createReadStream } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { ByteReader } from '../../../crypto/byte-reader.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
-import { unreadable } from '../../files.ts';
+import { type ResultHeader, readResultHeader, verifyResultHeader } from '../../../protocol/result-file.ts';
+import { namingFile, unreadable } from '../../files.ts';
 import { table } from '../../output.ts';
 
 /** Reads a result file as a stream. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
@@ -16,6 +17,19 @@ export async function withResult<T>(file: string, run: (reader: ByteReader) => P
   } finally {
     stream.destroy();
   }
+}
+
+/** The header of a result file with its verified receipt. @throws CocosError RESULT_INVALID, STREAM_TRUNCATED naming the file */
+export async function readHeader(
+  file: string,
+  reader: ByteReader,
+): Promise<{ readonly header: ResultHeader; readonly receipt: Receipt }> {
+  const header = await readResultHeader(reader).catch((thrown: unknown) =>
+    namingFile(file, () => {
+      throw thrown;
+    }),
+  );
+  return { header, receipt: namingFile(file, () => verifyResultHeader(header)) };
 }
 
 export async function exists(file: string): Promise<boolean> {

@@ -3,18 +3,16 @@ import { decodeEvidence } from '../../../attestation/evidence/evidence.ts';
 import { sha256Text } from '../../../crypto/digest.ts';
 import { encodeSigningKey } from '../../../crypto/keys.ts';
 import { CocosError } from '../../../errors.ts';
-import { readResultHeader, verifyResultHeader } from '../../../protocol/result-file.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { readInput } from '../../files.ts';
-import { describeReceipt, withResult } from './result-reader.ts';
+import { describeReceipt, readHeader, withResult } from './result-reader.ts';
 
 interface Options {
   readonly evidence?: string;
 }
 
 export async function run({ output }: CommandContext, { evidence }: Options, file: string): Promise<void> {
-  const header = await withResult(file, async (reader) => readResultHeader(reader));
-  const receipt = verifyResultHeader(header);
+  const { header, receipt } = await withResult(file, (reader) => readHeader(file, reader));
   if (evidence !== undefined) {
     const { claims } = decodeEvidence(await readInput(evidence));
     const { signingKey } = decodeClaims(claims);
