@@ -272,7 +272,8 @@ describe('a failing host', () => {
     const second = spawnManager(elsewhere, log);
     await new Promise((resolve) => second.once('close', resolve));
     expect(second.exitCode).toBe(69);
-    expect(readFileSync(log, 'utf8')).toContain('HOST_PORT_TAKEN');
+    // The harness writes the log asynchronously.
+    await expect.poll(() => readFileSync(log, 'utf8')).toContain('HOST_PORT_TAKEN');
     expect((await system.cli('enclave', 'list')).code).toBe(0);
 
     const server = net.createServer();
