@@ -14,6 +14,7 @@ export default defineConfig({
     // Only ends what hangs: how long a test may take is for the machine, which may be busy with other things.
     testTimeout: 900_000,
     hookTimeout: 900_000,
+    expect: { poll: { timeout: 600_000, interval: 50 } },
     coverage: {
       include: ['src/**/*.ts'],
       exclude: ['src/rpc/gen/**'],
@@ -33,6 +34,7 @@ export default defineConfig({
           // These wait for processes to get somewhere, however busy the machine: the bounds only end what hangs.
           testTimeout: 900_000,
           hookTimeout: 900_000,
+          expect: { poll: { timeout: 600_000, interval: 50 } },
           expect: { poll: { timeout: 600_000, interval: 100 } },
         },
       },

@@ -56,13 +56,15 @@ const files: readonly SourceFile[] = readdirSync(SRC, { recursive: true, encodin
   .filter((file) => file.endsWith('.ts') && !file.startsWith(path.join('rpc', 'gen')))
   .map((file) => {
     const text = readFileSync(path.join(SRC, file), 'utf8');
-    const statements = [...text.matchAll(/^(?:import|export)\s+(?:[^;']*?\sfrom\s+)?'([^']+)';/gm)];
+    const statements = [
+      ...text.matchAll(/^(?:import|export)\s+(?:[^;']*?\sfrom\s+)?'([^']+)';|\bimport\('([^']+)'\)/gm),
+    ];
     const resolve = (specifier: string) =>
       specifier.startsWith('.') ? path.join(path.dirname(file), specifier).replace(/\.ts$/, '') : specifier;
     return {
       name: file.replace(/\.ts$/, ''),
       code: text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, ''),
-      imports: statements.map((match) => resolve(match[1] ?? '')),
+      imports: statements.map((match) => resolve(match[1] ?? match[2] ?? '')),
     };
   });
 

@@ -89,7 +89,7 @@ describe('secrets of a guest in a virtual machine', () => {
     expect(search([system.manager.pid ?? 0])).toEqual([]);
     succeeded(await system.cli('enclave', 'remove', 'job'));
     expect(search([system.manager.pid ?? 0])).toEqual([]);
-  }, 600_000);
+  });
 });
 
 function commandOf(pid: string): string[] {

@@ -18,7 +18,7 @@ import { until } from '../harness/until.ts';
 /** The processes that serve a virtual machine die before it. */
 
 const reference = path.join(ROOT, 'build/eos/reference-values.json');
-const PATIENCE = { limitMs: 60_000, everyMs: 200 };
+const PATIENCE = { limitMs: 600_000, everyMs: 200 };
 const Process = z.object({ pid: z.int() });
 const Record = z.object({ qemu: Process, vtpm: Process, vsock: z.object({ daemon: Process }) });
 

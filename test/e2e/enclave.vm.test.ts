@@ -143,7 +143,7 @@ describe('an enclave in a virtual machine', () => {
       const watch = collect(watcher);
       if (watcher.stdout !== null) await once(watcher.stdout, 'data');
       // The run starts by itself: only what it prints shows that its command is in the session too.
-      await expect.poll(() => told, { timeout: 60_000 }).toContain('asleep');
+      await expect.poll(() => told).toContain('asleep');
 
       process.kill(victim.pid, 'SIGKILL');
 

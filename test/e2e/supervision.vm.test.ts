@@ -11,7 +11,7 @@ import { processesWith, ROOT, restartManager, show, startSystem, succeeded } fro
 
 /** QEMU serves one QMP client at a time, and nobody may take a QMP that does not answer for a dead guest. */
 
-const PATIENCE = { timeout: 120_000, interval: 200 };
+const PATIENCE = { timeout: 600_000, interval: 200 };
 
 /** An event whose reading throws inside the machine. */
 const poison = {

@@ -92,7 +92,7 @@ describe('an image booted directly', () => {
   beforeAll(async () => {
     const image = path.dirname(buildTestImage(AGENT, 'eos').kernel);
     scene = await prepare('direct', image, path.join(image, 'reference-values.json'));
-  }, 120_000);
+  });
   afterAll(() => tearDown(scene));
 
   it('is accepted as it is, and refused with another manifest', async () => {
@@ -186,7 +186,7 @@ describe('an image booted by UEFI with Secure Boot', () => {
   beforeAll(async () => {
     const image = path.dirname(buildTestImage(AGENT, 'eos-signed', ['--secure-boot', KEYS]).kernel);
     scene = await prepare('uefi', image, path.join(image, 'reference-values-uefi.json'));
-  }, 120_000);
+  });
   afterAll(() => tearDown(scene));
 
   it('is accepted as it is', async () => {

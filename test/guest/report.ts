@@ -38,7 +38,7 @@ interface BootOptions {
 export async function bootForReport(
   image: ImageFiles,
   folder: string,
-  { scratchMiB = 0, memoryMiB = 256, limitMs = 90_000, meanwhile }: BootOptions = {},
+  { scratchMiB = 0, memoryMiB = 256, limitMs = 1_200_000, meanwhile }: BootOptions = {},
 ): Promise<GuestReport & { readonly folder: string }> {
   const run = mkdtempSync(join(folder, 'r-'));
   const vtpmFolder = join(run, 'vtpm');

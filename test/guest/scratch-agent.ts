@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync 
 /** Stands for the agent in a test image: reads a file of the scratch disk, past the caches, until it cannot. */
 
 const FILE = '/cocos/canary';
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 600_000;
 const PAUSE_MS = 300;
 const say = (name: string, value: unknown): void =>
   console.log(`COCOS-TEST ${name} ${JSON.stringify(value)}`);

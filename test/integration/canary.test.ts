@@ -51,7 +51,7 @@ describe('secrets', () => {
     const program = path.join(ROOT, 'dist/cocos-agent.js');
     const found = await search('sealed', program, path.join(ROOT, 'dist/cocos-cli.js'));
     expect(found).toEqual({ captured: [], files: [], elsewhere: [], memory: [], core: [] });
-  }, 180_000);
+  });
 
   it('are found by the same search if nothing is sealed', async () => {
     const agent = path.join(folder, 'plain-agent.mjs');
@@ -65,7 +65,7 @@ describe('secrets', () => {
       expect(found.memory).not.toEqual([]);
       expect(found.core).not.toEqual([]);
     }
-  }, 180_000);
+  });
 
   async function search(name: string, agent: string, cli: string): Promise<Searched> {
     const capture = path.join(folder, name, 'capture');

@@ -24,7 +24,7 @@ describe.skipIf(reason !== null)('eos verify of a signed image', () => {
     image = path.dirname(buildTestImage('src/agent/main.ts', 'eos-signed', ['--secure-boot', KEYS]).kernel);
     scratch = mkdtempSync(path.join(tmpdir(), 'cocos-v-'));
     cpSync(image, path.join(scratch, 'image'), { recursive: true });
-  }, 120_000);
+  });
   beforeEach(() => {
     for (const name of ['SHA256SUMS', 'SHA256SUMS.sig', 'cmdline'])
       writeFileSync(at(name), readFileSync(path.join(image, name)));

@@ -88,7 +88,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     bootMs = Math.round(performance.now() - began);
     expect(line).toBe('ready guest');
     console.info(`guest ready after ${bootMs} ms under ${guest.accelerator}`);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await guest?.kill();
@@ -117,7 +117,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     console.info(`host to guest: ${(64_000 / (performance.now() - began)).toFixed(1)} MiB/s`);
     expect(digest.toString('hex')).toBe(patternDigest(BULK));
     socket.destroy();
-  }, 60_000);
+  });
 
   it('carries 64 MiB from the guest to the host unchanged', async () => {
     const socket = await open(GUEST_PORTS.source);
@@ -128,7 +128,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     expect(bytes.length).toBe(BULK);
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(patternDigest(BULK));
     socket.destroy();
-  }, 60_000);
+  });
 
   it('keeps the guest answering while a peer does not read', async () => {
     const paused = await open(GUEST_PORTS.source);
@@ -142,7 +142,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     const bytes = await readExactly(paused, BULK);
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(patternDigest(BULK));
     paused.destroy();
-  }, 60_000);
+  });
 
   it('refuses a port at which nobody in the guest listens', async () => {
     await expect(open(7999)).rejects.toMatchObject({ code: 'VSOCK_CONNECT' });
@@ -160,7 +160,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     expect(found.interfaces).toEqual(['lo']);
     expect(found.configfs).toContain('tsm');
     expect(found.mounts.find((line: string) => line.split(' ')[1] === '/')).toMatch(/ erofs ro,/);
-  }, 60_000);
+  });
 
   it('ends, with the exit code on the console, when the agent ends', async () => {
     const socket = await open(GUEST_PORTS.exit);
@@ -168,7 +168,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     const exit = await guest.exited;
     expect(exit).toEqual({ code: 0, signal: null });
     expect(readFileSync(logFile, 'utf8')).toContain('COCOS-AGENT-EXIT 3');
-  }, 30_000);
+  });
 });
 
 describe.skipIf(reason !== null)('attachVmGuest', () => {
@@ -194,5 +194,5 @@ describe.skipIf(reason !== null)('attachVmGuest', () => {
     await guest.exited;
     for (const { pid } of [record.qemu, record.vsock.daemon]) expect(isRunning(pid)).toBe(false);
     expect(await attachVmGuest(folder)).toBeNull();
-  }, 60_000);
+  });
 });

@@ -18,7 +18,7 @@ describe.skipIf(why !== '')(`the SNP launch digest of the image, by an independe
   beforeAll(() => {
     image = dirname(buildTestImage('src/agent/main.ts', 'eos').kernel);
     scratch = mkdtempSync(join(tmpdir(), 'cocos-d-'));
-  }, 120_000);
+  });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
   function digestOf(folder: string, vcpus: number, vcpuType: string): string {

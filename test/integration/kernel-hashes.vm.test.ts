@@ -19,7 +19,7 @@ if (reason !== null) console.warn(`tests of the kernel hashes are skipped: ${rea
 
 const MEMORY = 512 * 1024 * 1024;
 const BOOTED = 'COCOS-BOOT root-verity';
-const LIMIT_MS = 200_000;
+const LIMIT_MS = 1_200_000;
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -40,7 +40,7 @@ describe.skipIf(reason !== null)('the firmware of SEV-SNP', () => {
       initrd: sha256(initrd),
       commandLine: readFileSync(at('cmdline'), 'utf8'),
     };
-  }, 120_000);
+  });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
   /** Whether a guest whose memory holds this table opens its root image within the time. */
@@ -78,28 +78,20 @@ describe.skipIf(reason !== null)('the firmware of SEV-SNP', () => {
     }
   }
 
-  it(
-    'boots with the table that we compute',
-    async () => {
-      const start = performance.now();
-      expect(await boots('right', hashes, LIMIT_MS)).toBe(true);
-      bootMs = performance.now() - start;
-    },
-    LIMIT_MS + 20_000,
-  );
+  it('boots with the table that we compute', async () => {
+    const start = performance.now();
+    expect(await boots('right', hashes, LIMIT_MS)).toBe(true);
+    bootMs = performance.now() - start;
+  });
 
   it.each([
     ['kernel', { kernel: '00'.repeat(32) }],
     ['initrd', { initrd: '00'.repeat(32) }],
     ['command line', { commandLine: 'console=ttyS0' }],
-  ])(
-    'does not boot when the table has another digest of the %s',
-    async (name, other) => {
-      expect(bootMs).toBeGreaterThan(0);
-      expect(await boots(name.replace(' ', '-'), { ...hashes, ...other }, 1.5 * bootMs + 5_000)).toBe(false);
-    },
-    LIMIT_MS * 2,
-  );
+  ])('does not boot when the table has another digest of the %s', async (name, other) => {
+    expect(bootMs).toBeGreaterThan(0);
+    expect(await boots(name.replace(' ', '-'), { ...hashes, ...other }, 1.5 * bootMs + 5_000)).toBe(false);
+  });
 });
 
 /**

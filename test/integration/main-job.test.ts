@@ -184,7 +184,7 @@ describe('the main job in process mode', () => {
       };
       expect(await computation()).toBe('ready');
       const run = collect(other.spawnCli('run', 'held', ...as('consumer')));
-      await expect.poll(computation, { timeout: 10_000 }).toBe('running');
+      await expect.poll(computation).toBe('running');
       const mayNotStop = await other.cli('stop', 'held', ...as('consumer'));
       expect(mayNotStop).toMatchObject({ code: 77, stderr: expect.stringMatching(/^KEY_NOT_IN_MANIFEST/m) });
       const isNobody = await other.cli('stop', 'held', ...controlled.trust('consumer'));

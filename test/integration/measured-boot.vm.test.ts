@@ -36,7 +36,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
   beforeAll(() => {
     scratch = mkdtempSync(join(tmpdir(), 'cocos-m-'));
     image = buildTestImage('test/guest/report-agent.ts', 'eos-report-test', ['--secure-boot', KEYS]);
-  }, 120_000);
+  });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
   /** The image in a folder of its own, with a file changed. */
@@ -74,7 +74,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     const files = ['-u', 'ak.pem', '-m', 'quote', '-s', 'signature', '-g', 'sha256', '-q', QUALIFYING_DATA];
     const check = spawnSync('tpm2_checkquote', files, { cwd: scratch, encoding: 'utf8' });
     expect(check.status, check.stderr).toBe(0);
-  }, 120_000);
+  });
 
   it('does not start an unsigned kernel image, nor one that was changed after it was signed', async () => {
     const sign = join(scratch, 'unsigned.efi');
@@ -93,7 +93,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
       expect(report.console).not.toContain('COCOS-BOOT');
       expect(report.console).toContain('Secure boot image verification failed');
     }
-  }, 120_000);
+  });
 
   it('shows in PCR 7 that the variables of the firmware were changed', async () => {
     const uefi = uefiFiles(altered('ovmf-vars.fd', switchOff));
@@ -102,7 +102,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     const predicted = parseReferenceValues(JSON.parse(values)).vtpm?.pcrs ?? {};
     expect(report.quote().pcrs['11']).toBe(predicted['11']?.[0]);
     expect(report.quote().pcrs['7']).not.toBe(predicted['7']?.[0]);
-  }, 120_000);
+  });
 
   it('ends in a panic when a block that is read late was changed', async () => {
     // In a library of Python, which nothing reads at boot.
@@ -116,7 +116,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     expect(report.said('end')).toBe(true);
     expect(report.said('read')).toBeUndefined();
     expect(report.console).toMatch(/Kernel panic - not syncing[^\n]*dm-verity/);
-  }, 120_000);
+  });
 
   it('runs what the golden list names, and nothing else', async () => {
     const report = await bootForReport(image, scratch, { scratchMiB: 32 });
@@ -138,7 +138,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     // The canary alone fills 62 blocks, each of them noise now.
     const noise = blocks.filter((block) => new Set(block).size > 200);
     expect(noise.length).toBeGreaterThan(62);
-  }, 120_000);
+  });
 });
 
 describe.skipIf(reason !== null)('the scratch disk', () => {
@@ -165,7 +165,7 @@ describe.skipIf(reason !== null)('the scratch disk', () => {
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
-  }, 150_000);
+  });
 });
 
 /** Clears the state of the record that switches Secure Boot on: the firmware then takes it as deleted. */

@@ -26,7 +26,7 @@ import { TRACE_FILE, traced } from './trace.ts';
 /** A real manager with its agents, driven through the public APIs alone, and every step that it tells of. */
 
 const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
-const PATIENCE = { limitMs: 60_000, everyMs: 20 } as const;
+const PATIENCE = { limitMs: 600_000, everyMs: 20 } as const;
 
 export interface Told extends Step {
   readonly address: string;
@@ -96,12 +96,12 @@ export class World {
 
   /** Waits until a step like this was told. */
   async tells(what: string, is: (step: Told) => boolean): Promise<void> {
-    await until(`the manager to tell ${what}`, () => this.told.some(is), { limitMs: 60_000, everyMs: 10 });
+    await until(`the manager to tell ${what}`, () => this.told.some(is), { limitMs: 600_000, everyMs: 10 });
   }
 
   /** Waits until a program of this machine has traced a step like this; it may be of another world. */
   async traces(what: string, is: (step: Traced) => boolean): Promise<void> {
-    await until(`a trace of ${what}`, () => traced().some(is), { limitMs: 60_000, everyMs: 50 });
+    await until(`a trace of ${what}`, () => traced().some(is), { limitMs: 600_000, everyMs: 50 });
   }
 
   /** Creates an enclave and waits until it is ready. */

@@ -87,8 +87,8 @@ describe('a transfer of an agent', () => {
       end,
     );
     agent.start();
-    await expect.poll(isLive(manager), { timeout: 5_000 }).toBe(true);
-    await manager.command('manifest.deliver', { manifest }, 5_000);
+    await expect.poll(isLive(manager)).toBe(true);
+    await manager.command('manifest.deliver', { manifest }, 600_000);
   });
 
   afterEach(async () => {
@@ -120,9 +120,7 @@ describe('a transfer of an agent', () => {
     await agent.transfers.begin(session, terms);
     expect(await readdir(path.join(workDir, 'inputs'))).toHaveLength(1);
     agent.actors.sendLegal('computation', { type: 'computation.stop', by: 'host' });
-    await expect
-      .poll(() => readdir(path.join(workDir, 'inputs')).catch(() => 'gone'), { timeout: 5_000 })
-      .toBe('gone');
+    await expect.poll(() => readdir(path.join(workDir, 'inputs')).catch(() => 'gone')).toBe('gone');
   });
 
   it('is the only one of its input at a time', async () => {

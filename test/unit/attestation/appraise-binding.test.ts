@@ -26,7 +26,7 @@ import {
 let root: DevelopmentRoot;
 beforeAll(async () => {
   root = await testRoot();
-}, 120_000);
+});
 
 const mutableClaims = { ...claims, kemKeys: [...claims.kemKeys] };
 const failuresOf = async (options: SceneOptions, change: Partial<AppraisalInput> = {}) =>
@@ -234,7 +234,7 @@ describe('appraise: hostile bytes', () => {
       expect(verdict.failures.length, `round ${round}`).toBeGreaterThan(0);
     }
     expect(rejected).toBeGreaterThan(2900);
-  }, 120_000);
+  });
 
   it('uses a fixture whose policy names the digest of its root', async () => {
     const input = await scene();

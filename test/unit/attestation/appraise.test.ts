@@ -23,7 +23,7 @@ import {
 let root: DevelopmentRoot;
 beforeAll(async () => {
   root = await testRoot();
-}, 120_000);
+});
 
 const mutableClaims = { ...claims, kemKeys: [...claims.kemKeys] };
 const failuresOf = async (options: SceneOptions, change: Partial<AppraisalInput> = {}) =>

@@ -41,7 +41,7 @@ import { AUTHORITY, issue } from '../../fakes/x509-issuer.ts';
 
 beforeAll(async () => {
   await testRoot();
-}, 120_000);
+});
 
 const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
 const outcome = (verdict: Verdict, name: string) => verdict.checks.find((check) => check.name === name);

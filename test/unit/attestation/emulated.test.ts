@@ -32,7 +32,7 @@ beforeAll(async () => {
     writeFileSync(path(`${name}.der`), der);
     openssl('x509', '-inform', 'der', '-in', path(`${name}.der`), '-out', path(`${name}.pem`));
   });
-}, 120_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -27,7 +27,7 @@ let genoa: Amd;
 let turin: Amd;
 beforeAll(async () => {
   [milan, genoa, turin] = await Promise.all([createAmd('Milan'), createAmd('Genoa'), createAmd('Turin')]);
-}, 120_000);
+});
 
 interface Options {
   readonly amd?: Amd;

@@ -18,7 +18,7 @@ import {
 let root: DevelopmentRoot;
 beforeAll(async () => {
   root = await testRoot();
-}, 120_000);
+});
 
 const invalid = expect.objectContaining({ code: 'EVIDENCE_INVALID' });
 const failuresOf = async (options: SceneOptions) => appraise(await scene(options)).failures;

@@ -9,7 +9,7 @@ import { DAY, NOW, type SceneOptions, scene, testRoot } from '../../fakes/emulat
 
 beforeAll(async () => {
   await testRoot();
-}, 120_000);
+});
 
 /** Certificates that both clocks find valid. */
 const LASTING: SceneOptions = { endorsement: { notAfter: NOW + 3_650 * DAY } };

@@ -71,7 +71,7 @@ describe('LengthPrefixReader', () => {
     for (let at = 0; at < stream.length; at++) found.push(...reader.push(stream.subarray(at, at + 1)));
     expect(found.length).toBe(1);
     expect(found[0]?.equals(message)).toBe(true);
-  }, 10_000);
+  });
 
   it('returns no message twice when its consumer stops after the first of a chunk', () => {
     const reader = new LengthPrefixReader();

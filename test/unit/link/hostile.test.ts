@@ -127,7 +127,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     expect([...reasons]).toEqual(expect.arrayContaining(['FRAME_INVALID', 'LINK_PROTOCOL']));
     expect(reasons).not.toContain('INTERNAL');
     expect(grown).toBeLessThan(GROWTH_LIMIT);
-  }, 120_000);
+  });
 
   it(`neither crashes an agent nor moves it except by commands with ${COUNT} fuzzed frames`, async () => {
     const commands: string[] = [];
@@ -157,7 +157,7 @@ describe(`a hostile peer, seed ${SEED}`, () => {
     expect(published.length).toBe(before);
     expect(grown).toBeLessThan(GROWTH_LIMIT);
     system.stop();
-  }, 120_000);
+  });
 });
 
 describe(`an event that its schema accepts and its chart does not, seed ${SEED}`, () => {
@@ -206,7 +206,7 @@ describe(`an event that its schema accepts and its chart does not, seed ${SEED}`
     );
     expect(seen.size).toBeGreaterThan(15);
     expect(grown).toBeLessThan(GROWTH_LIMIT);
-  }, 120_000);
+  });
 
   it(`moves no actor of an agent and leaves no record, in ${COUNT} attempts`, async () => {
     const random = new Seeded(SEED);
@@ -246,5 +246,5 @@ describe(`an event that its schema accepts and its chart does not, seed ${SEED}`
     expect(seen.size).toBeGreaterThan(15);
     expect(grown).toBeLessThan(GROWTH_LIMIT);
     system.stop();
-  }, 120_000);
+  });
 });

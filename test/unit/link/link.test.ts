@@ -32,7 +32,7 @@ describe('createLink', () => {
     for (let round = 0; round < 5; round++) {
       for (let index = 0; index < 20; index++) agent.publish(round * 20 + index);
       wire.cut();
-      await expect.poll(isLive(agent), { timeout: 5_000 }).toBe(true);
+      await expect.poll(isLive(agent)).toBe(true);
     }
     await expect.poll(() => events.length).toBe(100);
     expect(events).toEqual(Array.from({ length: 100 }, (_, index) => index));
@@ -86,7 +86,7 @@ describe('createLink', () => {
       onEvent: (body) => events.push(body),
     });
     await expect
-      .poll(() => snapshots, { timeout: 5_000 })
+      .poll(() => snapshots)
       .toEqual([
         [['state of one'], true],
         [['state of two'], false],

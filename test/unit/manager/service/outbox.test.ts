@@ -246,5 +246,5 @@ describe('a process that is killed', () => {
       expect(list).toEqual(list.map((_, index) => index + 1));
       expect(list.length).toBeGreaterThanOrEqual(promised.get(id) ?? Number.NaN);
     }
-  }, 60_000);
+  });
 });

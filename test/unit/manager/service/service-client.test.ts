@@ -15,7 +15,7 @@ afterEach(() => world.close());
 setFlagsFromString('--expose-gc');
 const collectGarbage = z.function({ input: [], output: z.void() }).implement(runInNewContext('gc'));
 
-const LONG = { timeout: 15_000, interval: 20 };
+const LONG = { timeout: 600_000, interval: 20 };
 const until = (check: () => boolean, options = LONG) => vi.waitFor(() => expect(check()).toBe(true), options);
 
 describe('a run request', () => {
@@ -117,13 +117,13 @@ describe('events', () => {
       }
     }
     isOver = true;
-    await until(() => manager.outbox.size === 0, { timeout: 40_000, interval: 50 });
+    await until(() => manager.outbox.size === 0, { timeout: 600_000, interval: 50 });
     expect(wire.cuts).toBeGreaterThan(5);
     const stored = storedSequences(await world.entries());
     expect([...stored.keys()].sort()).toEqual([...ids].sort());
     for (const sequences of stored.values()) expect(sequences).toEqual(oneTo(rounds));
     await wire.close();
-  }, 90_000);
+  });
 
   it('made while the service is away, 100,000 of them, arrive on its return with flat memory', async () => {
     await world.service.close();
@@ -139,14 +139,14 @@ describe('events', () => {
       heapMost = Math.max(heapMost, heapUsed());
     }, 500);
     await world.restartService();
-    await until(() => manager.outbox.size === 0, { timeout: 120_000, interval: 100 });
+    await until(() => manager.outbox.size === 0, { timeout: 600_000, interval: 100 });
     clearInterval(watch);
     // Held in memory, 100,000 events would take more than 20 MB.
     expect(heapMost - heapBefore).toBeLessThan(8_000_000);
     const stored = storedSequences(await world.entries());
     expect(stored.size).toBe(20);
     for (const sequences of stored.values()) expect(sequences).toEqual(oneTo(COUNT / 20));
-  }, 180_000);
+  });
 });
 
 /** Bytes of the heap that are in use, without garbage. */

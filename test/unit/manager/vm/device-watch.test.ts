@@ -84,5 +84,5 @@ describe('deviceLost', () => {
     const lost = watch(() => Promise.reject(new Error('no answer')));
     process.kill(vsock.identity.pid, 'SIGKILL');
     expect((await lost).code).toBe('VM_DEVICE_LOST');
-  }, 20_000);
+  });
 });
