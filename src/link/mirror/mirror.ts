@@ -17,8 +17,10 @@ const PersistedSnapshot = z.object({
   context: z.record(z.string(), z.unknown()),
 });
 
-/** Stands for the event of an actor that is taken up as it was stored. */
+/** In the place of an event: an actor begins as it was stored. */
 export const RECALLED = 'restored';
+/** In the place of an event: the agent has sent the whole state, which is not stored yet. */
+const REPLACED = 'state.received';
 
 /** A step of one actor, the same from the machine that made it to the client that is shown it. */
 export interface Transition {
@@ -84,7 +86,7 @@ export class MirrorSet {
         this.start(record.address, record.input);
         return null;
       case 'state':
-        this.restore(record.address, record.snapshot, 'restored');
+        this.restore(record.address, record.snapshot, REPLACED);
         return null;
       case 'event':
         this.move(record.address, record.event);
