@@ -115,7 +115,7 @@ export class MirrorJournal {
       }
     }
     // Also if the record is damaged from which this run's first number is derived.
-    this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
+    for (const number of [...marks, ...numbers]) this.next = Math.max(this.next, number + 1);
     const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
       const target = this.mirrorsOf(enclave);
