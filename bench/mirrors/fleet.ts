@@ -71,9 +71,6 @@ export class Fleet {
     const receiver = new JournalReceiver({
       ...{ address, mirrors, journal: this.journal },
       onRetired: (retired) => this.directory.forget(retired),
-      onFailure: (_, error) => {
-        throw error;
-      },
     });
     return (seq, body, frame) => {
       receiver.receiveEvent(body);

@@ -18,7 +18,9 @@ const PersistedSnapshot = z.object({
 });
 
 /** Event name of a mirror that was restored from the store. */
-export const RECALLED = 'restored';
+export const RESTORED = 'restored';
+/** In the place of an event: the agent has sent the whole state, which is not stored yet. */
+const REPLACED = 'state.received';
 
 /** A step of one actor, the same from the machine that made it to the client that is shown it. */
 export interface Transition {
@@ -83,7 +85,7 @@ export class MirrorSet {
         this.start(record.address, record.input);
         return null;
       case 'state':
-        this.restore(record.address, record.snapshot, 'restored');
+        this.restore(record.address, record.snapshot, REPLACED);
         return null;
       case 'event':
         this.move(record.address, record.event);
@@ -100,7 +102,7 @@ export class MirrorSet {
    * @throws CocosError LINK_PROTOCOL when it does not fit its statechart.
    */
   recall(address: string, value: unknown, context: unknown): void {
-    this.restore(address, { status: 'active', value, context }, RECALLED);
+    this.restore(address, { status: 'active', value, context }, RESTORED);
   }
 
   clear(): void {

@@ -1,7 +1,7 @@
 import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { MachineState } from '../../link/mirror/compiled-machine.ts';
-import { MirrorSet, RECALLED, type Transition, transition } from '../../link/mirror/mirror.ts';
+import { MirrorSet, RESTORED, type Transition, transition } from '../../link/mirror/mirror.ts';
 import { failedChild } from '../../machines/child-failure.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
@@ -90,7 +90,7 @@ export class Directory {
     if (before?.snapshot === after) return;
     // One that is brought back, in this run or from an earlier one, begins as it was stored.
     const isRecalled = before === undefined ? this.restored.has(actor.id) : before.actor !== actor;
-    const event = isRecalled ? RECALLED : type;
+    const event = isRecalled ? RESTORED : type;
     const step = transition(actor.id, event, before?.snapshot ?? null, after);
     this.record(step, isRecalled ? NOTHING_TO_STORE : this.persistence.persistActor(step, actor));
   };
@@ -101,7 +101,7 @@ export class Directory {
     const record = (step: Transition) =>
       this.record(
         step,
-        step.event === RECALLED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
+        step.event === RESTORED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
       );
     return new MirrorSet(record, `${enclave}/`);
   }

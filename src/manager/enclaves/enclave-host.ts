@@ -192,7 +192,6 @@ export class EnclaveHost {
     const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = this.options;
     const receiver = new JournalReceiver({
       ...{ address: `enclave/${id}`, mirrors, journal, onRetired },
-      onFailure: (message, { code, message: reason }) => log(message, { code, reason }),
     });
     const link = createLink({
       whenWritable,

@@ -1,4 +1,3 @@
-import { CocosError } from '../../errors.ts';
 import type { LinkPosition, Taken } from '../../link/link.ts';
 import type { MirrorSet } from '../../link/mirror/mirror.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
@@ -9,7 +8,6 @@ interface JournalReceiverOptions {
   readonly journal: MirrorJournal;
   /** Is called for a mirror that its agent has ended, with its full address. */
   readonly onRetired: (address: string) => void;
-  readonly onFailure: (message: string, error: CocosError) => void;
 }
 
 /** Receives what the agent of one enclave journals: moves its mirrors, and stores what moved them. */
@@ -37,12 +35,10 @@ export class JournalReceiver {
    * @throws CocosError LINK_PROTOCOL, LIMIT_EXCEEDED
    */
   receiveSnapshot(records: readonly unknown[], first: boolean, peerBootId: string): void {
-    const { address, mirrors, journal, onFailure } = this.options;
+    const { address, mirrors, journal } = this.options;
     if (first) {
       mirrors.clear();
-      journal.clear(address, peerBootId).catch((thrown: unknown) => {
-        onFailure('the stored mirrors could not be cleared', CocosError.from(thrown));
-      });
+      journal.clear(address, peerBootId);
     }
     for (const record of records) this.apply(record);
   }

@@ -40,6 +40,8 @@ interface Part {
   readonly changed: Set<string>;
   /** Whether position or mirrors differ from what is stored of them. */
   isUnstored: boolean;
+  /** Whether the mirrors began anew since they were stored: what is stored is removed with the next writing. */
+  isCleared: boolean;
 }
 
 interface MirrorJournalOptions {
@@ -113,7 +115,7 @@ export class MirrorJournal {
       }
     }
     // Also if the record is damaged from which this run's first number is derived.
-    this.next = Math.max(this.next, ...marks.map((mark) => mark + 1), ...numbers.map((number) => number + 1));
+    for (const number of [...marks, ...numbers]) this.next = Math.max(this.next, number + 1);
     const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
       const target = this.mirrorsOf(enclave);
@@ -173,16 +175,16 @@ export class MirrorJournal {
     return this.stored();
   }
 
-  /** Every mirror of the enclave begins anew, with full states that the agent of this boot sends. */
-  async clear(enclave: string, peerBootId: string): Promise<void> {
+  /**
+   * Every mirror of the enclave begins anew, with full states that the agent of this boot sends. Until the last of them
+   * is settled, those that were stored before stay stored.
+   */
+  clear(enclave: string, peerBootId: string): void {
     const part = this.partOf(enclave);
     const received = part.position.peerBootId === peerBootId ? part.position.received : 0;
     part.position = { peerBootId, received };
-    this.flush();
     part.changed.clear();
-    part.isUnstored = false;
-    const at = { ...part.position, journal: this.next - 1 };
-    await this.store.transact((writes) => this.recordsOf(enclave).clear(writes, at));
+    part.isCleared = true;
   }
 
   /** Writes the mirrors of an enclave after the agent has sent full states, and how far these reach. */
@@ -314,14 +316,17 @@ export class MirrorJournal {
     const journal = this.next - 1;
     try {
       await this.store.transact((writes) => {
-        for (const { enclave, position, mirrors } of changes) {
-          this.recordsOf(enclave).save(writes, { ...position, journal }, mirrors);
+        for (const { enclave, position, isCleared, mirrors } of changes) {
+          const records = this.recordsOf(enclave);
+          if (isCleared) records.clear(writes, { ...position, journal });
+          records.save(writes, { ...position, journal }, mirrors);
         }
       });
     } catch (thrown) {
-      for (const { enclave, mirrors } of changes) {
+      for (const { enclave, isCleared, mirrors } of changes) {
         const part = this.partOf(enclave);
         part.isUnstored = true;
+        part.isCleared ||= isCleared;
         for (const [own] of mirrors) part.changed.add(`${enclave}/${own}`);
       }
       throw thrown;
@@ -337,15 +342,17 @@ export class MirrorJournal {
       const own = address.slice(enclave.length + 1);
       return [own, mirrors.get(own)] as const;
     });
+    const { position, isCleared } = part;
     part.changed.clear();
     part.isUnstored = false;
-    return { enclave, position: part.position, mirrors: changed };
+    part.isCleared = false;
+    return { enclave, position, isCleared, mirrors: changed };
   }
 
   private partOf(enclave: string): Part {
     const known = this.parts.get(enclave);
     if (known !== undefined) return known;
-    const part: Part = { position: NOWHERE, changed: new Set(), isUnstored: false };
+    const part: Part = { position: NOWHERE, changed: new Set(), isUnstored: false, isCleared: false };
     this.parts.set(enclave, part);
     return part;
   }

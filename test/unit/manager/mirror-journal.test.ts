@@ -129,9 +129,26 @@ describe('a mirror journal', () => {
     const second = await open();
     expect([second.received(), second.segments()]).toEqual([3, 7]);
     second.mirrors.clear();
-    await second.journal.clear(ENCLAVE, 'b3');
+    second.journal.clear(ENCLAVE, 'b3');
+    await second.journal.settle(ENCLAVE, { peerBootId: 'b3', received: 0 });
     const third = await open();
     expect([third.received(), third.mirrors.addresses()]).toEqual([0, []]);
+  });
+
+  it('brings back full states that an agent has sent, although no event has moved them since', async () => {
+    const first = await open();
+    await first.take(1, [started, attached, progress(1)]);
+    const { value, context } = first.mirrors.get('transfer/t') ?? {};
+    const snapshot = { status: 'active', value, context: { ...context, segments: 9 } };
+    first.mirrors.clear();
+    first.journal.clear(ENCLAVE, 'b1');
+    // Until the last of the states has come, those that were stored before are what a restart finds.
+    const between = await open();
+    expect([between.received(), between.segments()]).toEqual([3, 1]);
+    first.mirrors.apply({ kind: 'state', address: 'transfer/t', snapshot });
+    await first.journal.settle(ENCLAVE, { peerBootId: 'b1', received: 7 });
+    const second = await open();
+    expect([second.received(), second.segments()]).toEqual([7, 9]);
   });
 
   it('keeps what the disk does not take, in order, and writes it with what comes next', async () => {
