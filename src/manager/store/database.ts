@@ -8,19 +8,14 @@ export type RootStore = RootDatabase<Buffer, string>;
 const MAP_BYTES = 4 * 1024 * 1024 * 1024;
 
 export function openDatabase(folder: string): RootStore {
-  // Writes of one turn of the event loop are batched: without that, lmdb 3.5 resolves promises before their commit.
-  const root = open<Buffer, string>({
+  return open<Buffer, string>({
     path: folder,
     encoding: 'binary',
     mapSize: MAP_BYTES,
     overlappingSync: false,
+    // Otherwise lmdb makes a promise for each turn's batch that it returns to nobody and rejects when a commit fails.
+    eventTurnBatching: false,
   });
-  // For the batch of a turn lmdb makes a promise that it returns to nobody, and rejects when the commit fails. It is
-  // the one that `committed` stands for as soon as the batch has begun.
-  root.on('beforecommit', () => {
-    queueMicrotask(() => void root.committed.then(() => undefined, handleCommitError));
-  });
-  return root;
 }
 
 /** Collects the writes of one transaction. */

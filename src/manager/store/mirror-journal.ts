@@ -268,8 +268,9 @@ export class MirrorJournal {
   }
 
   private async writeWaiting(joined: readonly JoinedWrite[]): Promise<void> {
-    // In order, so that the journal has no gap; what fails is tried again with what comes next.
-    const records = this.waiting;
+    // In order, so that the journal has no gap; what fails is tried again with what comes next. A copy, since what is
+    // flushed during the transaction waits in the same list and belongs to the next one.
+    const records = [...this.waiting];
     await transactJoined(
       this.store,
       (writes) => {

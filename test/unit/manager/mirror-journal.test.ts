@@ -79,6 +79,22 @@ async function open(): Promise<Side> {
 }
 
 describe('a mirror journal', () => {
+  it('everything that was acknowledged is stored, also what arrived during a transaction', async () => {
+    const side = await open();
+    await side.take(1, [started, attached]);
+    const first = side.take(3, [progress(1)]);
+    // Begins a transaction; what follows arrives while that is under way.
+    side.journal.flush();
+    const second = side.take(4, [progress(2)]);
+    side.journal.flush();
+    const third = side.take(5, [progress(3)]);
+    await Promise.all([first, second, third]);
+    const next = await open();
+    expect(next.received()).toBe(5);
+    expect(next.segments()).toBe(3);
+    expect(next.refused).toEqual([]);
+  });
+
   it('brings back what was taken in, over several runs', async () => {
     await (await open()).take(1, [started, attached, progress(1)]);
     const second = await open();
