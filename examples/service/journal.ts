@@ -81,6 +81,7 @@ export class Journal {
     return this.tail;
   }
 
+  /** Nothing is stored afterwards: `sync` rejects if anything was appended since. */
   async close(): Promise<void> {
     await this.sync();
     await this.file.close();

@@ -29,6 +29,7 @@ export interface ServedReport {
 export class RestartableService {
   readonly file: string;
   private service: ReferenceService;
+  private restarted: Promise<void> = Promise.resolve();
 
   private constructor(file: string, service: ReferenceService) {
     this.file = file;
@@ -47,7 +48,18 @@ export class RestartableService {
     return this.service;
   }
 
-  async restart(): Promise<void> {
+  restart(): Promise<void> {
+    this.restarted = this.reopen();
+    return this.restarted;
+  }
+
+  /** Resolves with a service that is open. */
+  async opened(): Promise<ReferenceService> {
+    await this.restarted;
+    return this.service;
+  }
+
+  private async reopen(): Promise<void> {
     const { address } = this.service;
     await this.service.close();
     this.service = await listen(this.file, address);
@@ -132,7 +144,7 @@ async function serve(
   const manifest = { ...z.looseObject({}).parse(JSON.parse(await readFile(parties.manifest, 'utf8'))), id };
   const file = system.file(`${id}.json`);
   await writeFile(file, JSON.stringify(manifest));
-  await service.current.define(manifest);
+  await (await service.opened()).define(manifest);
   await wait(`${id} to be answered`, async () => service.current.computations.get(id)?.isAnswered === true);
   const { enclaveId, refusal } = service.current.computations.get(id) ?? {};
   if (typeof enclaveId !== 'string') throw new Error(`${id} was refused: ${refusal}`);
@@ -145,7 +157,7 @@ async function serve(
   await wait(`${id} to have ended`, async () =>
     (await service.events()).some((each) => each.computationId === id && each.toState === 'delivered'),
   );
-  await service.current.stop(id);
+  await (await service.opened()).stop(id);
 }
 
 /** Numbered without gap or repetition; each actor's steps join; the computation ended once. */

@@ -293,7 +293,7 @@ describe('a failing host', () => {
     const second = spawnManager({ ...system.environment, COCOSAI_RUN_DIR: system.file('other') }, log);
     await new Promise((resolve) => second.once('close', resolve));
     expect(second.exitCode).toBe(69);
-    expect(readFileSync(log, 'utf8')).toContain('STATE_LOCKED');
+    await expect.poll(() => readFileSync(log, 'utf8')).toContain('STATE_LOCKED');
     expect(await system.stop()).toBe(0);
   });
 

@@ -22,6 +22,7 @@ export class UploadReceiver implements UploadStream {
   private readonly send: (event: TransferEvent) => void;
   private readonly attempt: number;
   private reported: number;
+  private hasLast = false;
 
   constructor(
     inputs: InputStore,
@@ -44,7 +45,7 @@ export class UploadReceiver implements UploadStream {
     return this.record.segmentSize + AEAD_TAG_BYTES;
   }
 
-  /** @throws CocosError as `InputStore.take` */
+  /** @throws CocosError as `InputStore.take`; STREAM_TRAILING after the last segment */
   async take(index: number, last: boolean, ciphertext: Uint8Array): Promise<void> {
     const { record } = this;
     if (this.isSuperseded) {
@@ -53,8 +54,11 @@ export class UploadReceiver implements UploadStream {
         `The sender of '${record.input}' has opened this transfer again; this stream is obsolete.`,
       );
     }
+    // The transfer may have ended since, so its record cannot say it.
+    if (this.hasLast) throw new CocosError('STREAM_TRAILING', 'A segment arrived after the last one.');
     await this.inputs.take(record, index, last, ciphertext);
     if (last) {
+      this.hasLast = true;
       this.send({ type: 'transfer.received', received: record.received });
     } else if (record.received - this.reported >= PROGRESS_BYTES) {
       this.reported = record.received;

@@ -17,7 +17,9 @@ import { ATTESTATION_LIMITS } from '../../../src/machines/attestation.machine.ts
 import { Manifest } from '../../../src/machines/manifest.ts';
 import { reportServer } from '../../../src/manager/enclaves/report-server.ts';
 import { SealedChannel } from '../../../src/protocol/channel.ts';
+import { SegmentSealer } from '../../../src/protocol/segments.ts';
 import { openSession, type SessionOpening, type SessionRole } from '../../../src/protocol/session.ts';
+import { uploadSegments } from '../../../src/protocol/upload.ts';
 import {
   ASSOCIATED,
   ComputationStatus,
@@ -353,6 +355,22 @@ describe('the participant service', () => {
     await expect(receiver.take(0, true, randomBytes(SIZE + 16))).rejects.toEqual(error('CRYPTO_OPEN_FAILED'));
     expect(agent.computation.context.inputs['one']?.status).toBe('receiving');
     await ask(owner, { method: 'transfer.abort', transferId }, z.null());
+  });
+
+  it('refuses a segment after the last one, also when the transfer has ended meanwhile', async () => {
+    const owner = await open('dataset', 'dataset');
+    const opened = await ask(owner, transfer('one', '1'), TransferOpened);
+    const { transferId, ticket, segmentSize, attempt, aead } = opened;
+    const terms = { id: transferId, size: SIZE, input: 'one', digest: digest('1'), segmentSize, attempt };
+    const sealer = new SegmentSealer(uploadSegments(owner.channel, aead, terms), 0);
+    const { bytes } = sealer.seal(new Uint8Array(SIZE), true);
+    const receiver = service.attachUpload(ticket);
+    await receiver.take(0, true, bytes);
+    // Its digest is not the declared one.
+    await expect(ask(owner, { method: 'transfer.finish', transferId }, z.unknown())).rejects.toEqual(
+      error('TRANSFER_DIGEST_MISMATCH'),
+    );
+    await expect(receiver.take(1, true, bytes)).rejects.toEqual(error('STREAM_TRAILING'));
   });
 
   it('accepts a ticket once, for its purpose, and not after the transfer was opened again', async () => {
