@@ -26,6 +26,7 @@ import type { Log } from './log.ts';
 import { RelayThread } from './relay/relay-thread.ts';
 import { EventExporter } from './service/event-exporter.ts';
 import { runHandlers } from './service/run-handlers.ts';
+import { lockFolder, runFolder, stateFolder } from './store/folder-lock.ts';
 import { MirrorJournal } from './store/mirror-journal.ts';
 import {
   endOrphan,
@@ -35,7 +36,6 @@ import {
   nextSequences,
   type StoredEnclave,
 } from './store/recovery.ts';
-import { lockState } from './store/state-lock.ts';
 import { Store } from './store/store.ts';
 import { TransitionStore } from './store/transition-store.ts';
 
@@ -72,13 +72,15 @@ export class Manager {
   /**
    * Opens what an earlier manager left in the state folder.
    *
-   * @throws CocosError STATE_LOCKED, HOST_PROGRAM_MISSING, STORE_FAILED
+   * @throws CocosError STATE_LOCKED, CONFIG_INVALID, HOST_PROGRAM_MISSING, STORE_FAILED
    */
   static async open(config: ManagerConfig, log: Log): Promise<Manager> {
     const components = new Components();
     try {
       await checkProgram(config.relayProgram);
-      components.add('lock', await lockState(config.stateDir));
+      components.add('state lock', await lockFolder(stateFolder(config.stateDir)));
+      // Guests in it that no record of this manager names are orphans: they must not be another manager's.
+      components.add('run lock', await lockFolder(runFolder(config.runDir)));
       const store = new Store(path.join(config.stateDir, 'store'));
       components.add('store', () => store.close());
       const stored = await loadEnclaves(store, log);

@@ -19,9 +19,11 @@ import {
   processesWith,
   ROOT,
   type System,
+  show,
   spawnManager,
   startSystem,
   stopProcess,
+  succeeded,
 } from '../harness/system.ts';
 
 /** Every kind of bad input has a named error with an exit code, and does no damage. */
@@ -268,7 +270,12 @@ describe('a failing host', () => {
   it('reports that the address is in use', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const log = system.file('second.log');
-    const elsewhere = { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state') };
+    const elsewhere = {
+      ...system.environment,
+      COCOSAI_STATE_DIR: system.file('second-state'),
+      COCOSAI_RUN_DIR: system.file('second-run'),
+      COCOSAI_LISTEN: `unix:${system.file('run', 'manager.sock')}`,
+    };
     const second = spawnManager(elsewhere, log);
     await new Promise((resolve) => second.once('close', resolve));
     expect(second.exitCode).toBe(69);
@@ -287,15 +294,20 @@ describe('a failing host', () => {
     expect(await system.stop()).toBe(0);
   });
 
-  it('reports that the state folder is in use', async () => {
-    const system = await startSystem({ COCOSAI_MODE: 'process' });
-    const log = system.file('second.log');
-    const second = spawnManager({ ...system.environment, COCOSAI_RUN_DIR: system.file('other') }, log);
-    await new Promise((resolve) => second.once('close', resolve));
-    expect(second.exitCode).toBe(69);
-    await expect.poll(() => readFileSync(log, 'utf8')).toContain('STATE_LOCKED');
-    expect(await system.stop()).toBe(0);
-  });
+  it.each(['COCOSAI_STATE_DIR', 'COCOSAI_RUN_DIR'])(
+    'reports that a folder is in use when only %s is another one, and leaves the guests of the first manager alone',
+    async (setting) => {
+      const system = await startSystem({ COCOSAI_MODE: 'process' });
+      succeeded(await system.cli('enclave', 'create', 'kept'));
+      const log = system.file('second.log');
+      const second = spawnManager({ ...system.environment, [setting]: system.file('other') }, log);
+      await new Promise((resolve) => second.once('close', resolve));
+      expect(second.exitCode).toBe(69);
+      await expect.poll(() => readFileSync(log, 'utf8')).toContain('STATE_LOCKED');
+      expect((await show(system, 'kept')).state).toBe('alive.ready');
+      expect(await system.stop()).toBe(0);
+    },
+  );
 
   it('reports an invalid setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
@@ -306,7 +318,12 @@ describe('a failing host', () => {
       { COCOSAI_LISTEN: 'tls:127.0.0.1:0' },
     ]) {
       const manager = spawnManager(
-        { ...system.environment, COCOSAI_STATE_DIR: system.file('second-state'), ...wrong },
+        {
+          ...system.environment,
+          COCOSAI_STATE_DIR: system.file('second-state'),
+          COCOSAI_RUN_DIR: system.file('second-run'),
+          ...wrong,
+        },
         log,
       );
       await new Promise((resolve) => manager.once('close', resolve));
@@ -335,7 +352,7 @@ describe('a failing host', () => {
   it('reports a full disk, by its setting', async () => {
     const system = await startSystem({ COCOSAI_MODE: 'process', COCOSAI_MIN_FREE_MIB: '1000000000' });
     expectError(await system.cli('enclave', 'create', 'x'), 'HOST_DISK_FULL', 73);
-    expect(readdirSync(system.file('run'))).toEqual(['manager.sock']);
+    expect(readdirSync(system.file('run'))).toEqual(['lock.json', 'manager.sock']);
     expect(await system.stop()).toBe(0);
   });
 
@@ -344,7 +361,7 @@ describe('a failing host', () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const small = system.file('small');
     mkdirSync(small);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', small]);
     try {
       const full = await startSystem({
         COCOSAI_MODE: 'process',
