@@ -54,7 +54,7 @@ export async function unpackArchive(
     if (hasCode(error, 'EEXIST'))
       throw new CocosError(
         'FILE_EXISTS',
-        `The folder '${folder}' exists already; remove it or choose another one.`,
+        `The folder '${folder}' already exists; remove it or choose another one.`,
         { cause: error },
       );
     throw error;

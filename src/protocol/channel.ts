@@ -108,7 +108,7 @@ export class SealedChannel {
    * @throws CocosError INPUT_INVALID for a used label; LIMIT_EXCEEDED after 4096 labels
    */
   subchannel(label: string): SealedChannel {
-    if (this.#labels.has(label)) throw new CocosError('INPUT_INVALID', `sub-channel ${label} exists already`);
+    if (this.#labels.has(label)) throw new CocosError('INPUT_INVALID', `sub-channel ${label} already exists`);
     if (this.#labels.size >= SUBCHANNEL_LIMIT) {
       throw new CocosError(
         'LIMIT_EXCEEDED',

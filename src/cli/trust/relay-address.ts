@@ -8,7 +8,7 @@ export async function relayOf(client: ControlClient, enclave: string): Promise<s
   if (state.startsWith('failed') || state.startsWith('stopped')) {
     throw new CocosError(
       'ENCLAVE_FAILED',
-      `The enclave '${enclave}' is ${state.split('.')[0]}. Create a new one.`,
+      `The enclave '${enclave}' has ${state.startsWith('failed') ? 'failed' : 'stopped'}. Remove it and create a new one.`,
       {
         details: { cause: context['cause'] },
       },

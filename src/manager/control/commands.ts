@@ -68,7 +68,7 @@ export async function sendPublicEvent(
   if (!legal.includes(type.data.type)) {
     throw new CocosError(
       'STATE_EVENT_ILLEGAL',
-      `'${type.data.type}' is not allowed for ${address} in the state ${view.state}: ${legal.length === 0 ? 'no event is' : `allowed are ${legal.join(', ')}`}.`,
+      `'${type.data.type}' is not legal for ${address} in the state ${view.state}: ${legal.length === 0 ? 'it accepts no events there' : `it accepts ${legal.join(', ')}`}.`,
       { details: { state: view.state, legalEvents: legal } },
     );
   }

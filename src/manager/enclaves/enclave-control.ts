@@ -72,7 +72,10 @@ export class EnclaveControl implements ControlBackend {
     }
     const input = { ...readEnclaveRequest(request, config.mode), limits: config.limits };
     if (registry.all().some(({ address }) => this.directory.enclave(address).name === input.name)) {
-      throw new CocosError('ENCLAVE_EXISTS', `An enclave with the name '${input.name}' exists already.`);
+      throw new CocosError(
+        'ENCLAVE_EXISTS',
+        `An enclave with the name '${input.name}' already exists. Remove it or choose another name.`,
+      );
     }
     const { address } = registry.add(`enclave/${input.id}`);
     send({ type: 'enclave.requested', address, input });

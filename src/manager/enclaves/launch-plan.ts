@@ -131,8 +131,12 @@ async function readImage(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (cause) {
-    throw new CocosError('HOST_IMAGE_MISSING', `${file} cannot be read; npm run eos makes the guest image.`, {
-      cause,
-    });
+    throw new CocosError(
+      'HOST_IMAGE_MISSING',
+      `${file} cannot be read. Build the guest image with: npm run eos`,
+      {
+        cause,
+      },
+    );
   }
 }

@@ -176,9 +176,13 @@ function checkImage(file: string): void {
   try {
     accessSync(file, constants.R_OK);
   } catch (cause) {
-    throw new CocosError('HOST_IMAGE_MISSING', `${file} cannot be read; npm run eos makes the guest image.`, {
-      cause,
-    });
+    throw new CocosError(
+      'HOST_IMAGE_MISSING',
+      `${file} cannot be read. Build the guest image with: npm run eos`,
+      {
+        cause,
+      },
+    );
   }
 }
 
