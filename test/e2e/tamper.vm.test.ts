@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { placeOf } from '../guest/erofs-place.ts';
 import { buildTestImage } from '../guest/test-image.ts';
 import { makeParties, type Parties, ROOT, type System, startSystem, succeeded } from '../harness/system.ts';
 
@@ -27,6 +28,15 @@ function alter(file: string, text: string | Buffer, offset = 0): void {
   const place = at + offset;
   bytes[place] = ((bytes[place] ?? 0) + 1) & 0xff;
   writeFileSync(file, bytes);
+}
+
+/** Adds one to the first byte of a file's compressed data in the root image. */
+function alterFile(folder: string, file: string, work: string): void {
+  const image = path.join(folder, 'root.img');
+  const bytes = readFileSync(image);
+  const place = placeOf(file, image, work);
+  bytes[place] = ((bytes[place] ?? 0) + 1) & 0xff;
+  writeFileSync(image, bytes);
 }
 
 interface Scene {
@@ -152,11 +162,9 @@ describe('an image booted directly', () => {
   });
 
   it('does not boot with a changed byte of the agent in its root image', async () => {
-    // The start of a compressed file stands in the image as it is.
-    const created = await createFrom(scene, 'bundle', (folder) => {
-      const start = readFileSync(path.join(folder, 'agent.js')).subarray(0, 48);
-      alter(path.join(folder, 'root.img'), start, start.length - 1);
-    });
+    const created = await createFrom(scene, 'bundle', (folder) =>
+      alterFile(folder, '/usr/lib/cocos/agent.js', scene.images),
+    );
     expect(created.code).not.toBe(0);
     expect(created.stderr).toMatch(/^VM_PANIC: /m);
   });
@@ -170,7 +178,11 @@ describe('an image booted directly', () => {
   });
 
   it('panics when a changed block is read later, and the run fails with that', async () => {
-    succeeded(await createFrom(scene, 'late', (folder) => alter(path.join(folder, 'root.img'), 'SQLITE_')));
+    succeeded(
+      await createFrom(scene, 'late', (folder) =>
+        alterFile(folder, '/usr/lib/x86_64-linux-gnu/libsqlite3.so.0.8.6', scene.images),
+      ),
+    );
     const { system, parties } = scene;
     succeeded(await system.cli('algo', 'late', system.file('algorithm'), ...parties.trust('provider')));
     await system.cli('data', 'late', 'numbers', system.file('numbers'), ...parties.trust('provider'));
