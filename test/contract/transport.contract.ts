@@ -53,12 +53,12 @@ export function transportContract(name: string, open: () => Promise<Sides>): voi
 
     /** A connection, seen from the dialling and the listening side. */
     async function pair(): Promise<readonly [Duplex, Duplex]> {
-      const [far, near] = await Promise.all([
-        new Promise<Duplex>((resolve, reject) => void listen(PORT, resolve).catch(reject)),
-        // The listener above was registered in this turn and may need another one until it listens.
-        sleep(20).then(() => dial(PORT)),
-      ]);
-      return [near, far];
+      let accept: (stream: Duplex) => void = () => undefined;
+      const accepted = new Promise<Duplex>((resolve) => {
+        accept = resolve;
+      });
+      await listen(PORT, (stream) => accept(stream));
+      return [await dial(PORT), await accepted];
     }
 
     const sidesOf = (turn: 'dialler' | 'listener', [near, far]: readonly [Duplex, Duplex]) =>
