@@ -1,6 +1,5 @@
 import { type AnyActor, waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
-import { COMPUTATION_ADDRESS } from '../../machines/agent.machine.ts';
 import type { ManagerEvent } from '../../machines/manager.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { VERSION } from '../../version.ts';
@@ -129,14 +128,9 @@ export class EnclaveControl implements ControlBackend {
     return found?.address ?? null;
   }
 
-  /** Id of the computation of an enclave, from the manifest that it was made with or was given later. */
+  /** Id of the computation of an enclave, from the manifest that this manager created it with or delivered to it. */
   computationOf(address: string): string | null {
-    const { manifest } = this.directory.enclave(address);
-    if (manifest !== null) return manifest.id;
-    const context = this.options.registry.find(address)?.mirrors.get(COMPUTATION_ADDRESS)?.context ?? {};
-    const mirrored = context['manifest'];
-    const isNamed = typeof mirrored === 'object' && mirrored !== null && 'id' in mirrored;
-    return isNamed && typeof mirrored.id === 'string' ? mirrored.id : null;
+    return this.directory.enclave(address).computationId;
   }
 
   private async forget(address: string, write: Parameters<Store['transact']>[0]): Promise<void> {
