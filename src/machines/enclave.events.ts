@@ -63,7 +63,11 @@ export const EnclaveEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('link.lost'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('agent.ready'), version: z.string() }),
   /** The manager is about to deliver a manifest of this computation to an enclave that was created without one. */
-  z.strictObject({ type: z.literal('computation.assigned'), computationId: ComputationId, atMs: Milliseconds }),
+  z.strictObject({
+    type: z.literal('computation.assigned'),
+    computationId: ComputationId,
+    atMs: Milliseconds,
+  }),
   /** The agent has refused that manifest. */
   z.strictObject({ type: z.literal('computation.released'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('enclave.broken'), cause: Cause }),

@@ -46,6 +46,9 @@ export interface ManagerConfig {
   /** The computation management service that this manager serves; null for none. */
   readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
+  /** The most that one enclave may be given. */
+  readonly vcpuLimit: number;
+  readonly memoryLimitMiB: number;
   /** Free space that the state folder's disk must have before an enclave is made. */
   readonly minimumFreeMiB: number;
   readonly limits: EnclaveLimits;
@@ -87,6 +90,8 @@ const Environment = z.object({
   COCOSAI_SERVICE_TLS_CA: z.string().optional(),
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
+  COCOSAI_MAX_VCPUS: z.coerce.number().int().min(1).max(64).default(8),
+  COCOSAI_MAX_MEMORY_MIB: z.coerce.number().int().min(192).max(1_048_576).default(16_384),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
   COCOSAI_PREPARE_SECONDS: seconds(ENCLAVE_LIMITS.prepareMs),
   COCOSAI_BOOT_SECONDS: seconds(ENCLAVE_LIMITS.bootMs),
@@ -143,6 +148,8 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
             outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
+    vcpuLimit: env.COCOSAI_MAX_VCPUS,
+    memoryLimitMiB: env.COCOSAI_MAX_MEMORY_MIB,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
     limits: {
       prepareMs: env.COCOSAI_PREPARE_SECONDS,

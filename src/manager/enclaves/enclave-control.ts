@@ -1,4 +1,4 @@
-import { type AnyActor, waitFor } from 'xstate';
+import { type AnyActor, type AnyMachineSnapshot, waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { ManagerEvent } from '../../machines/manager.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -69,7 +69,7 @@ export class EnclaveControl implements ControlBackend {
         `This manager holds at most ${config.enclaveLimit} enclaves (COCOSAI_MAX_ENCLAVES): remove one first.`,
       );
     }
-    const input = { ...readEnclaveRequest(request, config.mode), limits: config.limits };
+    const input = { ...readEnclaveRequest(request, config), limits: config.limits };
     if (registry.all().some(({ address }) => this.directory.enclave(address).name === input.name)) {
       throw new CocosError(
         'ENCLAVE_EXISTS',
@@ -90,6 +90,25 @@ export class EnclaveControl implements ControlBackend {
     await this.forget(address, (writes) => writes.remove(actorKey(address)));
     await this.directory.settled();
     await host.forget();
+  }
+
+  isKnown(address: string): boolean {
+    return this.options.registry.find(address) !== null;
+  }
+
+  /** Removes an enclave that has ended; does nothing for one that has not, or is gone already. */
+  async removeEnded(address: string): Promise<void> {
+    if (!this.isKnown(address)) return;
+    if (hasSettled(this.directory.actor(address).getSnapshot())) await this.removeEnclave(address);
+  }
+
+  /** Ids of the computations whose enclaves have ended. */
+  endedComputations(): string[] {
+    return this.options.registry.all().flatMap(({ address }) => {
+      const computation = this.computationOf(address);
+      const isEnded = hasSettled(this.directory.actor(address).getSnapshot());
+      return isEnded && computation !== null ? [computation] : [];
+    });
   }
 
   /** Stops and removes every enclave. @throws CocosError of the first that could not be removed */
@@ -147,10 +166,10 @@ export class EnclaveControl implements ControlBackend {
   private async settle(address: string): Promise<void> {
     const actor: AnyActor = this.directory.actor(address);
     this.requestStop(address);
-    await waitFor(
-      actor,
-      (snapshot) => snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' }),
-      { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS },
-    );
+    await waitFor(actor, hasSettled, { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS });
   }
+}
+
+function hasSettled(snapshot: AnyMachineSnapshot): boolean {
+  return snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' });
 }

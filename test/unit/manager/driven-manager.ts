@@ -11,6 +11,8 @@ import { Manager } from '../../../src/manager/manager.ts';
 
 export interface DrivenManager {
   readonly manager: Manager;
+  /** Stops the manager and starts another one on the same folders. */
+  restart(settings: NodeJS.ProcessEnv): Promise<void>;
   readonly folder: string;
   /** Commands that went to agents, as the test answers them. */
   readonly command: MockInstance<EnclaveHost['command']>;
@@ -30,16 +32,31 @@ export async function driveManager(settings: NodeJS.ProcessEnv = {}): Promise<Dr
     vi.spyOn(host, 'handshake').mockResolvedValue(),
   ];
   const command = vi.spyOn(host, 'command').mockResolvedValue({});
-  const environment = {
-    ...{ COCOSAI_MODE: 'process', COCOSAI_STATE_DIR: path.join(folder, 'state') },
-    ...{ COCOSAI_RUN_DIR: path.join(folder, 'run'), ...settings },
+  const open = async (own: NodeJS.ProcessEnv): Promise<Manager> => {
+    const environment = {
+      ...{ COCOSAI_MODE: 'process', COCOSAI_STATE_DIR: path.join(folder, 'state') },
+      ...{ COCOSAI_RUN_DIR: path.join(folder, 'run'), ...own },
+    };
+    // Any file that exists stands for the relay program, which nothing here starts.
+    const config = { ...readManagerConfig(environment, folder), relayProgram: import.meta.filename };
+    const opened = await Manager.open(config, () => undefined);
+    await opened.start();
+    return opened;
   };
-  // Any file that exists stands for the relay program, which nothing here starts.
-  const config = { ...readManagerConfig(environment, folder), relayProgram: import.meta.filename };
-  const manager = await Manager.open(config, () => undefined);
-  await manager.start();
+  const stop = async () => {
+    manager.requestStop();
+    await manager.ended();
+  };
+  let manager = await open(settings);
   return {
-    ...{ manager, folder, command },
+    ...{ folder, command },
+    get manager() {
+      return manager;
+    },
+    restart: async (own) => {
+      await stop();
+      manager = await open(own);
+    },
     create: async (name, manifest) => {
       const manifestJson = manifest === undefined ? '' : JSON.stringify(manifest);
       const request = { name, mode: '', vcpus: 0, memoryMiB: 0, manifestJson };
@@ -56,8 +73,7 @@ export async function driveManager(settings: NodeJS.ProcessEnv = {}): Promise<Dr
     },
     mirrorsOf: (address) => manager['registry'].get(address).mirrors,
     close: async () => {
-      manager.requestStop();
-      await manager.ended();
+      await stop();
       for (const mock of [...mocks, command]) mock.mockRestore();
       rmSync(folder, { recursive: true, force: true });
     },

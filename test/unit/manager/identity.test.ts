@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CocosError } from '../../../src/errors.ts';
 import type { MirrorSet } from '../../../src/link/mirror/mirror.ts';
-import { runHandlers } from '../../../src/manager/service/run-handlers.ts';
 import { type DrivenManager, driveManager } from './driven-manager.ts';
 import { manifest } from './service/client-world.ts';
 
@@ -95,15 +94,5 @@ describe('the computation of an enclave', () => {
     expect(driven.manager.control.computationOf(made)).toBe('c1');
     await expect(deliver(made, 'c2')).rejects.toMatchObject({ code: 'STATE_EVENT_ILLEGAL' });
     await deliver(made, 'c1');
-  });
-
-  it("the service's stop of a computation goes to the enclave of that computation", async () => {
-    const forger = await driven.create('forger');
-    const victim = await driven.create('victim', manifest('c1'));
-    claim(driven.mirrorsOf(forger), 'c1');
-    await runHandlers(driven.manager.control).onStop('c1');
-    await driven.manager.directory.settled();
-    expect(driven.manager.directory.view(forger).state).toBe('alive.ready');
-    expect(driven.manager.directory.view(victim).state).not.toBe('alive.ready');
   });
 });
