@@ -2,9 +2,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
+import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
 import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
+import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {
@@ -46,6 +48,10 @@ export interface ManagerConfig {
   /** The computation management service that this manager serves; null for none. */
   readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
+  /** Memory for what one enclave's agent reports of its machines. */
+  readonly mirrorLimits: MirrorLimits;
+  /** What is kept of each enclave's transitions for watchers that come back. */
+  readonly historyLimits: HistoryLimits;
   /** The most that one enclave may be given. */
   readonly vcpuLimit: number;
   readonly memoryLimitMiB: number;
@@ -66,6 +72,17 @@ const AGENT_SETTINGS = [
   'COCOSAI_TRANSFER_SECONDS',
   'COCOSAI_TRACE',
 ];
+
+/** A size in KiB, as bytes. */
+function kib(min: number, max: number, defaultBytes: number) {
+  return z.coerce
+    .number()
+    .int()
+    .min(min)
+    .max(max)
+    .default(defaultBytes / 1024)
+    .transform((size) => size * 1024);
+}
 
 const Environment = z.object({
   COCOSAI_LISTEN: z.string().optional(),
@@ -90,6 +107,10 @@ const Environment = z.object({
   COCOSAI_SERVICE_TLS_CA: z.string().optional(),
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
+  COCOSAI_MIRROR_RECORD_KIB: kib(1, 1_048_576, MIRROR_LIMITS.recordBytes),
+  COCOSAI_MIRROR_KIB: kib(64, 16_777_216, MIRROR_LIMITS.bytes),
+  COCOSAI_HISTORY_ITEMS: z.coerce.number().int().min(0).max(1_000_000).default(HISTORY_LIMITS.items),
+  COCOSAI_HISTORY_KIB: kib(0, 16_777_216, HISTORY_LIMITS.bytes),
   COCOSAI_MAX_VCPUS: z.coerce.number().int().min(1).max(64).default(8),
   COCOSAI_MAX_MEMORY_MIB: z.coerce.number().int().min(192).max(1_048_576).default(16_384),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
@@ -148,6 +169,8 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
             outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
+    mirrorLimits: { recordBytes: env.COCOSAI_MIRROR_RECORD_KIB, bytes: env.COCOSAI_MIRROR_KIB },
+    historyLimits: { items: env.COCOSAI_HISTORY_ITEMS, bytes: env.COCOSAI_HISTORY_KIB },
     vcpuLimit: env.COCOSAI_MAX_VCPUS,
     memoryLimitMiB: env.COCOSAI_MAX_MEMORY_MIB,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,

@@ -108,6 +108,7 @@ export class Manager {
     this.journal = new MirrorJournal({
       store,
       firstNumber: firstSequence,
+      limits: config.mirrorLimits,
       mirrorsOf: (enclave) => this.registry.find(enclave)?.mirrors ?? null,
       onFailure: ({ code, message }) =>
         log('error', 'journal records of agents could not be stored', { code, reason: message }),
@@ -116,12 +117,11 @@ export class Manager {
       ...{ store, journal: this.journal, exporter, log },
       computationOf: (enclave) => this.control.computationOf(enclave),
     });
-    this.directory = new Directory(
-      firstSequence,
-      transitions,
-      stored.map(({ address }) => address),
-      (address, thrown) => this.supervisor.recordFailure(address, thrown),
-    );
+    this.directory = new Directory(firstSequence, transitions, {
+      restored: stored.map(({ address }) => address),
+      onFailure: (address, thrown) => this.supervisor.recordFailure(address, thrown),
+      ...{ history: config.historyLimits, mirrors: config.mirrorLimits },
+    });
     this.control = new EnclaveControl({
       ...{ config, registry: this.registry, directory: this.directory, journal: this.journal },
       ...{ store, platform: this.platform },

@@ -220,7 +220,7 @@ function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject)
   try {
     return COMPILED[kind].machine.step(before, event);
   } catch (cause) {
-    // A guest can claim a context that its chart cannot process.
+    // A guest claims state and context independently, and no schema relates the two.
     throw new CocosError(
       'LINK_PROTOCOL',
       `The mirrored ${kind} cannot process '${event.type}' in its claimed context.`,
