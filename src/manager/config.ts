@@ -48,6 +48,8 @@ export interface ManagerConfig {
   /** The computation management service that this manager serves; null for none. */
   readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
+  /** Size at which a guest's console, and the log of the programs that serve it, are cut. */
+  readonly logBytes: number;
   /** Memory for what one enclave's agent reports of its machines. */
   readonly mirrorLimits: MirrorLimits;
   /** What is kept of each enclave's transitions for watchers that come back. */
@@ -72,6 +74,8 @@ const AGENT_SETTINGS = [
   'COCOSAI_TRANSFER_SECONDS',
   'COCOSAI_TRACE',
 ];
+
+const LOG_BYTES = 16 * 2 ** 20;
 
 /** A size in KiB, as bytes. */
 function kib(min: number, max: number, defaultBytes: number) {
@@ -107,6 +111,7 @@ const Environment = z.object({
   COCOSAI_SERVICE_TLS_CA: z.string().optional(),
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
+  COCOSAI_LOG_KIB: kib(64, 16_777_216, LOG_BYTES),
   COCOSAI_MIRROR_RECORD_KIB: kib(1, 1_048_576, MIRROR_LIMITS.recordBytes),
   COCOSAI_MIRROR_KIB: kib(64, 16_777_216, MIRROR_LIMITS.bytes),
   COCOSAI_HISTORY_ITEMS: z.coerce.number().int().min(0).max(1_000_000).default(HISTORY_LIMITS.items),
@@ -169,6 +174,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
             outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
+    logBytes: env.COCOSAI_LOG_KIB,
     mirrorLimits: { recordBytes: env.COCOSAI_MIRROR_RECORD_KIB, bytes: env.COCOSAI_MIRROR_KIB },
     historyLimits: { items: env.COCOSAI_HISTORY_ITEMS, bytes: env.COCOSAI_HISTORY_KIB },
     vcpuLimit: env.COCOSAI_MAX_VCPUS,

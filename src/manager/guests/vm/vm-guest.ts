@@ -17,6 +17,8 @@ import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts'
 const RECORD = 'vm.json';
 /** Beside the guest's log. */
 export const SCRATCH = 'scratch.img';
+/** What QEMU and the programs that serve it print. */
+export const HOST_LOG = 'host.log';
 const MIB = 1024 * 1024;
 const Record = z.strictObject({
   accelerator: z.enum(['kvm', 'tcg']),
@@ -36,7 +38,7 @@ interface VmGuestOptions {
   readonly vtpmFolder?: string | null;
   /** Size of the guest's encrypted scratch disk, which lies beside the log; 0 or left out for none. */
   readonly scratchMiB?: number;
-  /** Takes the guest's console; what QEMU prints goes to `host.log` beside it. */
+  /** Takes the guest's console; what QEMU prints goes to {@link HOST_LOG} beside it. */
   readonly logFile: string;
   readonly notice: (message: string) => void;
 }
@@ -59,6 +61,8 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   await endOrphanVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
+  // QEMU appends, so that the manager can cut it.
+  await writeFile(options.logFile, '', { mode: 0o600 });
   const accelerator = await chooseAccelerator({
     choice: options.accelerator,
     qemu,
@@ -75,7 +79,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
     qemu,
     imageFolder,
     socketDir,
-    hostLog: join(dirname(options.logFile), 'host.log'),
+    hostLog: join(dirname(options.logFile), HOST_LOG),
     vtpmFolder: options.vtpmFolder ?? null,
     vm: {
       name: basename(socketDir),
