@@ -151,7 +151,7 @@ export class EnclaveHost {
   }
 
   private async attachOrStart(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
-    const attached = await attachGuest(enclave.mode, this.socketDir);
+    const attached = await attachGuest(enclave, this.socketDir);
     if (attached !== null || enclave.pid !== null) return attached;
     return startGuest({
       config: this.options.config,
@@ -272,7 +272,7 @@ export class EnclaveHost {
     this.relay = null;
     await this.obtaining;
     if (this.guest !== null) await this.guest.kill();
-    else await endOrphanGuest(this.options.current().mode, this.socketDir);
+    else await endOrphanGuest(this.options.current(), this.socketDir);
     await closeAll(this.listeners);
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });

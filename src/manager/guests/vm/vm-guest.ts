@@ -122,9 +122,9 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const record = await readRecord(socketDir);
   if (record === null) return null;
   const paths = socketPaths(socketDir);
-  const qemu = adoptHostProcess(record.qemu);
-  const vsock = adoptVsock(record, paths);
-  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
+  const qemu = adoptHostProcess(record.qemu, socketDir);
+  const vsock = adoptVsock(record, socketDir);
+  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm, socketDir);
   const hasVtpm = vtpm !== null || record.vtpm === null;
   const qmp = qmpCommands(paths.qmp);
   if (qemu !== null && vsock !== null && hasVtpm) {
@@ -141,19 +141,19 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
 export async function endOrphanVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record !== null) {
-    await adoptHostProcess(record.qemu)?.end();
-    if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
-    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
+    await adoptHostProcess(record.qemu, socketDir)?.end();
+    if (record.vtpm !== null) await adoptHostProcess(record.vtpm, socketDir)?.end();
+    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon, socketDir)?.end();
   }
   // Also where nothing was recorded: an existing socket file counts as a listening one.
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
 }
 
-function adoptVsock({ vsock }: z.infer<typeof Record>, paths: ReturnType<typeof socketPaths>) {
+function adoptVsock({ vsock }: z.infer<typeof Record>, socketDir: string) {
   if ('cid' in vsock) return kernelBackend(vsock.cid);
-  const daemon = adoptHostProcess(vsock.daemon);
-  return daemon === null ? null : daemonBackend(paths, daemon);
+  const daemon = adoptHostProcess(vsock.daemon, socketDir);
+  return daemon === null ? null : daemonBackend(socketPaths(socketDir), daemon);
 }
 
 async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {
