@@ -7,6 +7,7 @@ import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enc
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
 import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
+import { findUnknownSettings, type UnknownSetting } from './setting-names.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {
@@ -62,6 +63,8 @@ export interface ManagerConfig {
   readonly limits: EnclaveLimits;
   /** Takes every transition; undefined for none. */
   readonly traceFile: string | undefined;
+  /** Settings in the environment that nothing reads. */
+  readonly unknownSettings: readonly UnknownSetting[];
   /** What an agent in process mode is given of the manager's environment. */
   readonly agentSettings: NodeJS.ProcessEnv;
 }
@@ -74,6 +77,11 @@ const AGENT_SETTINGS = [
   'COCOSAI_TRANSFER_SECONDS',
   'COCOSAI_TRACE',
 ];
+
+/** Of `sun_path` (unix(7)), without the zero at its end. */
+const SOCKET_PATH_BYTES = 107;
+/** Leaves room for the longest name of an enclave's socket, `/<id>/v.sock_4294967295`, with a margin. */
+const RUN_DIR_BYTES = 73;
 
 const LOG_BYTES = 16 * 2 ** 20;
 
@@ -144,12 +152,13 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
   const isRoot = process.getuid?.() === 0;
   const stateDir =
     env.COCOSAI_STATE_DIR ?? (isRoot ? '/var/lib/cocosai' : path.join(os.homedir(), '.local/state/cocosai'));
-  const runDir = env.COCOSAI_RUN_DIR ?? defaultRunDir(environment);
+  const runDir = path.resolve(env.COCOSAI_RUN_DIR ?? defaultRunDir(environment));
+  checkLength('COCOSAI_RUN_DIR', runDir, RUN_DIR_BYTES);
   return {
-    listen: parseAddress(env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
+    listen: readAddress('COCOSAI_LISTEN', env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
     tls: { certificate: env.COCOSAI_TLS_CERT, key: env.COCOSAI_TLS_KEY, authority: env.COCOSAI_TLS_CA },
     stateDir: path.resolve(stateDir),
-    runDir: path.resolve(runDir),
+    runDir,
     mode: env.COCOSAI_MODE,
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
@@ -165,7 +174,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
       env.COCOSAI_SERVICE === undefined
         ? null
         : {
-            address: parseAddress(env.COCOSAI_SERVICE),
+            address: readAddress('COCOSAI_SERVICE', env.COCOSAI_SERVICE),
             tls: {
               certificate: env.COCOSAI_SERVICE_TLS_CERT,
               key: env.COCOSAI_SERVICE_TLS_KEY,
@@ -186,8 +195,25 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
       stopMs: env.COCOSAI_STOP_SECONDS,
     },
     traceFile: env.COCOSAI_TRACE,
+    unknownSettings: findUnknownSettings(environment, [...MANAGER_SETTINGS, ...AGENT_SETTINGS]),
     agentSettings: pick(environment, AGENT_SETTINGS),
   };
+}
+
+function readAddress(setting: string, text: string): Address {
+  const address = parseAddress(text);
+  if (address.kind === 'unix') checkLength(setting, address.path, SOCKET_PATH_BYTES);
+  return address;
+}
+
+/** The system would cut a longer path of a socket, and so use another file. */
+function checkLength(setting: string, file: string, limit: number): void {
+  const length = Buffer.byteLength(file);
+  if (length <= limit) return;
+  throw new CocosError(
+    'CONFIG_INVALID',
+    `${setting}: the path '${file}' has ${length} bytes, but the paths of sockets leave room for ${limit}: choose a shorter one.`,
+  );
 }
 
 function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {
