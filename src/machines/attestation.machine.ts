@@ -1,6 +1,6 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
-import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { Cause, DeadlineReached, Milliseconds, Text } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** Milliseconds. */
@@ -21,7 +21,7 @@ export const ATTESTATION_LIMITS: AttestationLimits = {
 };
 
 export const AttestationInput = z.strictObject({
-  sessionId: z.string(),
+  sessionId: Text,
   /** Hex of the verifier's 32-byte nonce. */
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
   /** `ATTESTATION_LIMITS` by default. */
@@ -33,12 +33,12 @@ export type AttestationInput = z.infer<typeof AttestationInput>;
 /** Events of one challenge and of the participant's session that may follow. The agent is the authority. */
 export const AttestationEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('attestation.collect') }),
-  z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: z.string(), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: Text, atMs: Milliseconds }),
   z.strictObject({ type: z.literal('evidence.failed'), cause: Cause }),
   z.strictObject({
     type: z.literal('session.opened'),
-    participant: z.string(),
-    role: z.string(),
+    participant: Text,
+    role: Text,
     atMs: Milliseconds,
   }),
   z.strictObject({ type: z.literal('session.used'), atMs: Milliseconds }),
@@ -47,14 +47,15 @@ export const AttestationEvent = z.discriminatedUnion('type', [
 ]);
 export type AttestationEvent = z.infer<typeof AttestationEvent>;
 
-export interface AttestationContext extends AttestationInput {
-  readonly limits: AttestationLimits;
-  readonly evidenceDigest: string | null;
-  readonly participant: string | null;
-  readonly role: string | null;
-  readonly deadlineMs: number;
-  readonly cause: Cause | null;
-}
+export const AttestationContext = AttestationInput.extend({
+  limits: AttestationLimits,
+  evidenceDigest: Text.nullable(),
+  participant: Text.nullable(),
+  role: Text.nullable(),
+  deadlineMs: Milliseconds,
+  cause: Cause.nullable(),
+});
+export type AttestationContext = Readonly<z.infer<typeof AttestationContext>>;
 
 export const attestationMachine = setup({
   types: {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { Cause, DeadlineReached, Milliseconds, Text } from './common.ts';
 import { Digest, InputDigest, Manifest } from './manifest.ts';
 
 /** Events of a computation. The agent is the authority; the manager mirrors it. */
@@ -10,27 +10,27 @@ export const ComputationEvent = z.discriminatedUnion('type', [
     digest: Digest,
     atMs: Milliseconds,
   }),
-  z.strictObject({ type: z.literal('input.receiving'), input: z.string(), transferId: z.string() }),
-  z.strictObject({ type: z.literal('input.released'), input: z.string() }),
+  z.strictObject({ type: z.literal('input.receiving'), input: Text, transferId: Text }),
+  z.strictObject({ type: z.literal('input.released'), input: Text }),
   z.strictObject({
     type: z.literal('input.committed'),
-    input: z.string(),
+    input: Text,
     size: z.int().min(0),
     digest: InputDigest,
     atMs: Milliseconds,
   }),
-  z.strictObject({ type: z.literal('run.requested'), by: z.string(), atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('run.requested'), by: Text, atMs: Milliseconds }),
   z.strictObject({
     type: z.literal('run.exited'),
     exitCode: z.int(),
-    runtime: z.string(),
+    runtime: Text,
     startedMs: Milliseconds,
     endedMs: Milliseconds,
   }),
   z.strictObject({ type: z.literal('run.failed'), cause: Cause }),
   z.strictObject({ type: z.literal('result.sealed'), digest: Digest, size: z.int().min(0) }),
-  z.strictObject({ type: z.literal('result.delivered'), consumer: z.string() }),
-  z.strictObject({ type: z.literal('computation.stop'), by: z.string() }),
+  z.strictObject({ type: z.literal('result.delivered'), consumer: Text }),
+  z.strictObject({ type: z.literal('computation.stop'), by: Text }),
   DeadlineReached,
 ]);
 export type ComputationEvent = z.infer<typeof ComputationEvent>;

@@ -1,36 +1,46 @@
 import { assertEvent, assign, setup } from 'xstate';
-import type { Cause } from './common.ts';
+import { z } from 'zod';
+import { Cause, Milliseconds, Text } from './common.ts';
 import type { ComputationEvent } from './computation.events.ts';
 import { type ClockInput, unprovided } from './effect.ts';
-import { ALGORITHM_INPUT, type Manifest } from './manifest.ts';
+import { ALGORITHM_INPUT, Digest, InputName, Manifest } from './manifest.ts';
 
 /** Grace period after the manifest's time limit before a run without a report counts as failed. */
 const RUN_GRACE_MS = 30_000;
 
-export interface InputStatus {
-  readonly status: 'expected' | 'receiving' | 'committed';
-  readonly size: number;
-}
+const InputStatus = z.strictObject({
+  status: z.enum(['expected', 'receiving', 'committed']),
+  size: z.int().min(0),
+});
+export type InputStatus = Readonly<z.infer<typeof InputStatus>>;
 
-export interface RunRecord {
-  readonly exitCode: number;
-  readonly runtime: string;
-  readonly startedMs: number;
-  readonly endedMs: number;
-}
+const RunRecord = z.strictObject({
+  exitCode: z.int(),
+  runtime: Text,
+  startedMs: Milliseconds,
+  endedMs: Milliseconds,
+});
+export type RunRecord = Readonly<z.infer<typeof RunRecord>>;
 
-export interface ComputationContext {
-  readonly manifest: Manifest | null;
-  readonly manifestDigest: string | null;
+/** The algorithm and the datasets of a manifest. */
+const INPUT_LIMIT = 65;
+const CONSUMER_LIMIT = 64;
+
+export const ComputationContext = z.strictObject({
+  manifest: Manifest.nullable(),
+  manifestDigest: Digest.nullable(),
   /** By name of the input; the algorithm has a fixed name. */
-  readonly inputs: Readonly<Record<string, InputStatus>>;
-  readonly runDeadlineMs: number | null;
-  readonly run: RunRecord | null;
-  readonly result: { readonly digest: string; readonly size: number } | null;
+  inputs: z
+    .record(InputName, InputStatus)
+    .refine((inputs) => Object.keys(inputs).length <= INPUT_LIMIT, 'more inputs than a manifest has'),
+  runDeadlineMs: Milliseconds.nullable(),
+  run: RunRecord.nullable(),
+  result: z.strictObject({ digest: Digest, size: z.int().min(0) }).nullable(),
   /** Signing keys of the consumers that confirmed their result. */
-  readonly delivered: readonly string[];
-  readonly cause: Cause | null;
-}
+  delivered: z.array(Text).max(CONSUMER_LIMIT),
+  cause: Cause.nullable(),
+});
+export type ComputationContext = Readonly<z.infer<typeof ComputationContext>>;
 
 export interface RunInput {
   readonly manifest: Manifest | null;

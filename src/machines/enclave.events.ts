@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Cause, DeadlineReached, Milliseconds } from './common.ts';
-import { Manifest } from './manifest.ts';
+import { ComputationId, Manifest } from './manifest.ts';
 
 /** How an enclave runs: a virtual machine, or a child process for machines without QEMU. */
 export const EnclaveMode = z.enum(['vm', 'process']);
@@ -62,6 +62,14 @@ export const EnclaveEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('link.live'), bootId: z.string() }),
   z.strictObject({ type: z.literal('link.lost'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('agent.ready'), version: z.string() }),
+  /** The manager is about to deliver a manifest of this computation to an enclave that was created without one. */
+  z.strictObject({
+    type: z.literal('computation.assigned'),
+    computationId: ComputationId,
+    atMs: Milliseconds,
+  }),
+  /** The agent has refused that manifest. */
+  z.strictObject({ type: z.literal('computation.released'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('enclave.broken'), cause: Cause }),
   z.strictObject({ type: z.literal('enclave.stop'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('enclave.cleaned') }),

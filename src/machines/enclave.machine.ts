@@ -10,6 +10,8 @@ import {
 
 export interface EnclaveContext extends EnclaveInput {
   readonly limits: EnclaveLimits;
+  /** Id of the manifest that the manager created the enclave with or delivers to it; no guest can change it. */
+  readonly computationId: string | null;
   readonly relayAddress: string | null;
   readonly logFile: string | null;
   readonly pid: number | null;
@@ -104,6 +106,11 @@ export const enclaveMachine = setup({
       assertEvent(event, 'agent.ready');
       return { agentVersion: event.version, deadlineMs: null };
     }),
+    assignComputation: assign(({ event }) => {
+      assertEvent(event, 'computation.assigned');
+      return { computationId: event.computationId };
+    }),
+    releaseComputation: assign({ computationId: null }),
     armStop: assign(({ context, event }) => {
       assertEvent(event, 'enclave.stop');
       return { deadlineMs: event.atMs + context.limits.stopMs };
@@ -155,6 +162,8 @@ export const enclaveMachine = setup({
     }),
   },
   guards: {
+    hasNoComputation: ({ context }) => context.computationId === null,
+    hasNoManifest: ({ context }) => context.manifest === null,
     isSameBoot: ({ context, event }) => event.type === 'link.live' && event.bootId === context.bootId,
   },
 }).createMachine({
@@ -163,6 +172,7 @@ export const enclaveMachine = setup({
   context: ({ input }) => ({
     ...input,
     limits: input.limits ?? ENCLAVE_LIMITS,
+    computationId: input.manifest?.id ?? null,
     relayAddress: null,
     logFile: null,
     pid: null,
@@ -215,6 +225,8 @@ export const enclaveMachine = setup({
         'vm.panicked': { target: 'failed', actions: 'recordPanic' },
         'boot.failed': { target: 'failed', actions: 'recordBootFailure' },
         'boot.progressed': { actions: 'assignStep' },
+        'computation.assigned': { guard: 'hasNoComputation', actions: 'assignComputation' },
+        'computation.released': { guard: 'hasNoManifest', actions: 'releaseComputation' },
         'enclave.broken': { target: 'failed', actions: 'assignCause' },
       },
       states: {

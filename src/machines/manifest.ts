@@ -19,11 +19,13 @@ export const InputName = z.string().regex(/^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9
 /** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
 export const ALGORITHM_INPUT = 'algorithm';
 
+export const ComputationId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
+
 export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 
 export const Manifest = z.strictObject({
   version: z.literal(1),
-  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  id: ComputationId,
   name: z.string().min(1).max(200),
   algorithm: z.strictObject({
     kind: AlgorithmKind,

@@ -1,9 +1,14 @@
 import type { AnyEventObject, AnyStateMachine } from 'xstate';
 import { z } from 'zod';
-import { AttestationEvent, AttestationInput, attestationMachine } from './attestation.machine.ts';
+import {
+  AttestationContext,
+  AttestationEvent,
+  AttestationInput,
+  attestationMachine,
+} from './attestation.machine.ts';
 import { ComputationEvent } from './computation.events.ts';
-import { computationMachine } from './computation.machine.ts';
-import { TransferEvent, TransferInput, transferMachine } from './transfer.machine.ts';
+import { ComputationContext, computationMachine } from './computation.machine.ts';
+import { TransferContext, TransferEvent, TransferInput, transferMachine } from './transfer.machine.ts';
 
 /** A machine whose authority is the agent and which the manager mirrors. */
 interface Mirrored {
@@ -12,12 +17,23 @@ interface Mirrored {
   readonly event: z.ZodType<AnyEventObject>;
   /** Schema of the machine's input. */
   readonly input: z.ZodType;
+  /** Schema of the machine's context: what a guest may claim of it, and what is restored of it. */
+  readonly context: z.ZodType<Readonly<Record<string, unknown>>>;
 }
 
 export const MIRRORED: Readonly<Record<MirroredKind, Mirrored>> = {
-  computation: { machine: computationMachine, event: ComputationEvent, input: z.unknown() },
-  attestation: { machine: attestationMachine, event: AttestationEvent, input: AttestationInput },
-  transfer: { machine: transferMachine, event: TransferEvent, input: TransferInput },
+  computation: {
+    ...{ machine: computationMachine, event: ComputationEvent, input: z.null() },
+    context: ComputationContext,
+  },
+  attestation: {
+    ...{ machine: attestationMachine, event: AttestationEvent, input: AttestationInput },
+    context: AttestationContext,
+  },
+  transfer: {
+    ...{ machine: transferMachine, event: TransferEvent, input: TransferInput },
+    context: TransferContext,
+  },
 };
 
 export const MirroredKind = z.enum(['computation', 'attestation', 'transfer']);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { ENCLAVE_LIMITS } from './enclave.events.ts';
 import { enclaveMachine } from './enclave.machine.ts';
+import { ComputationId } from './manifest.ts';
 
 /**
  * Stored snapshots of machines. Each carries the version of its chart and context, so that a later program can migrate
@@ -28,7 +29,7 @@ interface SnapshotKind {
 export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
   enclave: {
     machine: enclaveMachine,
-    version: 5,
+    version: 6,
     migrations: {
       // Version 1 had no file for the guest's console.
       1: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, logFile: null } }),
@@ -38,6 +39,11 @@ export const SNAPSHOT_KINDS: Readonly<Record<string, SnapshotKind>> = {
       3: (snapshot) => ({ ...snapshot, context: { ...snapshot.context, limits: ENCLAVE_LIMITS } }),
       // Version 4 had another name for the effect `handshake`.
       4: (snapshot) => ({ ...snapshot, children: renameUnknown(snapshot.children, 'handshake') }),
+      // Version 5 took the computation of an enclave without a manifest from what its guest claimed.
+      5: (snapshot) => ({
+        ...snapshot,
+        context: { ...snapshot.context, computationId: manifestId(snapshot.context) },
+      }),
     },
   },
 };
@@ -64,6 +70,12 @@ export function readSnapshot(machine: string, version: number, stored: unknown):
     throw invalid(`the chart of '${machine}' has no such state`);
   const begun = { ...snapshot, children: begunAnew(snapshot.children) };
   return { ...begun, output: undefined, error: undefined };
+}
+
+const WithManifest = z.looseObject({ manifest: z.looseObject({ id: ComputationId }) });
+
+function manifestId(context: PersistedSnapshot['context']): string | null {
+  return WithManifest.safeParse(context).data?.manifest.id ?? null;
 }
 
 /** Renames the one child whose name no effect of the chart has. */

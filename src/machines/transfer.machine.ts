@@ -1,18 +1,18 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
-import { Cause, DeadlineReached, Milliseconds } from './common.ts';
+import { Cause, DeadlineReached, Milliseconds, Text } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
 
 /** How long a transfer waits for its sender to connect or reconnect. */
 export const TRANSFER_WAIT_MS = 600_000;
 
 export const TransferInput = z.strictObject({
-  transferId: z.string(),
+  transferId: Text,
   /** Name of the input in the manifest. */
-  input: z.string(),
-  participant: z.string(),
+  input: Text,
+  participant: Text,
   size: z.int().min(0),
-  digest: z.string(),
+  digest: Text,
   /** `TRANSFER_WAIT_MS` by default. */
   waitMs: z.int().min(1).optional(),
   atMs: Milliseconds,
@@ -36,13 +36,14 @@ export const TransferEvent = z.discriminatedUnion('type', [
 ]);
 export type TransferEvent = z.infer<typeof TransferEvent>;
 
-export interface TransferContext extends TransferInput {
-  readonly waitMs: number;
-  readonly segments: number;
-  readonly received: number;
-  readonly deadlineMs: number | null;
-  readonly cause: Cause | null;
-}
+export const TransferContext = TransferInput.extend({
+  waitMs: z.int().min(1),
+  segments: z.int().min(0),
+  received: z.int().min(0),
+  deadlineMs: Milliseconds.nullable(),
+  cause: Cause.nullable(),
+});
+export type TransferContext = Readonly<z.infer<typeof TransferContext>>;
 
 export const transferMachine = setup({
   types: {

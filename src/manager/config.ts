@@ -2,9 +2,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
+import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
 import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
+import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
+import { findUnknownSettings, type UnknownSetting } from './setting-names.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {
@@ -46,11 +49,22 @@ export interface ManagerConfig {
   /** The computation management service that this manager serves; null for none. */
   readonly service: ServiceConfig | null;
   readonly enclaveLimit: number;
+  /** Size at which a guest's console, and the log of the programs that serve it, are cut. */
+  readonly logBytes: number;
+  /** Memory for what one enclave's agent reports of its machines. */
+  readonly mirrorLimits: MirrorLimits;
+  /** What is kept of each enclave's transitions for watchers that come back. */
+  readonly historyLimits: HistoryLimits;
+  /** The most that one enclave may be given. */
+  readonly vcpuLimit: number;
+  readonly memoryLimitMiB: number;
   /** Free space that the state folder's disk must have before an enclave is made. */
   readonly minimumFreeMiB: number;
   readonly limits: EnclaveLimits;
   /** Takes every transition; undefined for none. */
   readonly traceFile: string | undefined;
+  /** Settings in the environment that nothing reads. */
+  readonly unknownSettings: readonly UnknownSetting[];
   /** What an agent in process mode is given of the manager's environment. */
   readonly agentSettings: NodeJS.ProcessEnv;
 }
@@ -63,6 +77,24 @@ const AGENT_SETTINGS = [
   'COCOSAI_TRANSFER_SECONDS',
   'COCOSAI_TRACE',
 ];
+
+/** Of `sun_path` (unix(7)), without the zero at its end. */
+const SOCKET_PATH_BYTES = 107;
+/** Leaves room for the longest name of an enclave's socket, `/<id>/v.sock_4294967295`, with a margin. */
+const RUN_DIR_BYTES = 73;
+
+const LOG_BYTES = 16 * 2 ** 20;
+
+/** A size in KiB, as bytes. */
+function kib(min: number, max: number, defaultBytes: number) {
+  return z.coerce
+    .number()
+    .int()
+    .min(min)
+    .max(max)
+    .default(defaultBytes / 1024)
+    .transform((size) => size * 1024);
+}
 
 const Environment = z.object({
   COCOSAI_LISTEN: z.string().optional(),
@@ -87,6 +119,13 @@ const Environment = z.object({
   COCOSAI_SERVICE_TLS_CA: z.string().optional(),
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
+  COCOSAI_LOG_KIB: kib(64, 16_777_216, LOG_BYTES),
+  COCOSAI_MIRROR_RECORD_KIB: kib(1, 1_048_576, MIRROR_LIMITS.recordBytes),
+  COCOSAI_MIRROR_KIB: kib(64, 16_777_216, MIRROR_LIMITS.bytes),
+  COCOSAI_HISTORY_ITEMS: z.coerce.number().int().min(0).max(1_000_000).default(HISTORY_LIMITS.items),
+  COCOSAI_HISTORY_KIB: kib(0, 16_777_216, HISTORY_LIMITS.bytes),
+  COCOSAI_MAX_VCPUS: z.coerce.number().int().min(1).max(64).default(8),
+  COCOSAI_MAX_MEMORY_MIB: z.coerce.number().int().min(192).max(1_048_576).default(16_384),
   COCOSAI_MIN_FREE_MIB: z.coerce.number().int().min(0).default(512),
   COCOSAI_PREPARE_SECONDS: seconds(ENCLAVE_LIMITS.prepareMs),
   COCOSAI_BOOT_SECONDS: seconds(ENCLAVE_LIMITS.bootMs),
@@ -113,12 +152,13 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
   const isRoot = process.getuid?.() === 0;
   const stateDir =
     env.COCOSAI_STATE_DIR ?? (isRoot ? '/var/lib/cocosai' : path.join(os.homedir(), '.local/state/cocosai'));
-  const runDir = env.COCOSAI_RUN_DIR ?? defaultRunDir(environment);
+  const runDir = path.resolve(env.COCOSAI_RUN_DIR ?? defaultRunDir(environment));
+  checkLength('COCOSAI_RUN_DIR', runDir, RUN_DIR_BYTES);
   return {
-    listen: parseAddress(env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
+    listen: readAddress('COCOSAI_LISTEN', env.COCOSAI_LISTEN ?? `unix:${path.join(runDir, 'manager.sock')}`),
     tls: { certificate: env.COCOSAI_TLS_CERT, key: env.COCOSAI_TLS_KEY, authority: env.COCOSAI_TLS_CA },
     stateDir: path.resolve(stateDir),
-    runDir: path.resolve(runDir),
+    runDir,
     mode: env.COCOSAI_MODE,
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
@@ -134,7 +174,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
       env.COCOSAI_SERVICE === undefined
         ? null
         : {
-            address: parseAddress(env.COCOSAI_SERVICE),
+            address: readAddress('COCOSAI_SERVICE', env.COCOSAI_SERVICE),
             tls: {
               certificate: env.COCOSAI_SERVICE_TLS_CERT,
               key: env.COCOSAI_SERVICE_TLS_KEY,
@@ -143,6 +183,11 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
             outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
+    logBytes: env.COCOSAI_LOG_KIB,
+    mirrorLimits: { recordBytes: env.COCOSAI_MIRROR_RECORD_KIB, bytes: env.COCOSAI_MIRROR_KIB },
+    historyLimits: { items: env.COCOSAI_HISTORY_ITEMS, bytes: env.COCOSAI_HISTORY_KIB },
+    vcpuLimit: env.COCOSAI_MAX_VCPUS,
+    memoryLimitMiB: env.COCOSAI_MAX_MEMORY_MIB,
     minimumFreeMiB: env.COCOSAI_MIN_FREE_MIB,
     limits: {
       prepareMs: env.COCOSAI_PREPARE_SECONDS,
@@ -150,8 +195,25 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
       stopMs: env.COCOSAI_STOP_SECONDS,
     },
     traceFile: env.COCOSAI_TRACE,
+    unknownSettings: findUnknownSettings(environment, [...MANAGER_SETTINGS, ...AGENT_SETTINGS]),
     agentSettings: pick(environment, AGENT_SETTINGS),
   };
+}
+
+function readAddress(setting: string, text: string): Address {
+  const address = parseAddress(text);
+  if (address.kind === 'unix') checkLength(setting, address.path, SOCKET_PATH_BYTES);
+  return address;
+}
+
+/** The system would cut a longer path of a socket, and so use another file. */
+function checkLength(setting: string, file: string, limit: number): void {
+  const length = Buffer.byteLength(file);
+  if (length <= limit) return;
+  throw new CocosError(
+    'CONFIG_INVALID',
+    `${setting}: the path '${file}' has ${length} bytes, but the paths of sockets leave room for ${limit}: choose a shorter one.`,
+  );
 }
 
 function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {

@@ -1,6 +1,6 @@
 /** Writes one JSON object per line to standard error. */
 export type Log = (
-  level: 'info' | 'error',
+  level: 'info' | 'warning' | 'error',
   message: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;

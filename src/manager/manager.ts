@@ -76,6 +76,11 @@ export class Manager {
    */
   static async open(config: ManagerConfig, log: Log): Promise<Manager> {
     const components = new Components();
+    for (const { setting, nearest } of config.unknownSettings) {
+      log('warning', `${setting} is not a setting and has no effect: did you mean ${nearest}?`, {
+        ...{ setting, nearest },
+      });
+    }
     try {
       await checkProgram(config.relayProgram);
       components.add('state lock', await lockFolder(stateFolder(config.stateDir)));
@@ -108,6 +113,7 @@ export class Manager {
     this.journal = new MirrorJournal({
       store,
       firstNumber: firstSequence,
+      limits: config.mirrorLimits,
       mirrorsOf: (enclave) => this.registry.find(enclave)?.mirrors ?? null,
       onFailure: ({ code, message }) =>
         log('error', 'journal records of agents could not be stored', { code, reason: message }),
@@ -116,12 +122,11 @@ export class Manager {
       ...{ store, journal: this.journal, exporter, log },
       computationOf: (enclave) => this.control.computationOf(enclave),
     });
-    this.directory = new Directory(
-      firstSequence,
-      transitions,
-      stored.map(({ address }) => address),
-      (address, thrown) => this.supervisor.recordFailure(address, thrown),
-    );
+    this.directory = new Directory(firstSequence, transitions, {
+      restored: stored.map(({ address }) => address),
+      onFailure: (address, thrown) => this.supervisor.recordFailure(address, thrown),
+      ...{ history: config.historyLimits, mirrors: config.mirrorLimits },
+    });
     this.control = new EnclaveControl({
       ...{ config, registry: this.registry, directory: this.directory, journal: this.journal },
       ...{ store, platform: this.platform },
@@ -253,9 +258,11 @@ export class Manager {
   }
 
   private provide() {
-    const broken = (error: CocosError) => {
-      this.log('error', error.message, { code: error.code });
-      this.root.send({ type: 'manager.broken', cause: error.toJSON() });
+    // `start` and `ended` throw the cause of the first, so it is not logged here as well.
+    const broken = (error: CocosError) => this.root.send({ type: 'manager.broken', cause: error.toJSON() });
+    const unclosed = (error: CocosError) => {
+      logFailure(this.log)('control service', error);
+      broken(error);
     };
     const hostOf = (id: string) => this.registry.get(`enclave/${id}`).host;
     const enclave = enclaveMachine.provide({ actors: { ...enclaveEffects(hostOf), clock: clockEffect() } });
@@ -269,7 +276,7 @@ export class Manager {
         ),
         open: asyncEffect<object>(() => this.open(), broken),
         empty: asyncEffect<object>(() => this.empty(), broken),
-        close: asyncEffect<object>(() => this.close(), broken),
+        close: asyncEffect<object>(() => this.close(), unclosed),
       },
     });
   }

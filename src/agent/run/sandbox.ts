@@ -57,7 +57,7 @@ export interface RunOutcome {
 
 /**
  * Runs an algorithm until it ends. A failing algorithm is an outcome, not an error. If the agent is root, the sandbox
- * runs as user 65534 of the machine, so every folder above the given paths must be searchable by others (mode 0711).
+ * runs as user 65534 of the machine, so every folder above the given paths must be searchable by it (mode 0710 with that group, or 0711).
  * @throws CocosError SANDBOX_UNAVAILABLE if bubblewrap or an interpreter is missing or the sandbox cannot be set up;
  * ALGORITHM_INVALID if the file cannot be started in its kind; ARCHIVE_UNSAFE for a bad Python archive; INPUT_INVALID
  * for a dataset name that is a path; CANCELLED if the signal aborted the run
@@ -113,10 +113,11 @@ async function openToSandbox(request: RunRequest, command: RunCommand): Promise<
   const runtimeFiles = command.runtimeFile === undefined ? [] : [command.runtimeFile];
   for (const path of [algorithmPath, resultsDir, ...datasets.values(), ...runtimeFiles]) {
     for (let folder = dirname(resolve(path)); folder !== '/'; folder = dirname(folder)) {
-      if (((await stat(folder)).mode & 0o001) === 0) {
+      const { mode, gid } = await stat(folder);
+      if ((mode & (gid === SANDBOX_UID ? 0o010 : 0o001)) === 0) {
         throw new CocosError(
           'SANDBOX_UNAVAILABLE',
-          `The sandbox's user cannot enter '${folder}'; set its mode to 0711.`,
+          `The sandbox's user cannot enter '${folder}'; set its group to ${SANDBOX_UID} and its mode to 0710.`,
         );
       }
     }

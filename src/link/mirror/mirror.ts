@@ -6,9 +6,20 @@ import { stateName } from '../../machines/state-name.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { CompiledMachine, type MachineState } from './compiled-machine.ts';
 import { type Parse, plainParser } from './schema-compiler.ts';
+import { weightOf } from './weight.ts';
 
 /** Maximum number of mirrored actors of one agent. */
 const MIRROR_LIMIT = 10_000;
+
+/** Bytes of memory that the mirrors of one agent may hold. */
+export interface MirrorLimits {
+  /** Of one mirror. */
+  readonly recordBytes: number;
+  /** Of all of them together. */
+  readonly bytes: number;
+}
+
+export const MIRROR_LIMITS: MirrorLimits = { recordBytes: 2 * 2 ** 20, bytes: 16 * 2 ** 20 };
 
 /** The relevant members of a snapshot. The mirrored charts have no final states and no history. */
 const PersistedSnapshot = z.object({
@@ -38,6 +49,7 @@ interface Compiled {
   readonly machine: CompiledMachine;
   readonly event: Parse<AnyEventObject>;
   readonly input: z.ZodType;
+  readonly context: z.ZodType<MachineState['context']>;
 }
 
 const COMPILED: Readonly<Record<MirroredKind, Compiled>> = {
@@ -53,6 +65,8 @@ interface Mirror {
   readonly address: string;
   readonly kind: MirroredKind;
   state: MachineState;
+  /** Bytes that it is charged with. */
+  weight: number;
 }
 
 /**
@@ -63,11 +77,18 @@ export class MirrorSet {
   private readonly mirrors = new Map<string, Mirror>();
   private readonly onTransition: (transition: Transition) => void;
   private readonly prefix: string;
+  private readonly limits: MirrorLimits;
+  private weight = 0;
 
   /** `prefix` comes before every address in what `onTransition` is given. */
-  constructor(onTransition: (transition: Transition) => void, prefix = '') {
+  constructor(
+    onTransition: (transition: Transition) => void,
+    prefix = '',
+    limits: MirrorLimits = MIRROR_LIMITS,
+  ) {
     this.onTransition = onTransition;
     this.prefix = prefix;
+    this.limits = limits;
   }
 
   /**
@@ -75,7 +96,7 @@ export class MirrorSet {
    *
    * @returns the address of the mirror that the record has ended; null for every other record.
    * @throws CocosError LINK_PROTOCOL for a record that is malformed or does not fit the statechart, LIMIT_EXCEEDED
-   * for one actor more than an agent may have.
+   * for one actor or one byte more than an agent may have. Nothing has moved then.
    */
   apply(body: unknown): string | null {
     const record = parseRecord(body);
@@ -91,6 +112,7 @@ export class MirrorSet {
         this.move(record.address, record.event);
         return null;
       case 'retired':
+        this.weight -= this.mirrors.get(record.address)?.weight ?? 0;
         this.mirrors.delete(record.address);
         return record.address;
     }
@@ -99,7 +121,7 @@ export class MirrorSet {
   /**
    * Takes up a mirror as it was stored.
    *
-   * @throws CocosError LINK_PROTOCOL when it does not fit its statechart.
+   * @throws CocosError LINK_PROTOCOL when it does not fit its statechart, LIMIT_EXCEEDED
    */
   recall(address: string, value: unknown, context: unknown): void {
     this.restore(address, { status: 'active', value, context }, RESTORED);
@@ -107,6 +129,7 @@ export class MirrorSet {
 
   clear(): void {
     this.mirrors.clear();
+    this.weight = 0;
   }
 
   get(address: string): MachineState | null {
@@ -128,7 +151,10 @@ export class MirrorSet {
     const kind = kindOf(address);
     const parsed = PersistedSnapshot.safeParse(snapshot);
     if (!parsed.success) throw new CocosError('LINK_PROTOCOL', `The snapshot of ${address} is malformed.`);
-    const state = COMPILED[kind].machine.restore(parsed.data.value, parsed.data.context);
+    const context = COMPILED[kind].context.safeParse(parsed.data.context);
+    if (!context.success)
+      throw new CocosError('LINK_PROTOCOL', `The context of ${address} is not one of its chart.`);
+    const state = COMPILED[kind].machine.restore(parsed.data.value, context.data);
     if (state === null)
       throw new CocosError('LINK_PROTOCOL', `The state of ${address} is not one of its chart.`);
     this.adopt(address, kind, state, event);
@@ -138,9 +164,10 @@ export class MirrorSet {
     if (!this.mirrors.has(address) && this.mirrors.size >= MIRROR_LIMIT) {
       throw new CocosError('LIMIT_EXCEEDED', `An agent may have ${MIRROR_LIMIT} actors mirrored.`);
     }
+    const weight = this.charge(address, this.mirrors.get(address)?.weight ?? 0, state);
     // Built once: maps look up an identical string much faster than an equal one.
     const full = this.prefix + address;
-    this.mirrors.set(address, { address: full, kind, state });
+    this.mirrors.set(address, { address: full, kind, state, weight });
     this.onTransition(transition(full, event, null, state));
   }
 
@@ -153,8 +180,26 @@ export class MirrorSet {
     const before = mirror.state;
     const after = stepOf(mirror.kind, before, event);
     if (after === null) return;
+    mirror.weight = this.charge(address, mirror.weight, after);
     mirror.state = after;
     this.onTransition(transition(mirror.address, event.type, before, after));
+  }
+
+  /** Charges a mirror with what its new state holds. @throws CocosError LIMIT_EXCEEDED */
+  private charge(address: string, before: number, { context }: MachineState): number {
+    const weight = weightOf(context);
+    const { recordBytes, bytes } = this.limits;
+    const after = this.weight - before + weight;
+    if (weight > recordBytes || after > bytes) {
+      const [found, limit] = weight > recordBytes ? [weight, recordBytes] : [after, bytes];
+      throw new CocosError(
+        'LIMIT_EXCEEDED',
+        `The state of ${address} would take ${found} bytes, but ${limit} are allowed.`,
+        { details: { found, limit } },
+      );
+    }
+    this.weight = after;
+    return weight;
   }
 }
 
@@ -175,7 +220,7 @@ function stepOf(kind: MirroredKind, before: MachineState, event: AnyEventObject)
   try {
     return COMPILED[kind].machine.step(before, event);
   } catch (cause) {
-    // A guest can claim a context that its chart cannot process.
+    // A guest claims state and context independently, and no schema relates the two.
     throw new CocosError(
       'LINK_PROTOCOL',
       `The mirrored ${kind} cannot process '${event.type}' in its claimed context.`,
@@ -191,11 +236,12 @@ function kindOf(address: string): MirroredKind {
 }
 
 function compile(kind: MirroredKind): Compiled {
-  const { machine, event, input } = MIRRORED[kind];
+  const { machine, event, input, context } = MIRRORED[kind];
   const own = plainParser(event);
   return {
     machine: new CompiledMachine(machine),
     event: own,
     input,
+    context,
   };
 }

@@ -78,8 +78,48 @@ export async function sendPublicEvent(
   }
   const command = parse(ComputationPublicEvent, event);
   const enclave = address.split('/').slice(0, 2).join('/');
-  const input = command.type === 'manifest.deliver' ? { manifest: command.manifest } : {};
-  await hostOf(enclave).command(command.type, input);
+  if (command.type === 'manifest.deliver')
+    return deliverManifest(directory, hostOf(enclave), enclave, command.manifest);
+  await hostOf(enclave).command(command.type, {});
+}
+
+/** Errors after which the agent may have accepted the manifest all the same. */
+const UNCERTAIN: ReadonlySet<string> = new Set(['LINK_LOST', 'DEADLINE_EXCEEDED']);
+
+/**
+ * Delivers a manifest to an agent. Its computation is recorded before that, so that no event of it is published
+ * without, and since nothing that the guest claims later can change it.
+ *
+ * @throws CocosError STATE_EVENT_ILLEGAL for an enclave of another computation, or the agent's error
+ */
+async function deliverManifest(
+  directory: Directory,
+  host: EnclaveHost,
+  enclave: string,
+  manifest: Manifest,
+): Promise<void> {
+  const isNew = directory.enclave(enclave).computationId === null;
+  if (isNew) {
+    const atMs = systemClock.monotonic();
+    directory.send(enclave, { type: 'computation.assigned', computationId: manifest.id, atMs });
+  }
+  const { computationId } = directory.enclave(enclave);
+  if (computationId !== manifest.id) {
+    const why = computationId === null ? 'is not running' : `belongs to the computation '${computationId}'`;
+    throw new CocosError(
+      'STATE_EVENT_ILLEGAL',
+      `The manifest of '${manifest.id}' was not delivered: ${enclave} ${why}. Create another enclave for it.`,
+      { details: { state: directory.view(enclave).state, legalEvents: [] } },
+    );
+  }
+  await directory.settled();
+  try {
+    await host.command('manifest.deliver', { manifest });
+  } catch (thrown) {
+    if (isNew && !UNCERTAIN.has(CocosError.from(thrown).code))
+      directory.send(enclave, { type: 'computation.released', atMs: systemClock.monotonic() });
+    throw thrown;
+  }
 }
 
 function parse<T>(schema: z.ZodType<T>, event: unknown): T {

@@ -11,7 +11,8 @@ import { unary } from '../../rpc/unary.ts';
 import type { EnclaveRequest } from '../enclaves/enclave-request.ts';
 import { legalEvents } from './commands.ts';
 import type { ControlBackend } from './control-backend.ts';
-import { type ActorView, type Directory, type DirectoryItem, publicContext } from './directory.ts';
+import { type ActorView, type Directory, publicContext } from './directory.ts';
+import type { DirectoryItem } from './history.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
 const WATCH_BACKLOG_LIMIT = 10_000;

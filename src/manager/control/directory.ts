@@ -1,11 +1,25 @@
 import { Actor, type AnyActor, type AnyMachineSnapshot, type InspectionEvent } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { MachineState } from '../../link/mirror/compiled-machine.ts';
-import { MirrorSet, RESTORED, type Transition, transition } from '../../link/mirror/mirror.ts';
+import {
+  type MirrorLimits,
+  MirrorSet,
+  RESTORED,
+  type Transition,
+  transition,
+} from '../../link/mirror/mirror.ts';
 import { failedChild } from '../../machines/child-failure.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import { stateName } from '../../machines/state-name.ts';
+import {
+  addressOf,
+  type DirectoryItem,
+  HISTORY_LIMITS,
+  History,
+  type HistoryLimits,
+  isUnder,
+} from './history.ts';
 
 /** The view of an actor shown to control clients. */
 export interface ActorView {
@@ -14,10 +28,6 @@ export interface ActorView {
   readonly state: string;
   readonly context: Readonly<Record<string, unknown>>;
 }
-
-export type DirectoryItem =
-  | { readonly kind: 'transition'; readonly sequence: number; readonly transition: Transition }
-  | { readonly kind: 'removed'; readonly sequence: number; readonly address: string };
 
 /** Stores transitions before they are published. Each resolves when its transition is on the disk. */
 export interface Persistence {
@@ -36,10 +46,16 @@ const NOTHING_TO_STORE = Promise.resolve();
 
 type Watcher = (item: DirectoryItem) => void;
 
-/** Items kept for watchers that come back. */
-const HISTORY_LIMIT = 10_000;
-
 const OWN_ADDRESS = /^(manager|service|enclave\/[a-z0-9]+)$/;
+
+interface DirectoryOptions {
+  /** Addresses of actors that begin as they were stored. */
+  readonly restored?: readonly string[];
+  /** Is called for an actor that has thrown; its published state stays. */
+  readonly onFailure?: (address: string, thrown: unknown) => void;
+  readonly history?: HistoryLimits;
+  readonly mirrors?: MirrorLimits;
+}
 
 /** The states and transitions of every actor of the manager, its own and the mirrored ones, by address. */
 export class Directory {
@@ -49,7 +65,8 @@ export class Directory {
   private readonly published = new Map<string, MachineState>();
   private readonly watchers = new Set<Watcher>();
   private sequence: number;
-  private history: DirectoryItem[] = [];
+  private readonly history: History;
+  private readonly mirrorLimits: MirrorLimits | undefined;
   private tail: Promise<void> = Promise.resolve();
   /** The last group to be published, while nothing else has come after it. */
   private group: Group | null = null;
@@ -59,19 +76,14 @@ export class Directory {
 
   /**
    * @param firstSequence lies above every sequence number that was published before.
-   * @param restored addresses of actors that begin as they were stored.
-   * @param onFailure is called for an actor that has thrown; its published state stays.
    */
-  constructor(
-    firstSequence: number,
-    persistence: Persistence,
-    restored: readonly string[] = [],
-    onFailure: (address: string, thrown: unknown) => void = () => undefined,
-  ) {
-    this.onFailure = onFailure;
+  constructor(firstSequence: number, persistence: Persistence, options: DirectoryOptions = {}) {
+    this.onFailure = options.onFailure ?? (() => undefined);
     this.sequence = firstSequence;
     this.persistence = persistence;
-    this.restored = new Set(restored);
+    this.restored = new Set(options.restored);
+    this.history = new History(firstSequence, options.history ?? HISTORY_LIMITS);
+    this.mirrorLimits = options.mirrors;
   }
 
   /** To be passed to `createActor` of the root as `inspect`. */
@@ -103,7 +115,7 @@ export class Directory {
         step,
         step.event === RESTORED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
       );
-    return new MirrorSet(record, `${enclave}/`);
+    return new MirrorSet(record, `${enclave}/`, this.mirrorLimits);
   }
 
   private record(step: Transition, stored: Promise<void>): void {
@@ -114,8 +126,9 @@ export class Directory {
       () => {
         if (this.group === group) this.group = null;
         for (const each of group.transitions) {
+          const before = this.published.get(each.address)?.context ?? null;
           this.published.set(each.address, each.after);
-          this.publish((sequence) => ({ kind: 'transition', sequence, transition: each }));
+          this.publish((sequence) => ({ kind: 'transition', sequence, transition: each }), before);
         }
       },
     );
@@ -128,9 +141,10 @@ export class Directory {
     this.next(
       () => NOTHING_TO_STORE,
       () => {
-        const removed = [...this.published.keys()].filter((address) => matches(address, enclave));
+        const removed = [...this.published.keys()].filter((address) => isUnder(address, enclave));
         for (const address of removed) this.published.delete(address);
         for (const address of removed) this.publish((sequence) => ({ kind: 'removed', sequence, address }));
+        this.history.close(enclave);
       },
     );
   }
@@ -176,7 +190,7 @@ export class Directory {
   list(prefix: string): ActorView[] {
     const addresses = [...this.published.keys()];
     return addresses
-      .filter((address) => matches(address, prefix))
+      .filter((address) => isUnder(address, prefix))
       .sort()
       .flatMap((address) => {
         const snapshot = this.find(address);
@@ -190,15 +204,13 @@ export class Directory {
 
   /** What happened under `prefix` after a sequence number, or null when that is not all kept any more. */
   since(prefix: string, sequence: number): DirectoryItem[] | null {
-    const first = this.history[0]?.sequence ?? this.sequence + 1;
-    if (sequence > this.sequence || sequence + 1 < first) return null;
-    return this.history.filter((item) => item.sequence > sequence && matches(addressOf(item), prefix));
+    return sequence > this.sequence ? null : this.history.since(prefix, sequence);
   }
 
   /** Calls `watcher` for everything that happens under `prefix` until the returned function is called. */
   watch(prefix: string, watcher: Watcher): () => void {
     const filtered: Watcher = (item) => {
-      if (matches(addressOf(item), prefix)) watcher(item);
+      if (isUnder(addressOf(item), prefix)) watcher(item);
     };
     this.watchers.add(filtered);
     return () => this.watchers.delete(filtered);
@@ -219,24 +231,12 @@ export class Directory {
     this.tail = this.tail.then(wait).then(then, then);
   }
 
-  private publish(make: (sequence: number) => DirectoryItem): void {
+  private publish(make: (sequence: number) => DirectoryItem, before: MachineState['context'] | null = null) {
     this.sequence += 1;
     const item = make(this.sequence);
-    this.history.push(item);
-    if (this.history.length > 2 * HISTORY_LIMIT) this.history = this.history.slice(-HISTORY_LIMIT);
+    this.history.add(item, before);
     for (const watcher of this.watchers) watcher(item);
   }
-}
-
-function addressOf(item: DirectoryItem): string {
-  return item.kind === 'transition' ? item.transition.address : item.address;
-}
-
-/** `enclave/7f3a` matches itself and all below it; the empty prefix matches everything. */
-function matches(address: string, prefix: string): boolean {
-  return (
-    prefix === '' || address === prefix || address.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`)
-  );
 }
 
 function viewOf(address: string, state: MachineState): ActorView {

@@ -1,6 +1,5 @@
-import { type AnyActor, waitFor } from 'xstate';
+import { type AnyActor, type AnyMachineSnapshot, waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
-import { COMPUTATION_ADDRESS } from '../../machines/agent.machine.ts';
 import type { ManagerEvent } from '../../machines/manager.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { VERSION } from '../../version.ts';
@@ -70,7 +69,7 @@ export class EnclaveControl implements ControlBackend {
         `This manager holds at most ${config.enclaveLimit} enclaves (COCOSAI_MAX_ENCLAVES): remove one first.`,
       );
     }
-    const input = { ...readEnclaveRequest(request, config.mode), limits: config.limits };
+    const input = { ...readEnclaveRequest(request, config), limits: config.limits };
     if (registry.all().some(({ address }) => this.directory.enclave(address).name === input.name)) {
       throw new CocosError(
         'ENCLAVE_EXISTS',
@@ -91,6 +90,25 @@ export class EnclaveControl implements ControlBackend {
     await this.forget(address, (writes) => writes.remove(actorKey(address)));
     await this.directory.settled();
     await host.forget();
+  }
+
+  isKnown(address: string): boolean {
+    return this.options.registry.find(address) !== null;
+  }
+
+  /** Removes an enclave that has ended; does nothing for one that has not, or is gone already. */
+  async removeEnded(address: string): Promise<void> {
+    if (!this.isKnown(address)) return;
+    if (hasSettled(this.directory.actor(address).getSnapshot())) await this.removeEnclave(address);
+  }
+
+  /** Ids of the computations whose enclaves have ended. */
+  endedComputations(): string[] {
+    return this.options.registry.all().flatMap(({ address }) => {
+      const computation = this.computationOf(address);
+      const isEnded = hasSettled(this.directory.actor(address).getSnapshot());
+      return isEnded && computation !== null ? [computation] : [];
+    });
   }
 
   /** Stops and removes every enclave. @throws CocosError of the first that could not be removed */
@@ -129,14 +147,9 @@ export class EnclaveControl implements ControlBackend {
     return found?.address ?? null;
   }
 
-  /** Id of the computation of an enclave, from the manifest that it was made with or was given later. */
+  /** Id of the computation of an enclave, from the manifest that this manager created it with or delivered to it. */
   computationOf(address: string): string | null {
-    const { manifest } = this.directory.enclave(address);
-    if (manifest !== null) return manifest.id;
-    const context = this.options.registry.find(address)?.mirrors.get(COMPUTATION_ADDRESS)?.context ?? {};
-    const mirrored = context['manifest'];
-    const isNamed = typeof mirrored === 'object' && mirrored !== null && 'id' in mirrored;
-    return isNamed && typeof mirrored.id === 'string' ? mirrored.id : null;
+    return this.directory.enclave(address).computationId;
   }
 
   private async forget(address: string, write: Parameters<Store['transact']>[0]): Promise<void> {
@@ -153,10 +166,10 @@ export class EnclaveControl implements ControlBackend {
   private async settle(address: string): Promise<void> {
     const actor: AnyActor = this.directory.actor(address);
     this.requestStop(address);
-    await waitFor(
-      actor,
-      (snapshot) => snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' }),
-      { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS },
-    );
+    await waitFor(actor, hasSettled, { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS });
   }
+}
+
+function hasSettled(snapshot: AnyMachineSnapshot): boolean {
+  return snapshot.matches({ stopped: 'settled' }) || snapshot.matches({ failed: 'settled' });
 }

@@ -16,7 +16,7 @@ import type { Trace } from '../../runtime/trace.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
 import { findQemu } from '../guests/vm/find-program.ts';
-import { SCRATCH } from '../guests/vm/vm-guest.ts';
+import { HOST_LOG, SCRATCH } from '../guests/vm/vm-guest.ts';
 import type { VtpmPool } from '../guests/vtpm-pool.ts';
 import { relayPlace } from '../relay/relay.ts';
 import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
@@ -25,6 +25,7 @@ import { watchBoot } from './boot-watch.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
+import { LogLimit, limitLog } from './log-limit.ts';
 import { reportServer } from './report-server.ts';
 import { Signal } from './signal.ts';
 import { attachGuest, endOrphanGuest, startGuest } from './start-guest.ts';
@@ -121,9 +122,17 @@ export class EnclaveHost {
     });
     // Its machine fails the enclave and cleans it, which ends the guest and the processes that serve it.
     guest.lost?.then((cause) => this.broken(cause), undefined);
-    const boot = watchBoot(this.logFile, this.options.send, enclave.bootStep);
-    signal.addEventListener('abort', () => boot.stop(), { once: true });
+    const { logBytes } = this.options.config;
+    const limit = new LogLimit(this.logFile, logBytes);
+    const boot = watchBoot(this.logFile, this.options.send, enclave.bootStep, limit);
+    const endLimit = limitLog(path.join(this.directory, HOST_LOG), logBytes);
+    const stop = () => {
+      boot.stop();
+      endLimit();
+    };
+    signal.addEventListener('abort', stop, { once: true });
     const exit = await guest.exited;
+    endLimit();
     if (!(await boot.end())) this.options.send({ type: 'vm.exited', ...exit });
   }
 
@@ -142,7 +151,7 @@ export class EnclaveHost {
   }
 
   private async attachOrStart(enclave: EnclaveContext, plan: LaunchPlan): Promise<Guest | null> {
-    const attached = await attachGuest(enclave.mode, this.socketDir);
+    const attached = await attachGuest(enclave, this.socketDir);
     if (attached !== null || enclave.pid !== null) return attached;
     return startGuest({
       config: this.options.config,
@@ -263,7 +272,7 @@ export class EnclaveHost {
     this.relay = null;
     await this.obtaining;
     if (this.guest !== null) await this.guest.kill();
-    else await endOrphanGuest(this.options.current().mode, this.socketDir);
+    else await endOrphanGuest(this.options.current(), this.socketDir);
     await closeAll(this.listeners);
     this.listeners = [];
     await rm(this.socketDir, { recursive: true, force: true });

@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { EnclaveInput, type EnclaveMode } from '../../machines/enclave.events.ts';
+import { EnclaveInput } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import type { ManagerConfig } from '../config.ts';
 
 const DEFAULT_VCPUS = 2;
 const DEFAULT_MEMORY_MIB = 768;
 
-/** Wishes of a client; empty text and 0 take the defaults. */
+/** A client's request; empty text and 0 stand for the defaults. */
 export interface EnclaveRequest {
   readonly name: string;
   readonly mode: string;
@@ -17,16 +18,24 @@ export interface EnclaveRequest {
   readonly manifestJson: string;
 }
 
-/** What a client wishes, with an id and the defaults. @throws CocosError INPUT_INVALID, MANIFEST_INVALID */
-export function readEnclaveRequest(request: EnclaveRequest, mode: EnclaveMode): EnclaveInput {
+type EnclaveSettings = Pick<ManagerConfig, 'mode' | 'vcpuLimit' | 'memoryLimitMiB'>;
+
+/**
+ * The request of a client with an id and the defaults.
+ *
+ * @throws CocosError INPUT_INVALID, MANIFEST_INVALID; LIMIT_EXCEEDED when it asks for more than the settings allow
+ */
+export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSettings): EnclaveInput {
+  checkRequest(request, settings);
   const manifest = request.manifestJson === '' ? null : parseManifest(request.manifestJson);
   const id = randomBytes(4).toString('hex');
   const input = EnclaveInput.safeParse({
     id,
     name: request.name === '' ? `enclave-${id}` : request.name,
-    mode: request.mode === '' ? mode : request.mode,
-    vcpus: request.vcpus === 0 ? DEFAULT_VCPUS : request.vcpus,
-    memoryMiB: request.memoryMiB === 0 ? DEFAULT_MEMORY_MIB : request.memoryMiB,
+    mode: settings.mode,
+    vcpus: request.vcpus === 0 ? Math.min(DEFAULT_VCPUS, settings.vcpuLimit) : request.vcpus,
+    memoryMiB:
+      request.memoryMiB === 0 ? Math.min(DEFAULT_MEMORY_MIB, settings.memoryLimitMiB) : request.memoryMiB,
     imageDir: null,
     manifest,
     manifestDigest: manifest === null ? null : canonicalDigest(manifest),
@@ -35,6 +44,28 @@ export function readEnclaveRequest(request: EnclaveRequest, mode: EnclaveMode): 
   if (input.success) return input.data;
   const [issue] = input.error.issues;
   throw new CocosError('INPUT_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** A client may not weaken the isolation that the operator chose, nor take more of the host than it grants. */
+function checkRequest(request: EnclaveRequest, { mode, vcpuLimit, memoryLimitMiB }: EnclaveSettings): void {
+  if (request.mode !== '' && request.mode !== mode) {
+    throw new CocosError(
+      'INPUT_INVALID',
+      `This manager starts no enclaves in the mode '${request.mode}': leave the mode out, or use a manager with COCOSAI_MODE=${request.mode}. Its own mode is '${mode}'.`,
+    );
+  }
+  if (request.vcpus > vcpuLimit) {
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `An enclave of this manager has at most ${vcpuLimit} vCPUs (COCOSAI_MAX_VCPUS), but ${request.vcpus} were requested.`,
+    );
+  }
+  if (request.memoryMiB > memoryLimitMiB) {
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `An enclave of this manager has at most ${memoryLimitMiB} MiB of memory (COCOSAI_MAX_MEMORY_MIB), but ${request.memoryMiB} were requested.`,
+    );
+  }
 }
 
 function parseManifest(text: string): Manifest {

@@ -27,8 +27,7 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
   if (enclave.mode === 'process') {
     return launchProcessGuest({
       program: config.agentProgram,
-      socketDir: portsDir(socketDir),
-      workDir: path.join(memoryDir(), `cocosai-${enclave.id}`),
+      ...processFiles(enclave.id, socketDir),
       logFile,
       settings: config.agentSettings,
     });
@@ -54,16 +53,16 @@ function memoryDir(): string {
   return os.platform() === 'linux' ? '/dev/shm' : os.tmpdir();
 }
 
-function portsDir(socketDir: string): string {
-  return path.join(socketDir, 'ports');
+function processFiles(id: string, socketDir: string) {
+  return { socketDir: path.join(socketDir, 'ports'), workDir: path.join(memoryDir(), `cocosai-${id}`) };
 }
 
 /** Takes over the guest that an earlier run of the manager started for an enclave; null when it has ended. */
-export function attachGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<Guest | null> {
-  return mode === 'process' ? attachProcessGuest(portsDir(socketDir)) : attachVmGuest(socketDir);
+export function attachGuest({ mode, id }: EnclaveContext, socketDir: string): Promise<Guest | null> {
+  return mode === 'process' ? attachProcessGuest(processFiles(id, socketDir)) : attachVmGuest(socketDir);
 }
 
 /** Ends what runs for an enclave although nobody holds it. */
-export function endOrphanGuest(mode: EnclaveContext['mode'], socketDir: string): Promise<void> {
-  return mode === 'process' ? endOrphanProcess(portsDir(socketDir)) : endOrphanVm(socketDir);
+export function endOrphanGuest({ mode, id }: EnclaveContext, socketDir: string): Promise<void> {
+  return mode === 'process' ? endOrphanProcess(processFiles(id, socketDir)) : endOrphanVm(socketDir);
 }

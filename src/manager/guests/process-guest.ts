@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
@@ -8,15 +8,22 @@ import { adoptHostProcess, type HostProcess, ProcessIdentity, startHostProcess }
 
 /** In the guest's socket folder: what a later run of the manager needs to find the agent again. */
 const RECORD = 'process.json';
-const Record = z.strictObject({ agent: ProcessIdentity, workDir: z.string() });
+const Record = z.object({ agent: ProcessIdentity });
 
-interface ProcessGuestOptions {
-  /** Bundle of the agent. */
-  readonly program: string;
+/** Group of the agent's sandbox, where the agent is started by root: it may enter the work folder, and not list it. */
+const SANDBOX_GROUP = 65_534;
+
+/** Where an agent keeps its files. Both follow from the enclave's id, and are never taken from a record. */
+interface ProcessGuestFiles {
   /** Folder for the sockets that stand for vsock ports. */
   readonly socketDir: string;
   /** Folder in memory for the agent's inputs and results; removed with the guest. */
   readonly workDir: string;
+}
+
+interface ProcessGuestOptions extends ProcessGuestFiles {
+  /** Bundle of the agent. */
+  readonly program: string;
   readonly logFile: string;
   /** Settings of the agent. */
   readonly settings: NodeJS.ProcessEnv;
@@ -37,11 +44,9 @@ export async function launchProcessGuest(options: ProcessGuestOptions): Promise<
       { cause },
     );
   });
-  await endOrphanProcess(socketDir);
+  await endOrphanProcess(options);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
-  await mkdir(workDir, { recursive: true });
-  // Searchable, not listable: the sandbox's user reaches its own files by name.
-  await chmod(workDir, 0o711);
+  await makeWorkDir(workDir);
   const agent = await startHostProcess(process.execPath, [program], options.logFile, {
     ...options.settings,
     PATH: '/usr/local/bin:/usr/bin:/bin',
@@ -49,31 +54,39 @@ export async function launchProcessGuest(options: ProcessGuestOptions): Promise<
     COCOS_SOCKETS: socketDir,
     COCOS_WORK: workDir,
   });
-  await writeFile(path.join(socketDir, RECORD), JSON.stringify({ agent: agent.identity, workDir }), {
+  await writeFile(path.join(socketDir, RECORD), JSON.stringify({ agent: agent.identity }), {
     mode: 0o600,
   });
-  return guestOf(agent, socketDir, workDir);
+  return guestOf(agent, options);
 }
 
 /** Takes over the agent that an earlier run of the manager started in this folder; null when it has ended. */
-export async function attachProcessGuest(socketDir: string): Promise<Guest | null> {
-  const record = await readRecord(socketDir);
-  const agent = record === null ? null : adoptHostProcess(record.agent);
-  if (record !== null && agent !== null) return guestOf(agent, socketDir, record.workDir);
-  await endOrphanProcess(socketDir);
+export async function attachProcessGuest(files: ProcessGuestFiles): Promise<Guest | null> {
+  const record = await readRecord(files.socketDir);
+  const agent = record === null ? null : adoptHostProcess(record.agent, files.socketDir);
+  if (agent !== null) return guestOf(agent, files);
+  await endOrphanProcess(files);
   return null;
 }
 
 /** Ends what an earlier run left in this folder, if anything, and removes what it worked on. */
-export async function endOrphanProcess(socketDir: string): Promise<void> {
+export async function endOrphanProcess({ socketDir, workDir }: ProcessGuestFiles): Promise<void> {
   const record = await readRecord(socketDir);
-  if (record === null) return;
-  await adoptHostProcess(record.agent)?.end();
-  await rm(record.workDir, { recursive: true, force: true });
+  if (record !== null) await adoptHostProcess(record.agent, socketDir)?.end();
+  await rm(workDir, { recursive: true, force: true });
   await rm(path.join(socketDir, RECORD), { force: true });
 }
 
-function guestOf(agent: HostProcess, socketDir: string, workDir: string): Guest {
+/** Datasets lie in it in the clear, in files that the sandbox's user may read: no other user may enter it. */
+async function makeWorkDir(workDir: string): Promise<void> {
+  // It fails where another user has made one meanwhile.
+  await mkdir(workDir, { mode: 0o700 });
+  if (process.getuid?.() !== 0) return;
+  await chown(workDir, 0, SANDBOX_GROUP);
+  await chmod(workDir, 0o710);
+}
+
+function guestOf(agent: HostProcess, { socketDir, workDir }: ProcessGuestFiles): Guest {
   return {
     pid: agent.identity.pid,
     accelerator: 'process',

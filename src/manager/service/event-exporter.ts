@@ -59,6 +59,8 @@ export class EventExporter {
       managerVersion: VERSION,
       outbox: this.outbox,
       idempotency: this.idempotency,
+      onRemovalFailure: ({ code, message }) =>
+        this.log('error', 'an ended enclave could not be removed', { code, reason: message }),
       ...watching,
     });
     this.client.start();

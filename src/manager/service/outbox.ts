@@ -159,6 +159,12 @@ export class Outbox {
     });
   }
 
+  /** Whether the service has every event of this computation. */
+  isAcknowledged(computationId: string): boolean {
+    const { last, acknowledged } = this.countersOf(computationId);
+    return acknowledged === last;
+  }
+
   /** Resolves when an event was stored or acknowledged next. @throws CocosError CANCELLED when the signal aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {

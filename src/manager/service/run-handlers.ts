@@ -1,7 +1,10 @@
 import type { EnclaveControl } from '../enclaves/enclave-control.ts';
 import type { RunHandlers } from './run-requests.ts';
 
-type RunControl = Pick<EnclaveControl, 'createEnclave' | 'findByComputation' | 'requestStop'>;
+type RunControl = Pick<
+  EnclaveControl,
+  'createEnclave' | 'findByComputation' | 'requestStop' | 'removeEnded' | 'endedComputations' | 'isKnown'
+>;
 
 /** What the management service may ask of the manager, as calls of its control. */
 export function runHandlers(control: RunControl): RunHandlers {
@@ -15,9 +18,11 @@ export function runHandlers(control: RunControl): RunHandlers {
       const address = control.findByComputation(computationId);
       return address === null ? null : idOf(address);
     },
-    onStop: async (computationId) => {
-      const address = control.findByComputation(computationId);
-      if (address !== null) control.requestStop(address);
+    onStop: async (enclaveId) => {
+      const address = `enclave/${enclaveId}`;
+      if (control.isKnown(address)) control.requestStop(address);
     },
+    endedRuns: () => control.endedComputations(),
+    onAcknowledged: (enclaveId) => control.removeEnded(`enclave/${enclaveId}`),
   };
 }

@@ -26,8 +26,12 @@ export interface RunHandlers {
   readonly onRun: (manifest: Manifest, wishes: EnclaveWishes) => Promise<string>;
   /** The id of the enclave that was made for a computation, when an earlier process did not live to note it. */
   readonly findRun: (computationId: string) => string | null;
-  /** Begins to stop a computation that was accepted; resolves for one that has ended already. */
-  readonly onStop: (computationId: string) => Promise<void>;
+  /** Begins to stop the enclave of an accepted run; resolves for one that has ended already. */
+  readonly onStop: (enclaveId: string) => Promise<void>;
+  /** Ids of the computations whose enclaves have ended. */
+  readonly endedRuns: () => readonly string[];
+  /** The service has every event of this enclave so far: removes the enclave if it has ended. */
+  readonly onAcknowledged: (enclaveId: string) => Promise<void>;
 }
 
 interface RunRequestsOptions extends RunHandlers {
@@ -60,15 +64,32 @@ export class RunRequests {
   async stop({ computationId }: StopRequest): Promise<StopAnswer> {
     try {
       await this.inTurn(computationId, async () => {
-        if (this.options.idempotency.get(computationId) === null) {
+        const { idempotency, findRun, onStop } = this.options;
+        const entry = idempotency.get(computationId);
+        if (entry === null) {
           throw new CocosError('ENCLAVE_NOT_FOUND', `No run of ${computationId} was accepted here.`);
         }
-        await this.options.onStop(computationId);
+        // By its enclave: a client of this host may have made another one of the same manifest.
+        const enclaveId = entry.enclaveId ?? findRun(computationId);
+        if (enclaveId !== null) await onStop(enclaveId);
       });
       return { computationId, outcome: { $case: 'accepted', value: {} } };
     } catch (thrown) {
       return { computationId, outcome: { $case: 'refused', value: refusal(thrown) } };
     }
+  }
+
+  /** Removes what ran for a computation when it has ended and the service has acknowledged its last event. */
+  async removeAcknowledged(computationId: string): Promise<void> {
+    const { idempotency, outbox, onAcknowledged } = this.options;
+    if (!outbox.isAcknowledged(computationId)) return;
+    const enclaveId = idempotency.get(computationId)?.enclaveId ?? null;
+    if (enclaveId !== null) await onAcknowledged(enclaveId);
+  }
+
+  /** Removes what ended while no acknowledgement could report it. */
+  async removeEnded(): Promise<void> {
+    for (const computationId of this.options.endedRuns()) await this.removeAcknowledged(computationId);
   }
 
   private async start({ computationId, manifestJson, wishes = NO_WISHES }: RunRequest): Promise<string> {

@@ -31,6 +31,8 @@ export interface ServiceClientOptions extends RunHandlers {
   readonly inspect?: ActorOptions<typeof serviceMachine>['inspect'];
   /** Is called when the stream's machine has thrown; the client cannot be used afterwards. */
   readonly onFailure?: (thrown: unknown) => void;
+  /** An ended enclave could not be removed. */
+  readonly onRemovalFailure?: (error: CocosError) => void;
   /** Milliseconds between heartbeats when nothing else is sent; 5,000 when left out. */
   readonly heartbeatMs?: number;
   /** What becomes of a back-off in milliseconds; when left out, a random part of up to a half is taken off. */
@@ -168,9 +170,12 @@ export class ServiceClient {
         return;
       case 'acknowledgement': {
         const { computationId, sequence } = message.value;
-        delivery.acknowledge(computationId, sequence).catch((thrown: unknown) => {
-          if (this.stream === stream) this.lose(CocosError.from(thrown));
-        });
+        delivery.acknowledge(computationId, sequence).then(
+          () => this.remove(() => this.requests.removeAcknowledged(computationId)),
+          (thrown: unknown) => {
+            if (this.stream === stream) this.lose(CocosError.from(thrown));
+          },
+        );
         return;
       }
       case 'heartbeat':
@@ -186,6 +191,12 @@ export class ServiceClient {
       return this.lose(new CocosError('SERVICE_PROTOCOL', sentence));
     }
     this.actor.send({ type: 'welcome.received', serviceId });
+    this.remove(() => this.requests.removeEnded());
+  }
+
+  /** What cannot be removed now is tried again on the next stream. */
+  private remove(run: () => Promise<void>): void {
+    run().catch((thrown: unknown) => this.options.onRemovalFailure?.(CocosError.from(thrown)));
   }
 
   /** The reader reports a stream that has ended; the service asks again for what it did not receive. */

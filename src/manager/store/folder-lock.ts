@@ -1,7 +1,7 @@
 import { lstat, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CocosError } from '../../errors.ts';
-import { adoptHostProcess, ownIdentity, ProcessIdentity } from '../guests/vm/host-process.ts';
+import { isAlive, ownIdentity, ProcessIdentity } from '../guests/vm/host-process.ts';
 
 /** A folder that one manager works in. */
 interface Folder {
@@ -50,7 +50,7 @@ export async function lockFolder(folder: Folder): Promise<() => Promise<void>> {
           .then(JSON.parse)
           .catch(() => null),
       );
-      if (holder.success && adoptHostProcess(holder.data) !== null) {
+      if (holder.success && isAlive(holder.data)) {
         throw new CocosError(
           'STATE_LOCKED',
           `Process ${holder.data.pid} works in ${folder.path}. Stop that manager, or set ${folder.setting}.`,

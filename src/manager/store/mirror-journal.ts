@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import type { LinkPosition } from '../../link/link.ts';
-import { MirrorSet } from '../../link/mirror/mirror.ts';
+import { type MirrorLimits, MirrorSet } from '../../link/mirror/mirror.ts';
 import { decodeFrame } from '../../link/wire/frame.ts';
 import { type EnclaveRecords, enclaveRecords, type StoredPosition } from './enclave-records.ts';
 import { type JoinedWrite, transactJoined } from './joined-write.ts';
@@ -48,6 +48,8 @@ interface MirrorJournalOptions {
   readonly store: Store;
   /** Lies above the number of every record of earlier runs. */
   readonly firstNumber: number;
+  /** Of the mirrors that are brought back. */
+  readonly limits?: MirrorLimits;
   /** Null for an enclave that is gone. */
   readonly mirrorsOf: (enclave: string) => MirrorSet | null;
   /** What could not be written is tried again with the next write; until then nothing of it is acknowledged. */
@@ -77,8 +79,10 @@ export class MirrorJournal {
   private freed: (() => void)[] = [];
 
   private readonly onFailure: (error: CocosError) => void;
+  private readonly limits: MirrorLimits | undefined;
 
-  constructor({ store, firstNumber, mirrorsOf, onFailure }: MirrorJournalOptions) {
+  constructor({ store, firstNumber, limits, mirrorsOf, onFailure }: MirrorJournalOptions) {
+    this.limits = limits;
     this.store = store;
     this.next = firstNumber + 1;
     this.mirrorsOf = mirrorsOf;
@@ -94,7 +98,7 @@ export class MirrorJournal {
     const refused: string[] = [];
     const found = new Map<string, { readonly mirrors: MirrorSet; position: StoredPosition | null }>();
     for (const enclave of enclaves) {
-      const mirrors = new MirrorSet(() => undefined);
+      const mirrors = new MirrorSet(() => undefined, '', this.limits);
       const records = this.recordsOf(enclave);
       refused.push(...records.restoreMirrors(mirrors));
       found.set(enclave, { mirrors, position: records.position() });

@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Snapshot } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import { readSnapshot, SNAPSHOT_KINDS } from '../../machines/snapshot.ts';
+import { commandOf, isOwn } from '../guests/vm/host-process.ts';
 import type { Log } from '../log.ts';
 import type { Store, Writes } from './store.ts';
 
@@ -78,7 +79,7 @@ export interface OrphanProcess {
   readonly enclave: string;
 }
 
-/** Processes that serve guests under this run folder, but belong to none of these enclaves. */
+/** Processes of this user that serve guests under this run folder, but belong to none of these enclaves. */
 export function findOrphans(runDir: string, enclaves: ReadonlySet<string>): OrphanProcess[] {
   return guestProcesses(runDir).filter(({ enclave }) => !enclaves.has(enclave));
 }
@@ -109,17 +110,10 @@ function guestProcesses(runDir: string): OrphanProcess[] {
   const place = new RegExp(`${runDir.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}/([0-9a-z]+)/`);
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
-    const command = readFile(`/proc/${entry}/cmdline`) + readFile(`/proc/${entry}/environ`);
+    const pid = Number(entry);
+    const command = isOwn(pid) ? commandOf(pid) : '';
     const [, enclave] = place.exec(command) ?? [];
     if (enclave === undefined || !SERVES_A_GUEST.test(command)) return [];
-    return [{ pid: Number(entry), enclave }];
+    return [{ pid, enclave }];
   });
-}
-
-function readFile(file: string): string {
-  try {
-    return readFileSync(file, 'latin1');
-  } catch {
-    return '';
-  }
 }

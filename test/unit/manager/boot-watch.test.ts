@@ -1,9 +1,18 @@
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
 import { watchBoot } from '../../../src/manager/enclaves/boot-watch.ts';
+import { LogLimit } from '../../../src/manager/enclaves/log-limit.ts';
 
 describe('watchBoot', () => {
   let folder: string;
@@ -86,6 +95,46 @@ describe('watchBoot', () => {
     watch.stop();
     expect(await watch.end()).toBe(false);
     expect(events).toEqual([]);
+  });
+
+  it('a console that is larger than a string can be is read once, and its last line is reported', async () => {
+    writeFileSync(file, 'COCOS-BOOT start\n');
+    truncateSync(file, 600 * 2 ** 20);
+    appendFileSync(file, '\nCOCOS-BOOT late\n');
+    await watchBoot(file, send, null).end();
+    expect(events).toEqual(['start', 'late'].map((step) => ({ type: 'boot.progressed', step })));
+  });
+
+  it('a console over its limit is cut in the middle with a note, and what follows is reported', async () => {
+    const limit = 64 * 1024;
+    const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index}\n`).join('');
+    writeFileSync(file, `COCOS-BOOT start\n${lines}`);
+    const watch = watchBoot(file, send, null, new LogLimit(file, limit));
+    await vi.waitFor(() => expect(statSync(file).size).toBeLessThanOrEqual(limit));
+    const text = readFileSync(file, 'utf8');
+    expect(text.startsWith('COCOS-BOOT start\nline 0\n')).toBe(true);
+    expect(text.endsWith('line 19999\n')).toBe(true);
+    const [, cut] = /cocos-manager cut ([0-9]+) bytes/.exec(text) ?? [];
+    const note = /\n\[[^\n]*\]\n/.exec(text)?.[0].length ?? 0;
+    expect(Number(cut)).toBe(17 + lines.length - (text.length - note));
+    appendFileSync(file, 'COCOS-BOOT late\n');
+    await watch.end();
+    expect(events).toEqual(['start', 'late'].map((step) => ({ type: 'boot.progressed', step })));
+  });
+
+  it('a console that goes on to grow is cut again, and the note counts all that was cut', async () => {
+    const limit = new LogLimit(file, 4096);
+    writeFileSync(file, 'a'.repeat(5000));
+    await limit.enforce();
+    const first = statSync(file).size;
+    appendFileSync(file, 'b'.repeat(5000));
+    await limit.enforce();
+    const text = readFileSync(file, 'utf8');
+    const counts = [...text.matchAll(/cocos-manager cut ([0-9]+) bytes/g)].map(([, count]) => Number(count));
+    expect(first).toBeLessThan(4096);
+    expect(statSync(file).size).toBeLessThan(4096);
+    expect(counts).toHaveLength(1);
+    expect(counts[0]).toBeGreaterThan(5000);
   });
 
   it('waits for a console that is not there yet', async () => {

@@ -178,4 +178,18 @@ describe('a mirror journal', () => {
     const second = await open();
     expect([second.received(), second.segments()]).toEqual([4, 2]);
   });
+
+  it('a stored context that its chart does not have is refused at the restart, and the others come back', async () => {
+    const first = await open();
+    await first.take(1, [started, attached]);
+    await first.take(3, [{ ...started, address: 'transfer/u' }]);
+    await first.journal.close();
+    // As a program without this check stored it.
+    const key = `mirror/${ENCLAVE}/transfer/t`;
+    const maps = Array.from({ length: 10_000 }, () => ({}));
+    await store.put(key, 'mirror', 1, { value: 'receiving', context: { ...input, maps } });
+    const again = await open();
+    expect(again.refused).toEqual([key]);
+    expect(again.mirrors.addresses()).toEqual(['transfer/u']);
+  });
 });

@@ -72,9 +72,12 @@ export function ownIdentity(): ProcessIdentity {
   return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? '0' };
 }
 
-/** A handle on a process that this or an earlier run of the manager started; null when it is gone. */
-export function adoptHostProcess(identity: ProcessIdentity): HostProcess | null {
-  if (!isAlive(identity)) return null;
+/**
+ * A handle on a process that this or an earlier run of the manager started for an enclave; null when it is gone. The
+ * record that names it proves nothing: the process must be of this user and name the enclave's folder.
+ */
+export function adoptHostProcess(identity: ProcessIdentity, folder: string): HostProcess | null {
+  if (!isAlive(identity) || !isOwn(identity.pid) || !namesFolder(identity.pid, folder)) return null;
   // Only the parent learns the exit status: for anyone else the process is simply gone.
   let resolveExited: (exit: GuestExit) => void = () => undefined;
   const exited = new Promise<GuestExit>((resolve) => {
@@ -109,18 +112,43 @@ function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boole
   }
 }
 
-function isAlive(identity: ProcessIdentity): boolean {
+/** Whether a process is of the user of this one. */
+export function isOwn(pid: number): boolean {
+  const [, real, effective] = /^Uid:\t(\d+)\t(\d+)/m.exec(readProc(pid, 'status')) ?? [];
+  const own = String(process.getuid?.());
+  return real === own && effective === own;
+}
+
+/** The arguments and the environment that a process was started with; empty for one of another user. */
+export function commandOf(pid: number): string {
+  return `${readProc(pid, 'cmdline')}\0${readProc(pid, 'environ')}`;
+}
+
+/** Whether a process was started with a path in this folder. */
+function namesFolder(pid: number, folder: string): boolean {
+  const command = commandOf(pid);
+  // In QEMU's lists of options a comma is written twice.
+  return [folder, folder.replaceAll(',', ',,')].some((path) =>
+    ['/', '\0'].some((end) => command.includes(path + end)),
+  );
+}
+
+function readProc(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+export function isAlive(identity: ProcessIdentity): boolean {
   return startTicksOf(identity.pid) === identity.startTicks;
 }
 
 /** Start time of a running process; null for none and for one that has ended and awaits its parent. */
 function startTicksOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The second field is the name in parentheses, which may itself hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
-  } catch {
-    return null;
-  }
+  const stat = readProc(pid, 'stat');
+  // The second field is the name in parentheses, which may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
 }

@@ -31,7 +31,12 @@ export function qemuArgs(config: VmConfig): string[] {
       `driver=raw,node-name=root,read-only=on,file.driver=file,file.filename=${doubled(config.image.root)}`,
     ],
     ...['-device', 'virtio-blk-pci,drive=root'],
-    ...['-chardev', `file,id=console,path=${doubled(config.consolePath)}`, '-serial', 'chardev:console'],
+    ...[
+      '-chardev',
+      `file,id=console,append=on,path=${doubled(config.consolePath)}`,
+      '-serial',
+      'chardev:console',
+    ],
     ...['-qmp', `unix:${doubled(config.qmpPath)},server=on,wait=off`],
   ];
   if (config.scratchPath !== null) {

@@ -17,6 +17,8 @@ import { daemonBackend, hasKernelVsock, kernelBackend } from './vsock-device.ts'
 const RECORD = 'vm.json';
 /** Beside the guest's log. */
 export const SCRATCH = 'scratch.img';
+/** What QEMU and the programs that serve it print. */
+export const HOST_LOG = 'host.log';
 const MIB = 1024 * 1024;
 const Record = z.strictObject({
   accelerator: z.enum(['kvm', 'tcg']),
@@ -36,7 +38,7 @@ interface VmGuestOptions {
   readonly vtpmFolder?: string | null;
   /** Size of the guest's encrypted scratch disk, which lies beside the log; 0 or left out for none. */
   readonly scratchMiB?: number;
-  /** Takes the guest's console; what QEMU prints goes to `host.log` beside it. */
+  /** Takes the guest's console; what QEMU prints goes to {@link HOST_LOG} beside it. */
   readonly logFile: string;
   readonly notice: (message: string) => void;
 }
@@ -59,6 +61,8 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   await endOrphanVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
+  // QEMU appends, so that the manager can cut it.
+  await writeFile(options.logFile, '', { mode: 0o600 });
   const accelerator = await chooseAccelerator({
     choice: options.accelerator,
     qemu,
@@ -75,7 +79,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
     qemu,
     imageFolder,
     socketDir,
-    hostLog: join(dirname(options.logFile), 'host.log'),
+    hostLog: join(dirname(options.logFile), HOST_LOG),
     vtpmFolder: options.vtpmFolder ?? null,
     vm: {
       name: basename(socketDir),
@@ -118,9 +122,9 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
   const record = await readRecord(socketDir);
   if (record === null) return null;
   const paths = socketPaths(socketDir);
-  const qemu = adoptHostProcess(record.qemu);
-  const vsock = adoptVsock(record, paths);
-  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm);
+  const qemu = adoptHostProcess(record.qemu, socketDir);
+  const vsock = adoptVsock(record, socketDir);
+  const vtpm = record.vtpm === null ? null : adoptHostProcess(record.vtpm, socketDir);
   const hasVtpm = vtpm !== null || record.vtpm === null;
   const qmp = qmpCommands(paths.qmp);
   if (qemu !== null && vsock !== null && hasVtpm) {
@@ -137,19 +141,19 @@ export async function attachVmGuest(socketDir: string): Promise<Guest | null> {
 export async function endOrphanVm(socketDir: string): Promise<void> {
   const record = await readRecord(socketDir);
   if (record !== null) {
-    await adoptHostProcess(record.qemu)?.end();
-    if (record.vtpm !== null) await adoptHostProcess(record.vtpm)?.end();
-    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon)?.end();
+    await adoptHostProcess(record.qemu, socketDir)?.end();
+    if (record.vtpm !== null) await adoptHostProcess(record.vtpm, socketDir)?.end();
+    if ('daemon' in record.vsock) await adoptHostProcess(record.vsock.daemon, socketDir)?.end();
   }
   // Also where nothing was recorded: an existing socket file counts as a listening one.
   const paths = socketPaths(socketDir);
   for (const path of [...Object.values(paths), join(socketDir, RECORD)]) await rm(path, { force: true });
 }
 
-function adoptVsock({ vsock }: z.infer<typeof Record>, paths: ReturnType<typeof socketPaths>) {
+function adoptVsock({ vsock }: z.infer<typeof Record>, socketDir: string) {
   if ('cid' in vsock) return kernelBackend(vsock.cid);
-  const daemon = adoptHostProcess(vsock.daemon);
-  return daemon === null ? null : daemonBackend(paths, daemon);
+  const daemon = adoptHostProcess(vsock.daemon, socketDir);
+  return daemon === null ? null : daemonBackend(socketPaths(socketDir), daemon);
 }
 
 async function readRecord(socketDir: string): Promise<z.infer<typeof Record> | null> {

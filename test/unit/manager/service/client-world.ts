@@ -71,6 +71,8 @@ export async function makeWorld(): Promise<World> {
         onRun: ({ id }) => Promise.resolve(`enclave-of-${id}`),
         findRun: () => null,
         onStop: () => Promise.resolve(),
+        endedRuns: () => [],
+        onAcknowledged: () => Promise.resolve(),
         ...options,
       });
       client.start();

@@ -85,7 +85,7 @@ describe('a stop request', () => {
     await Promise.all([world.service.define(manifest('c1')), world.service.stop('c1')]);
     await world.service.stop('c1');
     await until(() => world.service.computations.get('c1')?.stop === 'answered');
-    expect(done).toEqual(['run c1', 'stop c1']);
+    expect(done).toEqual(['run c1', 'stop e']);
   });
 });
 

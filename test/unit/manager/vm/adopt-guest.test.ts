@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,7 +63,8 @@ describe('attachVmGuest', () => {
   let qemu: HostProcess;
   let vtpm: HostProcess;
   let daemon: HostProcess;
-  const start = (): Promise<HostProcess> => startHostProcess('sleep', ['600'], join(folder, 'log'));
+  const start = (): Promise<HostProcess> =>
+    startHostProcess('sleep', ['600'], join(folder, 'log'), { FOLDER: folder });
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'cocos-a-'));
@@ -82,6 +83,15 @@ describe('attachVmGuest', () => {
     qmp.close();
     await Promise.all([qemu, vtpm, daemon].map((process) => process.end()));
     rmSync(folder, { recursive: true });
+  });
+
+  it('a process that the record names, but that does not serve this guest, is neither adopted nor ended', async () => {
+    const other = await startHostProcess('sleep', ['600'], join(folder, 'log'), { FOLDER: `${folder}2/x` });
+    const record = { accelerator: 'tcg', qemu: other.identity, vtpm: null, vsock: { cid: 77 } };
+    writeFileSync(join(folder, 'vm.json'), JSON.stringify(record));
+    expect(await attachVmGuest(folder)).toBeNull();
+    expect(existsSync(`/proc/${other.identity.pid}`)).toBe(true);
+    await other.end();
   });
 
   it('takes a guest over although another client holds its QMP', async () => {

@@ -42,7 +42,7 @@ describe('qemuArgs', () => {
 
   it('doubles commas in paths, so that a path cannot add options', () => {
     const args = qemuArgs({ ...CONFIG, consolePath: '/s/x,path=/etc/passwd' });
-    expect(valuesOf(args, '-chardev')).toContain('file,id=console,path=/s/x,,path=/etc/passwd');
+    expect(valuesOf(args, '-chardev')).toContain('file,id=console,append=on,path=/s/x,,path=/etc/passwd');
   });
 
   it.each([
