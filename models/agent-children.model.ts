@@ -3,7 +3,7 @@ import { inert } from '../src/machines/effect.ts';
 import { transferMachine } from '../src/machines/transfer.machine.ts';
 import type { Model } from './explore.ts';
 
-const cause = { code: 'TRANSFER_DIGEST_MISMATCH', message: 'it differs' } as const;
+const cause = { code: 'TRANSFER_DIGEST_MISMATCH' } as const;
 
 export const transferModel: Model = {
   machine: transferMachine.provide({ actors: { check: inert(), release: inert(), clock: inert() } }),
@@ -34,7 +34,7 @@ export const attestationModel: Model = {
   events: [
     { type: 'attestation.collect' },
     { type: 'evidence.collected', evidenceDigest: 'd', atMs: 2 },
-    { type: 'evidence.failed', cause: { code: 'EVIDENCE_UNAVAILABLE', message: 'none' } },
+    { type: 'evidence.failed', cause: { code: 'EVIDENCE_UNAVAILABLE' } },
     { type: 'session.opened', participant: 'p', role: 'dataset', atMs: 3 },
     { type: 'session.used', atMs: 4 },
     { type: 'session.closed' },

@@ -5,6 +5,7 @@ import { CocosError } from '../errors.ts';
 import type { AgentEvent } from '../machines/agent.machine.ts';
 import { type AttestationInput, attestationMachine } from '../machines/attestation.machine.ts';
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
+import { publicCause } from '../machines/public-cause.ts';
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
 import { signReceipt } from '../protocol/receipt.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -12,7 +13,6 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
-import { publicCause } from './run/public-cause.ts';
 import type { ResultStore } from './run/result-store.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 import type { UploadRegistry } from './transfers/upload-registry.ts';
@@ -49,7 +49,7 @@ export interface EffectParts {
 /** The effects of the agent's machine and of its children. */
 export function agentEffects(parts: EffectParts) {
   const { lifecycle, notify } = parts;
-  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: error.toJSON() });
+  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: publicCause(error) });
   const step = (run: () => Promise<void>, done: AgentEvent) =>
     asyncEffect<object>(async () => {
       await run();
@@ -84,7 +84,7 @@ function collectEffect({
       const bytes = Buffer.from(nonce, 'hex');
       attestations.deliver(sessionId, await collectEvidence(platform, manifestDigest, bytes));
     },
-    (error, { sessionId }) => attestations.fail(sessionId, error.toJSON()),
+    (error, { sessionId }) => attestations.fail(sessionId, error),
   );
 }
 

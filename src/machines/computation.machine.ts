@@ -3,6 +3,7 @@ import type { Cause } from './common.ts';
 import type { ComputationEvent } from './computation.events.ts';
 import { type ClockInput, unprovided } from './effect.ts';
 import { ALGORITHM_INPUT, type Manifest } from './manifest.ts';
+import { causeOf } from './public-cause.ts';
 
 /** Grace period after the manifest's time limit before a run without a report counts as failed. */
 const RUN_GRACE_MS = 30_000;
@@ -131,7 +132,7 @@ export const computationMachine = setup({
     }),
     assignCause: assign(({ event }) => {
       assertEvent(event, 'run.failed');
-      return { cause: event.cause };
+      return { cause: causeOf(event.cause) };
     }),
     recordExit: assign(({ event }) => {
       assertEvent(event, 'run.exited');

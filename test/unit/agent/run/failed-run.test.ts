@@ -7,6 +7,7 @@ import { agentEffects } from '../../../../src/agent/agent-effects.ts';
 import { ResultStore } from '../../../../src/agent/run/result-store.ts';
 import type { computationMachine } from '../../../../src/machines/computation.machine.ts';
 import { Manifest } from '../../../../src/machines/manifest.ts';
+import { PublicCause } from '../../../../src/machines/public-cause.ts';
 import { canRun } from './support.ts';
 
 const digest = `sha256:${'0'.repeat(64)}`;
@@ -84,15 +85,34 @@ describe.skipIf(!canRun)('the cause of a failed run', () => {
     return context.cause;
   }
 
-  it('does not contain what the algorithm printed in the style of bubblewrap', async () => {
-    const cause = await run(`#!/bin/sh\necho "bwrap: execvp ${SECRET}" >&2\nexit 1\n`);
-    expect(JSON.stringify(cause)).not.toContain(SECRET);
+  it.each([
+    ['an error of bubblewrap', `bwrap: execvp ${SECRET}`],
+    ['an error of prlimit', `prlimit: failed to execute ${SECRET}`],
+    ['more than the agent keeps of it', `bwrap: execvp ${'A'.repeat(2030)}${SECRET.repeat(3000)}`],
+  ])('does not depend on what the algorithm prints in the style of %s', async (_what, text) => {
+    for (const exitCode of [1, 126, 127]) {
+      const cause = await run(`#!/bin/sh\necho '${text}' >&2\nexit ${exitCode}\n`);
+      expect(cause).toMatchObject({ code: 'ALGORITHM_FAILED', details: { exitCode } });
+      expect(PublicCause.parse({ code: cause?.code, details: cause?.details })).toBeDefined();
+      expect(JSON.stringify(cause)).not.toContain(SECRET);
+      expect(JSON.stringify(cause).length).toBeLessThan(1024);
+    }
     expect(lines.join()).toContain(SECRET);
   });
 
-  it('does not contain the name of a result that cannot be packed', async () => {
-    const cause = await run(`#!/bin/sh\nln -s / /cocos/results/${SECRET}\n`);
-    expect(cause?.code).toBe('ARCHIVE_UNSAFE');
+  it.each([
+    ['the signal that ended the algorithm', 'kill -SEGV $$', 'ALGORITHM_FAILED'],
+    ['the name of its process', `exec -a ${SECRET} sh -c 'exit 3'`, 'ALGORITHM_FAILED'],
+  ])('contains no text beside %s', async (_what, script, code) => {
+    const cause = await run(`#!/bin/bash\n${script}\n`);
+    expect(cause?.code).toBe(code);
+    expect(PublicCause.parse({ code: cause?.code, details: cause?.details })).toBeDefined();
+    expect(JSON.stringify(cause)).not.toContain(SECRET);
+  });
+
+  it('does not contain the name of an interpreter that is missing', async () => {
+    const cause = await run(`#!/usr/bin/${SECRET}\n`);
+    expect(cause?.code).toBe('ALGORITHM_INVALID');
     expect(JSON.stringify(cause)).not.toContain(SECRET);
     expect(lines.join()).toContain(SECRET);
   });
