@@ -19,7 +19,7 @@ export interface SandboxLayout {
 }
 
 /** System folders at their usual paths; a symbolic link, as on a merged /usr, stays a link. */
-const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib64'];
+export const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib64'];
 
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/bin:/usr/bin:/bin',

@@ -101,9 +101,9 @@ describe.skipIf(!canRun)('the cause of a failed run', () => {
   });
 
   it.each([
-    ['the signal that ended the algorithm', 'kill -SEGV $$', 'ALGORITHM_FAILED'],
-    ['the name of its process', `exec -a ${SECRET} sh -c 'exit 3'`, 'ALGORITHM_FAILED'],
-  ])('contains no text beside %s', async (_what, script, code) => {
+    ['ends by a signal', 'kill -SEGV $$', 'ALGORITHM_FAILED'],
+    ['names its process after a secret', `exec -a ${SECRET} sh -c 'exit 3'`, 'ALGORITHM_FAILED'],
+  ])('contains no text of an algorithm that %s', async (_what, script, code) => {
     const cause = await run(`#!/bin/bash\n${script}\n`);
     expect(cause?.code).toBe(code);
     expect(PublicCause.parse({ code: cause?.code, details: cause?.details })).toBeDefined();
