@@ -10,6 +10,7 @@ import {
 } from '../../rpc/bulk.ts';
 import { BulkReader } from '../../rpc/bulk-reader.ts';
 import { BulkWriter } from '../../rpc/bulk-writer.ts';
+import { hostError } from './host-error.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 const PREFACE_LIMIT_MS = 10_000;
@@ -27,7 +28,7 @@ export async function serveBulk(service: ParticipantService, stream: Duplex): Pr
     if (preface.direction === 'up') await takeUpload(service, stream, reader, preface);
     else await sendResult(service, stream, preface);
   } catch (thrown) {
-    say(stream, { ok: false, error: CocosError.from(thrown).toJSON() });
+    say(stream, { ok: false, error: hostError(thrown).toJSON() });
   }
   await closedByPeer(stream);
 }

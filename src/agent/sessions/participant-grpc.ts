@@ -15,6 +15,7 @@ import type {
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
 import type { UploadStream } from '../ports.ts';
+import { hostError } from './host-error.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 /** A stalled sender or reader is disconnected after this long. */
@@ -25,24 +26,32 @@ export function participantService(
   service: ParticipantService,
 ): AgentServiceServer & Record<string, UntypedHandleCall> {
   return {
-    getEvidence: unary(async ({ nonce }) => ({ evidence: Buffer.from(await service.evidence(nonce)) })),
-    openSession: unary(async (request) => {
+    getEvidence: answer(async ({ nonce }) => ({ evidence: Buffer.from(await service.evidence(nonce)) })),
+    openSession: answer(async (request) => {
       const { sequence, ciphertext } = service.openSession(openingOf(request), request.signature);
       return { sequence, ciphertext: Buffer.from(ciphertext) };
     }),
-    call: unary(async ({ sessionId, sequence, ciphertext }) => {
+    call: answer(async ({ sessionId, sequence, ciphertext }) => {
       const answer = await service.call(hex(sessionId), sequence, ciphertext);
       return { sequence: answer.sequence, ciphertext: Buffer.from(answer.ciphertext) };
     }),
     upload: (call, callback) => {
       upload(service, call).then(
         (response) => callback(null, response),
-        (thrown: unknown) => callback(toStatus(thrown)),
+        (thrown: unknown) => callback(toStatus(hostError(thrown))),
       );
     },
     download: (call) => stream(call, download(service, call)),
     follow: (call) => stream(call, follow(service, call)),
   };
+}
+
+function answer<TRequest, TResponse>(handle: (request: TRequest) => Promise<TResponse>) {
+  return unary((request: TRequest) =>
+    handle(request).catch((thrown: unknown) => {
+      throw hostError(thrown);
+    }),
+  );
 }
 
 async function upload(
@@ -115,7 +124,7 @@ function stream<TRequest, TResponse>(
     }
     call.end();
   };
-  run().catch((thrown: unknown) => call.emit('error', toStatus(thrown)));
+  run().catch((thrown: unknown) => call.emit('error', toStatus(hostError(thrown))));
 }
 
 function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
