@@ -159,7 +159,7 @@ function sealEffect(
         throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
       const resultsDir = resultsDirOf(parts.workDir);
-      const { digest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
+      const { digest, sealedDigest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
       await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
       results.receipt = signReceipt(
@@ -180,7 +180,7 @@ function sealEffect(
         },
         parts.signingKey,
       );
-      computation.send({ type: 'result.sealed', digest, size });
+      computation.send({ type: 'result.sealed', digest: sealedDigest, size });
     },
     (error) => failRun(parts, error),
   );

@@ -32,6 +32,7 @@ export const ComputationEvent = z.discriminatedUnion('type', [
     endedMs: Milliseconds,
   }),
   z.strictObject({ type: z.literal('run.failed'), cause: PublicCause }),
+  /** The digest is the one of the sealed bytes: from the digest of the plaintext, a result could be guessed. */
   z.strictObject({ type: z.literal('result.sealed'), digest: Digest, size: z.int().min(0) }),
   z.strictObject({ type: z.literal('result.delivered'), consumer: PublicKeyText }),
   z.strictObject({ type: z.literal('computation.stop'), by: PublicKeyText }),

@@ -27,6 +27,7 @@ export interface ComputationContext {
   readonly inputs: Readonly<Record<string, InputStatus>>;
   readonly runDeadlineMs: number | null;
   readonly run: RunRecord | null;
+  /** Digest of the sealed bytes. */
   readonly result: { readonly digest: string; readonly size: number } | null;
   /** Signing keys of the consumers that confirmed their result. */
   readonly delivered: readonly string[];

@@ -15,8 +15,10 @@ import { DEFAULT_SEGMENT_SIZE, type SealedSegment, segmentCount } from '../../pr
 /** The present result: its key and measures; the sealed segments are in a file. */
 export interface SealedResult {
   readonly contentKey: Uint8Array;
-  /** Of the packed plaintext. */
+  /** Of the packed plaintext, for the receipt alone: a result of few possible values could be guessed from it. */
   readonly digest: string;
+  /** Of the sealed segments, which the host relays. */
+  readonly sealedDigest: string;
   readonly size: number;
   readonly segments: number;
   readonly segmentSize: number;
@@ -77,13 +79,18 @@ export class ResultStore {
         yield chunk;
       }
     }
+    const sealedHash = createDigest();
     async function* sealedBytes(): AsyncGenerator<Uint8Array> {
-      for await (const segment of sealStream(measured(), parameters)) yield segment.bytes;
+      for await (const segment of sealStream(measured(), parameters)) {
+        sealedHash.update(segment.bytes);
+        yield segment.bytes;
+      }
     }
     await pipeline(Readable.from(sealedBytes()), createWriteStream(this.file, { mode: 0o600 }));
     this.sealed = {
       contentKey,
       digest: hash.finish(),
+      sealedDigest: sealedHash.finish(),
       size,
       segments: segmentCount(size, segmentSize),
       segmentSize,
