@@ -22,7 +22,7 @@ const service = {
 /** The relay of the host carries these errors in the clear. */
 describe('an error outside of a session', () => {
   it.each(['getEvidence', 'call'] as const)('of the gRPC call %s carries its code only', async (name) => {
-    const handle = participantService(service)[name] as unknown as (
+    const handle = participantService(service, () => undefined)[name] as unknown as (
       call: unknown,
       done: (error: { readonly details: string; readonly metadata: { toJSON(): unknown } }) => void,
     ) => void;
@@ -46,7 +46,7 @@ describe('an error outside of a session', () => {
       },
     });
     stream.push(encodePreface({ direction: 'up', ticket: new Uint8Array(TICKET_BYTES), firstSegment: 0 }));
-    await serveBulk(service, stream);
+    await serveBulk(service, stream, { stage: 'silent', reach: () => undefined });
     const answer = Buffer.concat(written);
     expect(() => decodeAnswer(answer.subarray(4))).toThrow(
       expect.objectContaining({ code: 'TRANSFER_SIZE_MISMATCH' }),
