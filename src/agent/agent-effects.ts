@@ -13,6 +13,7 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
+import { OmittedResults } from './run/omitted-results.ts';
 import type { ResultStore } from './run/result-store.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 import type { UploadRegistry } from './transfers/upload-registry.ts';
@@ -159,7 +160,14 @@ function sealEffect(
         throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
       const resultsDir = resultsDirOf(parts.workDir);
-      const { digest, sealedDigest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
+      const omitted = new OmittedResults(parts.logs);
+      const { digest, sealedDigest, size } = await results.seal(
+        resultsDir,
+        manifest.id,
+        manifestDigest,
+        (entry) => omitted.add(entry),
+      );
+      omitted.end();
       await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
       results.receipt = signReceipt(
@@ -171,6 +179,7 @@ function sealEffect(
           datasets: manifest.datasets.map((dataset) => ({ name: dataset.name, digest: dataset.digest })),
           resultDigest: digest,
           resultSize: size,
+          ...(omitted.count > 0 ? { omittedEntries: omitted.count } : {}),
           evidenceDigest: sha256Text(claims),
           platform: platform.reportProvider.platform,
           runtime: run.runtime,

@@ -26,6 +26,8 @@ export const Receipt = z.strictObject({
   resultDigest: DigestText,
   /** Bytes of the packed plaintext. */
   resultSize: z.int().min(0),
+  /** Links, special files and the like that the result could not hold; missing if there were none. */
+  omittedEntries: z.int().min(1).optional(),
   /** Digest of the claims that contain the signing key. */
   evidenceDigest: DigestText,
   /** The platform that the agent detected; the evidence proves it. */

@@ -3,7 +3,9 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { DEFAULT_ARCHIVE_LIMITS } from '../../archive/limits.ts';
 import { packDirectory } from '../../archive/pack.ts';
+import type { OmittedEntry } from '../../archive/tree.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { createDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
@@ -58,8 +60,17 @@ export class ResultStore {
     return this.sealed;
   }
 
-  /** Packs a folder into one stream and seals it under a fresh content key. */
-  async seal(folder: string, computationId: string, manifestDigest: string): Promise<SealedResult> {
+  /**
+   * Packs a folder into one stream and seals it under a fresh content key.
+   *
+   * @param onOmitted is called for each entry that the result cannot hold
+   */
+  async seal(
+    folder: string,
+    computationId: string,
+    manifestDigest: string,
+    onOmitted: (entry: OmittedEntry) => void,
+  ): Promise<SealedResult> {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const contentKey = generateContentKey();
     const segmentSize = DEFAULT_SEGMENT_SIZE;
@@ -73,7 +84,7 @@ export class ResultStore {
     const hash = createDigest();
     let size = 0;
     async function* measured(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of packDirectory(folder)) {
+      for await (const chunk of packDirectory(folder, DEFAULT_ARCHIVE_LIMITS, onOmitted)) {
         hash.update(chunk);
         size += chunk.length;
         yield chunk;

@@ -20,7 +20,7 @@ describe('the result store', () => {
 
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  const seal = () => new ResultStore(folder).seal(results, 'id', MANIFEST_DIGEST);
+  const seal = () => new ResultStore(folder).seal(results, 'id', MANIFEST_DIGEST, () => undefined);
 
   async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
     const hash = createDigest();
@@ -42,7 +42,7 @@ describe('the result store', () => {
   it('publishes the digest of the bytes that the host relays', async () => {
     await writeFile(path.join(results, 'answer'), 'yes'.repeat(1_000_000));
     const store = new ResultStore(folder);
-    const { sealedDigest } = await store.seal(results, 'id', MANIFEST_DIGEST);
+    const { sealedDigest } = await store.seal(results, 'id', MANIFEST_DIGEST, () => undefined);
     async function* bytes() {
       for await (const segment of store.segments(0)) yield segment.bytes;
     }
