@@ -9,19 +9,23 @@ import type { OmittedEntry } from '../../archive/tree.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { createDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
+import type { Disclosure } from '../../machines/manifest.ts';
 import type { SignedReceipt } from '../../protocol/receipt.ts';
 import { generateContentKey, resultSegments } from '../../protocol/result.ts';
 import { sealStream } from '../../protocol/segment-stream.ts';
 import { DEFAULT_SEGMENT_SIZE, type SealedSegment, segmentCount } from '../../protocol/segments.ts';
+import { paddedSize, zeros } from './disclosure.ts';
 
 /** The present result: its key and measures; the sealed segments are in a file. */
 export interface SealedResult {
   readonly contentKey: Uint8Array;
-  /** Of the packed plaintext, for the receipt alone: a result of few possible values could be guessed from it. */
+  /** Of the packed and padded plaintext, for the receipt alone: a result of few possible values could be guessed from it. */
   readonly digest: string;
   /** Of the sealed segments, which the host relays. */
   readonly sealedDigest: string;
+  /** With the padding. */
   readonly size: number;
+  readonly paddingBytes: number;
   readonly segments: number;
   readonly segmentSize: number;
 }
@@ -70,6 +74,7 @@ export class ResultStore {
     computationId: string,
     manifestDigest: string,
     onOmitted: (entry: OmittedEntry) => void,
+    padding?: Disclosure['resultPadding'],
   ): Promise<SealedResult> {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const contentKey = generateContentKey();
@@ -83,8 +88,15 @@ export class ResultStore {
     });
     const hash = createDigest();
     let size = 0;
+    let contentSize = 0;
     async function* measured(): AsyncGenerator<Uint8Array> {
       for await (const chunk of packDirectory(folder, DEFAULT_ARCHIVE_LIMITS, onOmitted)) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+      contentSize = size;
+      for (const chunk of zeros(paddedSize(contentSize, padding) - contentSize)) {
         hash.update(chunk);
         size += chunk.length;
         yield chunk;
@@ -103,6 +115,7 @@ export class ResultStore {
       digest: hash.finish(),
       sealedDigest: sealedHash.finish(),
       size,
+      paddingBytes: size - contentSize,
       segments: segmentCount(size, segmentSize),
       segmentSize,
     };
