@@ -25,6 +25,9 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/bin:/usr/bin:/bin',
   HOME: '/tmp',
   LANG: 'C.UTF-8',
+  // The sandbox has no /etc/passwd in which a library could look the user up.
+  USER: 'nobody',
+  LOGNAME: 'nobody',
   COCOS_DATASETS: '/cocos/datasets',
   COCOS_RESULTS: '/cocos/results',
 };

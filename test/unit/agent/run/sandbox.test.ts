@@ -29,8 +29,12 @@ sys.exit(3)
     expect(run.stdout[0]).toBe('summed 2');
     expect(run.stderr).toEqual(['to the other']);
     expect(run.stdout[1]).toBe(
-      "/cocos 65534 ['COCOS_DATASETS', 'COCOS_RESULTS', 'HOME', 'LANG', 'PATH', 'PWD']",
+      "/cocos 65534 ['COCOS_DATASETS', 'COCOS_RESULTS', 'HOME', 'LANG', 'LOGNAME', 'PATH', 'PWD', 'USER']",
     );
+  });
+
+  it('names its user', async () => {
+    expect((await python('import getpass; print(getpass.getuser())')).stdout).toEqual(['nobody']);
   });
 
   it('isolates the agent: no environment, descriptors, capabilities or new privileges are inherited', async () => {
