@@ -3,11 +3,12 @@ import { inert } from '../src/machines/effect.ts';
 import { transferMachine } from '../src/machines/transfer.machine.ts';
 import type { Model } from './explore.ts';
 
-const cause = { code: 'TRANSFER_DIGEST_MISMATCH', message: 'it differs' } as const;
+const digest = `sha256:${'0'.repeat(64)}`;
+const cause = { code: 'TRANSFER_DIGEST_MISMATCH' } as const;
 
 export const transferModel: Model = {
   machine: transferMachine.provide({ actors: { check: inert(), release: inert(), clock: inert() } }),
-  input: { transferId: 't', input: 'data', participant: 'p', size: 2, digest: 'd', atMs: 1 },
+  input: { transferId: 't', input: 'data', participant: 'p', size: 2, digest, atMs: 1 },
   events: [
     { type: 'transfer.attached' },
     { type: 'transfer.progress', segments: 1, received: 1 },
@@ -33,8 +34,8 @@ export const attestationModel: Model = {
   input: { sessionId: 's', nonce: '0'.repeat(64), atMs: 1 },
   events: [
     { type: 'attestation.collect' },
-    { type: 'evidence.collected', evidenceDigest: 'd', atMs: 2 },
-    { type: 'evidence.failed', cause: { code: 'EVIDENCE_UNAVAILABLE', message: 'none' } },
+    { type: 'evidence.collected', evidenceDigest: digest, atMs: 2 },
+    { type: 'evidence.failed', cause: { code: 'EVIDENCE_UNAVAILABLE' } },
     { type: 'session.opened', participant: 'p', role: 'dataset', atMs: 3 },
     { type: 'session.used', atMs: 4 },
     { type: 'session.closed' },

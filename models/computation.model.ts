@@ -6,7 +6,7 @@ import type { Model } from './explore.ts';
 const digest = `sha256:${'0'.repeat(64)}`;
 const key = (letter: string) => `ed25519:${letter.repeat(43)}`;
 const CONSUMERS = [key('C'), key('D')];
-const cause = { code: 'ALGORITHM_FAILED', message: 'it failed' } as const;
+const cause = { code: 'ALGORITHM_FAILED' } as const;
 
 function manifest(start: 'auto' | string[]): Manifest {
   return Manifest.parse({

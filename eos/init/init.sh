@@ -62,6 +62,10 @@ ulimit -c 0
 # capabilities it keeps those with which it hands an algorithm its files, runs it as another user, ends it and reads
 # what it leaves; neither it nor anything that it starts can get another.
 step agent
+# From here on an algorithm can choose the names of processes, and the kernel prints them when it ends one. The host
+# reads the console, so only messages about an end of the kernel itself still appear there.
+set_if_there vm/oom_dump_tasks 0
+set_to kernel/printk "1 4 1 1"
 kept=+chown,+dac_override,+kill,+setgid,+setuid
 (
   echo 0 >$cgroup/agent/cgroup.procs

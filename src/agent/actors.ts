@@ -10,6 +10,7 @@ import { kindOfAddress, type MirrorRecord } from '../machines/mirrored.ts';
 import type { transferMachine } from '../machines/transfer.machine.ts';
 import type { Trace } from '../runtime/trace.ts';
 import type { ActorsPort, ChildEvent } from './ports.ts';
+import { PublicJournal } from './public-journal.ts';
 
 type AgentActors = Parameters<typeof agentMachine.provide>[0]['actors'];
 
@@ -26,11 +27,13 @@ export interface ActorSystemOptions {
 export class ActorSystem implements ActorsPort {
   private readonly options: ActorSystemOptions;
   private readonly authority: Authority;
+  private readonly journal: PublicJournal;
   private created: Actor<typeof agentMachine> | null = null;
 
   constructor(options: ActorSystemOptions) {
     this.options = options;
-    this.authority = new Authority(options.publish);
+    this.authority = new Authority((record) => this.journal.add(record));
+    this.journal = new PublicJournal(options.publish, () => this.authority.snapshot());
   }
 
   start(): void {
@@ -83,7 +86,7 @@ export class ActorSystem implements ActorsPort {
 
   /** The whole state, for a manager that the journal no longer reaches. */
   snapshot(): MirrorRecord[] {
-    return this.authority.snapshot();
+    return this.journal.snapshot();
   }
 
   private get root(): Actor<typeof agentMachine> {
@@ -102,12 +105,8 @@ export class ActorSystem implements ActorsPort {
   private superviseChild(inspected: InspectionEvent): void {
     const failed = failedChild(inspected, 'agent');
     if (failed === null || kindOfAddress(failed.address) === null) return;
-    const { address, thrown } = failed;
-    this.root.send({
-      type: 'child.failed',
-      address,
-      reason: CocosError.from(thrown).message,
-    });
+    const { address } = failed;
+    this.root.send({ type: 'child.failed', address });
     if (address === COMPUTATION_ADDRESS) return;
     this.authority.retire(address);
     this.options.onChildFailed(address);

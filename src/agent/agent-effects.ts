@@ -5,6 +5,8 @@ import { CocosError } from '../errors.ts';
 import type { AgentEvent } from '../machines/agent.machine.ts';
 import { type AttestationInput, attestationMachine } from '../machines/attestation.machine.ts';
 import { computationMachine, type RunInput } from '../machines/computation.machine.ts';
+import type { Manifest } from '../machines/manifest.ts';
+import { publicCause } from '../machines/public-cause.ts';
 import { type TransferInput, transferMachine } from '../machines/transfer.machine.ts';
 import { signReceipt } from '../protocol/receipt.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -12,7 +14,8 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
-import { publicCause } from './run/public-cause.ts';
+import { awaitPublishedEnd, publishedExitCode, publishedFailure } from './run/disclosure.ts';
+import { OmittedResults } from './run/omitted-results.ts';
 import type { ResultStore } from './run/result-store.ts';
 import { runAlgorithm } from './run/sandbox.ts';
 import type { UploadRegistry } from './transfers/upload-registry.ts';
@@ -49,7 +52,7 @@ export interface EffectParts {
 /** The effects of the agent's machine and of its children. */
 export function agentEffects(parts: EffectParts) {
   const { lifecycle, notify } = parts;
-  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: error.toJSON() });
+  const fail = (error: CocosError) => notify({ type: 'agent.failed', cause: publicCause(error) });
   const step = (run: () => Promise<void>, done: AgentEvent) =>
     asyncEffect<object>(async () => {
       await run();
@@ -84,7 +87,7 @@ function collectEffect({
       const bytes = Buffer.from(nonce, 'hex');
       attestations.deliver(sessionId, await collectEvidence(platform, manifestDigest, bytes));
     },
-    (error, { sessionId }) => attestations.fail(sessionId, error.toJSON()),
+    (error, { sessionId }) => attestations.fail(sessionId, error),
   );
 }
 
@@ -103,49 +106,70 @@ function releaseEffect({ transfers }: Pick<EffectParts, 'transfers'>) {
 }
 
 function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir'>) {
-  const { computation, inputs, logs } = parts;
+  const { computation } = parts;
   return asyncEffect<RunInput>(
     async ({ manifest }, signal) => {
       if (manifest === null) throw new CocosError('INTERNAL', 'The run started without a manifest.');
       const resultsDir = resultsDirOf(parts.workDir);
       await rm(resultsDir, { recursive: true, force: true });
       await mkdir(resultsDir, { recursive: true, mode: 0o700 });
+      const { disclosure } = manifest;
+      const limitMs = manifest.limits.seconds * 1_000;
       const startedMs = systemClock.monotonic();
-      const exit = await runAlgorithm({
-        kind: manifest.algorithm.kind,
-        algorithmPath: inputs.algorithmFile,
-        datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
-        resultsDir,
-        arguments: manifest.algorithm.arguments,
-        limits: manifest.limits,
-        onLog: (stream, line) => logs.add(stream, line),
-        signal,
+      const whenPublished = () => awaitPublishedEnd(startedMs, limitMs, disclosure, signal);
+      const outcome = await execute(parts, manifest, resultsDir, signal).catch(async (thrown: unknown) => {
+        await whenPublished();
+        throw thrown;
       });
-      for (const limit of exit.notEnforced) {
-        logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
-      }
-      // The run is over: deleted inputs cannot leak.
-      await inputs.clear();
-      if (exit.limit !== undefined) {
-        throw new CocosError('ALGORITHM_LIMIT', `The algorithm exceeded its limit of ${exit.limit}.`, {
-          details: { limit: exit.limit },
-        });
-      }
-      if (exit.exitCode === null) {
-        throw new CocosError('ALGORITHM_FAILED', `The signal ${exit.signal} ended the algorithm.`);
-      }
-      const { exitCode, runtime } = exit;
-      const endedMs = systemClock.monotonic();
-      computation.send({ type: 'run.exited', exitCode, runtime, startedMs, endedMs });
+      const endedMs = await whenPublished();
+      const exitCode = publishedExitCode(outcome.exitCode, disclosure);
+      computation.send({ type: 'run.exited', exitCode, runtime: outcome.runtime, startedMs, endedMs });
     },
     (error) => failRun(parts, error),
   );
 }
 
+/** Runs the algorithm and deletes the inputs. @throws CocosError ALGORITHM_LIMIT, ALGORITHM_FAILED, as `runAlgorithm` */
+async function execute(
+  { inputs, logs }: Pick<EffectParts, 'inputs' | 'logs'>,
+  manifest: Manifest,
+  resultsDir: string,
+  signal: AbortSignal,
+): Promise<{ readonly exitCode: number; readonly runtime: string }> {
+  const exit = await runAlgorithm({
+    kind: manifest.algorithm.kind,
+    algorithmPath: inputs.algorithmFile,
+    datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
+    resultsDir,
+    arguments: manifest.algorithm.arguments,
+    limits: manifest.limits,
+    onLog: (stream, line) => logs.add(stream, line),
+    signal,
+  });
+  for (const limit of exit.notEnforced) {
+    logs.add('stderr', `cocos: not enforced on this machine: ${limit}`);
+  }
+  // The run is over: deleted inputs cannot leak.
+  await inputs.clear();
+  if (exit.limit !== undefined) {
+    throw new CocosError('ALGORITHM_LIMIT', `The algorithm exceeded its limit of ${exit.limit}.`, {
+      details: { limit: exit.limit },
+    });
+  }
+  if (exit.exitCode === null) {
+    throw new CocosError('ALGORITHM_FAILED', `The signal ${exit.signal} ended the algorithm.`);
+  }
+  if (exit.exitCode !== 0) {
+    logs.add('stderr', `cocos: the algorithm ended with exit code ${exit.exitCode}`);
+  }
+  return { exitCode: exit.exitCode, runtime: exit.runtime };
+}
+
 /** Reports why a run ended: in full to the consumers, and to everybody what the host may see. */
 function failRun({ computation, logs }: Pick<EffectParts, 'computation' | 'logs'>, error: CocosError): void {
   logs.add('stderr', `cocos: ${error.code}: ${error.message}`);
-  computation.send({ type: 'run.failed', cause: publicCause(error) });
+  const shown = publishedFailure(error, computation.context.manifest?.disclosure);
+  computation.send({ type: 'run.failed', cause: publicCause(shown) });
 }
 
 function sealEffect(
@@ -159,7 +183,15 @@ function sealEffect(
         throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
       const resultsDir = resultsDirOf(parts.workDir);
-      const { digest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
+      const omitted = new OmittedResults(parts.logs);
+      const { digest, sealedDigest, size, paddingBytes } = await results.seal(
+        resultsDir,
+        manifest.id,
+        manifestDigest,
+        (entry) => omitted.add(entry),
+        manifest.disclosure?.resultPadding,
+      );
+      omitted.end();
       await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
       results.receipt = signReceipt(
@@ -171,6 +203,8 @@ function sealEffect(
           datasets: manifest.datasets.map((dataset) => ({ name: dataset.name, digest: dataset.digest })),
           resultDigest: digest,
           resultSize: size,
+          ...(paddingBytes > 0 ? { paddingBytes } : {}),
+          ...(omitted.count > 0 ? { omittedEntries: omitted.count } : {}),
           evidenceDigest: sha256Text(claims),
           platform: platform.reportProvider.platform,
           runtime: run.runtime,
@@ -180,7 +214,7 @@ function sealEffect(
         },
         parts.signingKey,
       );
-      computation.send({ type: 'result.sealed', digest, size });
+      computation.send({ type: 'result.sealed', digest: sealedDigest, size });
     },
     (error) => failRun(parts, error),
   );

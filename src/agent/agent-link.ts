@@ -8,6 +8,7 @@ import { Manifest } from '../machines/manifest.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { VERSION } from '../version.ts';
 import type { ComputationPort, PlatformPort } from './ports.ts';
+import { hostError } from './sessions/host-error.ts';
 
 /** Commands of the manager. It is trusted for availability alone, so the list is short. */
 const Command = z.discriminatedUnion('name', [
@@ -36,7 +37,12 @@ export function agentLink(parts: LinkParts, transport: Transport): Link {
     open: () => transport.connect(PORTS.link),
     now: systemClock.monotonic,
     snapshot: parts.snapshot,
-    onCommand: (name, input) => runCommand(parts, name, input),
+    onCommand: (name, input) =>
+      runCommand(parts, name, input).catch((thrown: unknown) => {
+        const error = CocosError.from(thrown);
+        // Its members name states and events of the chart, which help whoever sent the command.
+        throw error.code === 'STATE_EVENT_ILLEGAL' ? error : hostError(error);
+      }),
     onState: (state) => parts.notify({ type: state === 'live' ? 'link.live' : 'link.lost' }),
   });
 }

@@ -1,35 +1,30 @@
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import * as tar from 'tar-stream';
 import { CocosError } from '../errors.ts';
-import { plainEntryName } from './entry-name.ts';
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from './limits.ts';
+import { fileError, listTree, type OmittedEntry, type TreeEntry } from './tree.ts';
 
 /**
  * Deterministic tar (POSIX ustar, pax for long names) of a folder: the same tree always produces the same bytes,
  * regardless of time, machine and user.
  */
 
-interface TreeEntry {
-  /** Path in the archive. */
-  readonly name: string;
-  readonly path: string;
-  readonly stats: Stats;
-}
-
 /**
  * The tar of a folder as a byte stream. Entries are sorted by the bytes of their names. Times, owners and all mode bits
  * except the owner's execute bit are omitted. The folder must not change meanwhile.
+ *
+ * @param onOmitted see `listTree`
  * @throws CocosError ARCHIVE_UNSAFE for a link, device, socket or pipe, a name or count that is not allowed, or more
  * bytes than allowed; FILE_NOT_FOUND or FILE_UNREADABLE when the folder or a file in it cannot be read or changes
  */
 export async function* packDirectory(
   folder: string,
   limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
+  onOmitted?: (entry: OmittedEntry) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const entries = await listTree(folder, limits);
+  const entries = await listTree(folder, limits, onOmitted);
   const pack = tar.pack();
   const stopped = new AbortController();
   const filling = fill(pack, entries, stopped.signal).then(
@@ -85,50 +80,4 @@ async function* readExactly(path: string, size: number): AsyncGenerator<Buffer> 
   } finally {
     await file.close();
   }
-}
-
-async function listTree(root: string, limits: ArchiveLimits): Promise<TreeEntry[]> {
-  const found: TreeEntry[] = [];
-  let bytes = 0;
-  const pending = [''];
-  for (let prefix = pending.pop(); prefix !== undefined; prefix = pending.pop()) {
-    for (const child of await listFolder(join(root, prefix))) {
-      const name = plainEntryName(prefix === '' ? child : `${prefix}/${child}`);
-      const path = join(root, name);
-      const stats = await lstat(path).catch((error: unknown) => {
-        throw fileError(error, path);
-      });
-      if (!stats.isFile() && !stats.isDirectory()) {
-        throw new CocosError(
-          'ARCHIVE_UNSAFE',
-          `'${name}' is a link or a special file; an archive may hold only files and folders.`,
-        );
-      }
-      if (stats.isDirectory()) pending.push(name);
-      else bytes += stats.size;
-      found.push({ name, path, stats });
-      if (found.length > limits.maxEntries) {
-        throw new CocosError('ARCHIVE_UNSAFE', `The folder has more than ${limits.maxEntries} entries.`);
-      }
-      if (bytes > limits.maxBytes) {
-        throw new CocosError('ARCHIVE_UNSAFE', `The folder has more than ${limits.maxBytes} bytes.`);
-      }
-    }
-  }
-  return found.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-}
-
-async function listFolder(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    throw fileError(error, path);
-  }
-}
-
-function fileError(thrown: unknown, path: string): CocosError {
-  const missing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
-  if (missing)
-    return new CocosError('FILE_NOT_FOUND', `There is no file or folder '${path}'.`, { cause: thrown });
-  return CocosError.from(thrown, 'FILE_UNREADABLE');
 }

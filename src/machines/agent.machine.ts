@@ -1,9 +1,10 @@
 import { assertEvent, assign, enqueueActions, setup } from 'xstate';
 import { z } from 'zod';
 import { AttestationInput, attestationMachine } from './attestation.machine.ts';
-import { Cause } from './common.ts';
+import type { Cause } from './common.ts';
 import { computationMachine } from './computation.machine.ts';
 import { unprovided } from './effect.ts';
+import { causeOf, PublicCause } from './public-cause.ts';
 import { ChildFailed } from './supervision.ts';
 import { TransferInput, transferMachine } from './transfer.machine.ts';
 
@@ -11,7 +12,7 @@ import { TransferInput, transferMachine } from './transfer.machine.ts';
  * The agent does not restart children. What a computation that threw had received cannot be trusted, so the enclave
  * ends; a participant whose session or transfer threw opens another one.
  */
-const AgentChildFailed = ChildFailed.omit({ atMs: true, chance: true });
+const AgentChildFailed = ChildFailed.omit({ atMs: true, chance: true, reason: true });
 
 /** The lifecycle of the agent inside the guest: root of its actor system, parent of all its other machines. */
 export const AgentEvent = z.discriminatedUnion('type', [
@@ -19,7 +20,7 @@ export const AgentEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('agent.listening') }),
   z.strictObject({ type: z.literal('link.live') }),
   z.strictObject({ type: z.literal('link.lost') }),
-  z.strictObject({ type: z.literal('agent.failed'), cause: Cause }),
+  z.strictObject({ type: z.literal('agent.failed'), cause: PublicCause }),
   z.strictObject({ type: z.literal('attestation.requested'), address: z.string(), input: AttestationInput }),
   z.strictObject({ type: z.literal('transfer.requested'), address: z.string(), input: TransferInput }),
   z.strictObject({ type: z.literal('child.retire'), address: z.string() }),
@@ -71,14 +72,14 @@ export const agentMachine = setup({
     }),
     assignCause: assign(({ event }) => {
       assertEvent(event, 'agent.failed');
-      return { cause: event.cause };
+      return { cause: causeOf(event.cause) };
     }),
     assignFailure: assign(({ event }) => {
       assertEvent(event, 'child.failed');
       return {
         cause: {
           code: 'INTERNAL' as const,
-          message: `The machine of '${event.address}' failed: ${event.reason}`,
+          message: `The machine of '${event.address}' failed.`,
         },
       };
     }),

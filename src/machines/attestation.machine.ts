@@ -1,7 +1,9 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
-import { Cause, DeadlineReached, Milliseconds, Text } from './common.ts';
+import { Cause, DeadlineReached, Milliseconds, PublicKeyText } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
+import { Digest } from './manifest.ts';
+import { causeOf, PublicCause } from './public-cause.ts';
 
 /** Milliseconds. */
 export const AttestationLimits = z.strictObject({
@@ -21,7 +23,7 @@ export const ATTESTATION_LIMITS: AttestationLimits = {
 };
 
 export const AttestationInput = z.strictObject({
-  sessionId: Text,
+  sessionId: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
   /** Hex of the verifier's 32-byte nonce. */
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
   /** `ATTESTATION_LIMITS` by default. */
@@ -30,15 +32,18 @@ export const AttestationInput = z.strictObject({
 });
 export type AttestationInput = z.infer<typeof AttestationInput>;
 
+/** Role of a session. */
+export const ParticipantRole = z.enum(['algorithm', 'dataset', 'consumer', 'controller']);
+
 /** Events of one challenge and of the participant's session that may follow. The agent is the authority. */
 export const AttestationEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('attestation.collect') }),
-  z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: Text, atMs: Milliseconds }),
-  z.strictObject({ type: z.literal('evidence.failed'), cause: Cause }),
+  z.strictObject({ type: z.literal('evidence.collected'), evidenceDigest: Digest, atMs: Milliseconds }),
+  z.strictObject({ type: z.literal('evidence.failed'), cause: PublicCause }),
   z.strictObject({
     type: z.literal('session.opened'),
-    participant: Text,
-    role: Text,
+    participant: PublicKeyText,
+    role: ParticipantRole,
     atMs: Milliseconds,
   }),
   z.strictObject({ type: z.literal('session.used'), atMs: Milliseconds }),
@@ -49,9 +54,9 @@ export type AttestationEvent = z.infer<typeof AttestationEvent>;
 
 export const AttestationContext = AttestationInput.extend({
   limits: AttestationLimits,
-  evidenceDigest: Text.nullable(),
-  participant: Text.nullable(),
-  role: Text.nullable(),
+  evidenceDigest: Digest.nullable(),
+  participant: PublicKeyText.nullable(),
+  role: ParticipantRole.nullable(),
   deadlineMs: Milliseconds,
   cause: Cause.nullable(),
 });
@@ -75,7 +80,7 @@ export const attestationMachine = setup({
     }),
     assignCause: assign(({ event }) => {
       assertEvent(event, 'evidence.failed');
-      return { cause: event.cause };
+      return { cause: causeOf(event.cause) };
     }),
     assignSession: assign(({ context, event }) => {
       assertEvent(event, 'session.opened');

@@ -38,6 +38,11 @@ export const Cause = z.strictObject({
 });
 export type Cause = z.infer<typeof Cause>;
 
+/** A participant's public key as text, or `manager`. */
+export const PublicKeyText = z.string().regex(/^[A-Za-z0-9:_-]{1,64}$/);
+
+export const TransferId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+
 /** Milliseconds of the authority's clock. */
 export const Milliseconds = z.int().min(0);
 

@@ -1,9 +1,10 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
-import { Cause, Milliseconds, Text } from './common.ts';
-import type { ComputationEvent } from './computation.events.ts';
+import { Cause, Milliseconds, PublicKeyText } from './common.ts';
+import { type ComputationEvent, RuntimeText } from './computation.events.ts';
 import { type ClockInput, unprovided } from './effect.ts';
 import { ALGORITHM_INPUT, Digest, InputName, Manifest } from './manifest.ts';
+import { causeOf, ExitCode } from './public-cause.ts';
 
 /** Grace period after the manifest's time limit before a run without a report counts as failed. */
 const RUN_GRACE_MS = 30_000;
@@ -15,8 +16,8 @@ const InputStatus = z.strictObject({
 export type InputStatus = Readonly<z.infer<typeof InputStatus>>;
 
 const RunRecord = z.strictObject({
-  exitCode: z.int(),
-  runtime: Text,
+  exitCode: ExitCode,
+  runtime: RuntimeText,
   startedMs: Milliseconds,
   endedMs: Milliseconds,
 });
@@ -35,9 +36,10 @@ export const ComputationContext = z.strictObject({
     .refine((inputs) => Object.keys(inputs).length <= INPUT_LIMIT, 'more inputs than a manifest has'),
   runDeadlineMs: Milliseconds.nullable(),
   run: RunRecord.nullable(),
+  /** Digest of the sealed bytes. */
   result: z.strictObject({ digest: Digest, size: z.int().min(0) }).nullable(),
   /** Signing keys of the consumers that confirmed their result. */
-  delivered: z.array(Text).max(CONSUMER_LIMIT),
+  delivered: z.array(PublicKeyText).max(CONSUMER_LIMIT),
   cause: Cause.nullable(),
 });
 export type ComputationContext = Readonly<z.infer<typeof ComputationContext>>;
@@ -141,7 +143,7 @@ export const computationMachine = setup({
     }),
     assignCause: assign(({ event }) => {
       assertEvent(event, 'run.failed');
-      return { cause: event.cause };
+      return { cause: causeOf(event.cause) };
     }),
     recordExit: assign(({ event }) => {
       assertEvent(event, 'run.exited');

@@ -23,6 +23,19 @@ export const ComputationId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$
 
 export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 
+/** Bounds on what the host learns of a run beside the sealed bytes. A member that is missing bounds nothing. */
+const Disclosure = z.strictObject({
+  /** `binary`: the host learns whether the algorithm failed, not with which exit code or at which limit. */
+  exitCode: z.enum(['exact', 'binary']).optional(),
+  /** The end of a run is published at a multiple of these seconds after its start, or at the time limit. */
+  runTimeSeconds: z.int().min(1).max(604_800).optional(),
+  /** Zeros are added to the result up to a power of two, or up to a multiple of these bytes. */
+  resultPadding: z.union([z.enum(['none', 'powerOfTwo']), z.int().min(1024).max(1_073_741_824)]).optional(),
+  /** `off`: consumers get no log, since the host sees the number and the sizes of its lines. */
+  log: z.enum(['live', 'off']).optional(),
+});
+export type Disclosure = z.infer<typeof Disclosure>;
+
 export const Manifest = z.strictObject({
   version: z.literal(1),
   id: ComputationId,
@@ -65,6 +78,8 @@ export const Manifest = z.strictObject({
   start: z.union([z.literal('auto'), z.array(SigningKeyText).min(1).max(64)]).default('auto'),
   /** Keys that may stop the computation. */
   stop: z.array(SigningKeyText).max(64).default([]),
+  /** Absent rather than empty by default, so that the digests of earlier manifests stay the same. */
+  disclosure: Disclosure.optional(),
   /** Digest of the appraisal policy that all parties use, if they agreed on one. */
   policyDigest: Digest.optional(),
 });

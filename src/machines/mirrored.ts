@@ -18,7 +18,7 @@ interface Mirrored {
   /** Schema of the machine's input. */
   readonly input: z.ZodType;
   /** Schema of the machine's context: what a guest may claim of it, and what is restored of it. */
-  readonly context: z.ZodType<Readonly<Record<string, unknown>>>;
+  readonly context: z.ZodObject;
 }
 
 export const MIRRORED: Readonly<Record<MirroredKind, Mirrored>> = {

@@ -1,18 +1,20 @@
 import { assertEvent, assign, setup } from 'xstate';
 import { z } from 'zod';
-import { Cause, DeadlineReached, Milliseconds, Text } from './common.ts';
+import { Cause, DeadlineReached, Milliseconds, PublicKeyText, TransferId } from './common.ts';
 import { type ClockInput, clock, unprovided } from './effect.ts';
+import { InputDigest, InputName } from './manifest.ts';
+import { causeOf, PublicCause } from './public-cause.ts';
 
 /** How long a transfer waits for its sender to connect or reconnect. */
 export const TRANSFER_WAIT_MS = 600_000;
 
 export const TransferInput = z.strictObject({
-  transferId: Text,
+  transferId: TransferId,
   /** Name of the input in the manifest. */
-  input: Text,
-  participant: Text,
+  input: InputName,
+  participant: PublicKeyText,
   size: z.int().min(0),
-  digest: Text,
+  digest: InputDigest,
   /** `TRANSFER_WAIT_MS` by default. */
   waitMs: z.int().min(1).optional(),
   atMs: Milliseconds,
@@ -30,7 +32,7 @@ export const TransferEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('transfer.broken'), atMs: Milliseconds }),
   z.strictObject({ type: z.literal('transfer.received'), received: z.int().min(0) }),
   z.strictObject({ type: z.literal('transfer.checked') }),
-  z.strictObject({ type: z.literal('transfer.refused'), cause: Cause }),
+  z.strictObject({ type: z.literal('transfer.refused'), cause: PublicCause }),
   z.strictObject({ type: z.literal('transfer.abort') }),
   DeadlineReached,
 ]);
@@ -74,7 +76,7 @@ export const transferMachine = setup({
     disarmDeadline: assign({ deadlineMs: null }),
     assignCause: assign(({ event }) => {
       assertEvent(event, 'transfer.refused');
-      return { cause: event.cause };
+      return { cause: causeOf(event.cause) };
     }),
     recordAbort: assign({
       cause: { code: 'CANCELLED' as const, message: 'The sender aborted the transfer.' },

@@ -26,6 +26,10 @@ export const Receipt = z.strictObject({
   resultDigest: DigestText,
   /** Bytes of the packed plaintext. */
   resultSize: z.int().min(0),
+  /** Zeros at the end of the packed plaintext, if the manifest demands padding. */
+  paddingBytes: z.int().min(1).optional(),
+  /** Links, special files and the like that the result could not hold; missing if there were none. */
+  omittedEntries: z.int().min(1).optional(),
   /** Digest of the claims that contain the signing key. */
   evidenceDigest: DigestText,
   /** The platform that the agent detected; the evidence proves it. */

@@ -37,6 +37,7 @@ export type SealedRequest = z.infer<typeof SealedRequest>;
 export const ComputationStatus = z.strictObject({
   state: z.string(),
   inputs: z.record(z.string(), z.strictObject({ status: z.string(), size: z.number() })),
+  /** Digest of the sealed bytes. The receipt has the digest of the content. */
   result: z.strictObject({ digest: z.string(), size: z.number() }).nullable(),
   exitCode: z.number().nullable(),
   cause: Cause.nullable(),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
 import type { AttestationEvent, AttestationLimits } from '../../machines/attestation.machine.ts';
-import type { Cause } from '../../machines/common.ts';
+import { publicCause } from '../../machines/public-cause.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { ActorsPort, EvidencePort } from '../ports.ts';
 import type { CollectedEvidence } from './evidence.ts';
@@ -61,8 +61,8 @@ export class Attestations implements EvidencePort {
     });
   }
 
-  fail(sessionId: string, cause: Cause): void {
-    this.send(`attestation/${sessionId}`, { type: 'evidence.failed', cause });
+  fail(sessionId: string, error: CocosError): void {
+    this.send(`attestation/${sessionId}`, { type: 'evidence.failed', cause: publicCause(error) });
   }
 
   addressOf(evidenceDigest: string): string | null {

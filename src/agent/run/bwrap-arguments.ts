@@ -19,12 +19,15 @@ export interface SandboxLayout {
 }
 
 /** System folders at their usual paths; a symbolic link, as on a merged /usr, stays a link. */
-const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib64'];
+export const SYSTEM_FOLDERS = ['/bin', '/sbin', '/lib', '/lib64'];
 
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/bin:/usr/bin:/bin',
   HOME: '/tmp',
   LANG: 'C.UTF-8',
+  // The sandbox has no /etc/passwd in which a library could look the user up.
+  USER: 'nobody',
+  LOGNAME: 'nobody',
   COCOS_DATASETS: '/cocos/datasets',
   COCOS_RESULTS: '/cocos/results',
 };

@@ -1,8 +1,9 @@
 import { lstat, opendir } from 'node:fs/promises';
-import { join } from 'node:path';
 
 /** Maximum number of files and folders in the results; beyond it, packing costs more than the bytes do. */
 export const MAX_RESULT_ENTRIES = 100_000;
+
+const SLASH = Buffer.from('/');
 
 /**
  * Whether a folder holds more than `maxBytes` bytes or 100,000 entries. A file counts with the larger of its length
@@ -12,12 +13,13 @@ export const MAX_RESULT_ENTRIES = 100_000;
 export async function exceedsDisk(folder: string, maxBytes: number): Promise<boolean> {
   let bytes = 0;
   let entries = 0;
-  const pending = [folder];
+  const pending = [Buffer.from(folder)];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     for (const name of await namesOf(path)) {
       entries += 1;
-      const stats = await lstat(join(path, name)).catch(() => undefined);
-      if (stats?.isDirectory() === true) pending.push(join(path, name));
+      const child = Buffer.concat([path, SLASH, name]);
+      const stats = await lstat(child).catch(() => undefined);
+      if (stats?.isDirectory() === true) pending.push(child);
       else if (stats !== undefined) bytes += Math.max(stats.size, stats.blocks * 512);
       if (bytes > maxBytes || entries > MAX_RESULT_ENTRIES) return true;
     }
@@ -25,11 +27,12 @@ export async function exceedsDisk(folder: string, maxBytes: number): Promise<boo
   return false;
 }
 
-async function namesOf(folder: string): Promise<string[]> {
-  const names: string[] = [];
+/** In bytes, since a name need not be UTF-8. */
+async function namesOf(folder: Buffer): Promise<Buffer[]> {
+  const names: Buffer[] = [];
   try {
-    for await (const entry of await opendir(folder)) {
-      names.push(entry.name);
+    for await (const entry of await opendir(folder.toString('latin1'), { encoding: 'latin1' })) {
+      names.push(Buffer.from(entry.name, 'latin1'));
       if (names.length > MAX_RESULT_ENTRIES) break;
     }
   } catch {

@@ -1,9 +1,16 @@
-/** Output of an algorithm as bounded lines: each at most 8 KiB, at most 10,000 in all, no control characters. */
+import { Tail } from './tail.ts';
+
+/**
+ * Output of an algorithm as bounded lines: each at most 8 KiB and without control characters; the first 8,000 as they
+ * come, and the last 1,000 of each stream at the end.
+ */
 
 export type LogStream = 'stdout' | 'stderr';
 
 export const MAX_LINE_BYTES = 8 * 1024;
-export const MAX_LINES = 10_000;
+const HEAD_LINES = 8_000;
+const TAIL_LINES = 1_000;
+const TAIL_LENGTH = 2 * 1024 * 1024;
 
 const NEWLINE = 10;
 
@@ -18,14 +25,11 @@ export class LogLines {
   readonly #onLine: (stream: LogStream, line: string) => void;
   readonly #pending: Readonly<Record<LogStream, Pending>> = { stdout: newPending(), stderr: newPending() };
   #lines = 0;
+  /** Lines after the head. */
+  readonly #tails: Readonly<Record<LogStream, Tail<string>>> = { stdout: newTail(), stderr: newTail() };
 
   constructor(onLine: (stream: LogStream, line: string) => void) {
     this.#onLine = onLine;
-  }
-
-  /** Lines dropped after the limit was reached. */
-  get dropped(): number {
-    return Math.max(0, this.#lines - MAX_LINES);
   }
 
   write(stream: LogStream, chunk: Uint8Array): void {
@@ -39,13 +43,17 @@ export class LogLines {
     }
   }
 
-  /** Emits the last line without a newline and, if lines were dropped, their number. */
+  /** Emits the last line without a newline, and the tails with the number of the lines between. */
   end(): void {
     for (const stream of ['stdout', 'stderr'] as const) {
       const { filled, cut } = this.#pending[stream];
       if (filled + cut > 0) this.#emit(stream);
     }
-    if (this.dropped > 0) this.#onLine('stderr', `[${this.dropped} more lines were dropped]`);
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const tail = this.#tails[stream];
+      if (tail.dropped > 0) this.#onLine(stream, `[${tail.dropped} lines are left out here]`);
+      for (const line of tail.items()) this.#onLine(stream, line);
+    }
   }
 
   #append(pending: Pending, bytes: Uint8Array): void {
@@ -58,15 +66,19 @@ export class LogLines {
   #emit(stream: LogStream): void {
     const pending = this.#pending[stream];
     this.#lines += 1;
-    if (this.#lines <= MAX_LINES) {
-      const text = new TextDecoder().decode(pending.bytes.subarray(0, pending.filled)).replace(/\r$/, '');
-      // Lines are shown on terminals, which would execute escape sequences.
-      const plain = text.replace(/(?!\t)\p{Cc}/gu, '\uFFFD');
-      this.#onLine(stream, pending.cut > 0 ? `${plain} [${pending.cut} more bytes were cut]` : plain);
-    }
+    const text = new TextDecoder().decode(pending.bytes.subarray(0, pending.filled)).replace(/\r$/, '');
+    // Lines are shown on terminals, which would execute escape sequences.
+    const plain = text.replace(/(?!\t)\p{Cc}/gu, '\uFFFD');
+    const line = pending.cut > 0 ? `${plain} [${pending.cut} more bytes were cut]` : plain;
+    if (this.#lines <= HEAD_LINES) this.#onLine(stream, line);
+    else this.#tails[stream].add(line, line.length);
     pending.filled = 0;
     pending.cut = 0;
   }
+}
+
+function newTail(): Tail<string> {
+  return new Tail(TAIL_LINES, TAIL_LENGTH);
 }
 
 function newPending(): Pending {

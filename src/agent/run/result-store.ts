@@ -3,21 +3,29 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { DEFAULT_ARCHIVE_LIMITS } from '../../archive/limits.ts';
 import { packDirectory } from '../../archive/pack.ts';
+import type { OmittedEntry } from '../../archive/tree.ts';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { createDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
+import type { Disclosure } from '../../machines/manifest.ts';
 import type { SignedReceipt } from '../../protocol/receipt.ts';
 import { generateContentKey, resultSegments } from '../../protocol/result.ts';
 import { sealStream } from '../../protocol/segment-stream.ts';
 import { DEFAULT_SEGMENT_SIZE, type SealedSegment, segmentCount } from '../../protocol/segments.ts';
+import { paddedSize, zeros } from './disclosure.ts';
 
 /** The present result: its key and measures; the sealed segments are in a file. */
 export interface SealedResult {
   readonly contentKey: Uint8Array;
-  /** Of the packed plaintext. */
+  /** Of the packed and padded plaintext, for the receipt alone: a result of few possible values could be guessed from it. */
   readonly digest: string;
+  /** Of the sealed segments, which the host relays. */
+  readonly sealedDigest: string;
+  /** With the padding. */
   readonly size: number;
+  readonly paddingBytes: number;
   readonly segments: number;
   readonly segmentSize: number;
 }
@@ -56,8 +64,18 @@ export class ResultStore {
     return this.sealed;
   }
 
-  /** Packs a folder into one stream and seals it under a fresh content key. */
-  async seal(folder: string, computationId: string, manifestDigest: string): Promise<SealedResult> {
+  /**
+   * Packs a folder into one stream and seals it under a fresh content key.
+   *
+   * @param onOmitted is called for each entry that the result cannot hold
+   */
+  async seal(
+    folder: string,
+    computationId: string,
+    manifestDigest: string,
+    onOmitted: (entry: OmittedEntry) => void,
+    padding?: Disclosure['resultPadding'],
+  ): Promise<SealedResult> {
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     const contentKey = generateContentKey();
     const segmentSize = DEFAULT_SEGMENT_SIZE;
@@ -70,21 +88,34 @@ export class ResultStore {
     });
     const hash = createDigest();
     let size = 0;
+    let contentSize = 0;
     async function* measured(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of packDirectory(folder)) {
+      for await (const chunk of packDirectory(folder, DEFAULT_ARCHIVE_LIMITS, onOmitted)) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+      contentSize = size;
+      for (const chunk of zeros(paddedSize(contentSize, padding) - contentSize)) {
         hash.update(chunk);
         size += chunk.length;
         yield chunk;
       }
     }
+    const sealedHash = createDigest();
     async function* sealedBytes(): AsyncGenerator<Uint8Array> {
-      for await (const segment of sealStream(measured(), parameters)) yield segment.bytes;
+      for await (const segment of sealStream(measured(), parameters)) {
+        sealedHash.update(segment.bytes);
+        yield segment.bytes;
+      }
     }
     await pipeline(Readable.from(sealedBytes()), createWriteStream(this.file, { mode: 0o600 }));
     this.sealed = {
       contentKey,
       digest: hash.finish(),
+      sealedDigest: sealedHash.finish(),
       size,
+      paddingBytes: size - contentSize,
       segments: segmentCount(size, segmentSize),
       segmentSize,
     };

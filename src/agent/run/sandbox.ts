@@ -4,6 +4,7 @@ import { constants as osConstants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { CocosError } from '../../errors.ts';
+import type { RunLimit } from '../../machines/public-cause.ts';
 import { bwrapArguments, FD, SANDBOX_UID } from './bwrap-arguments.ts';
 import { createRunGroup, type RunGroup } from './cgroup.ts';
 import { prepareCommand, type RunKind } from './command.ts';
@@ -18,9 +19,8 @@ import { seccompFilter } from './seccomp.ts';
 const BWRAP = '/usr/bin/bwrap';
 const DISK_POLL_MS = 250;
 const MIB = 1024 * 1024;
-/** Maximum length of the status and error texts kept from bubblewrap, in characters. */
+/** Maximum length of bubblewrap's status output, in characters. */
 const MAX_STATUS = 16 * 1024;
-const MAX_SETUP_ERROR = 2048;
 const DATASET_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 export interface RunRequest {
@@ -38,8 +38,6 @@ export interface RunRequest {
   readonly signal: AbortSignal;
   readonly runtimePaths?: RuntimePaths;
 }
-
-export type RunLimit = 'time' | 'memory' | 'processes' | 'disk';
 
 export interface RunOutcome {
   /** Null if a limit ended the sandbox. */
@@ -150,12 +148,8 @@ interface RunEnd {
   /** Why the agent ended the run, if it did. */
   readonly stopped?: 'time' | 'disk' | 'cancelled' | 'failed';
   readonly cause?: unknown;
-  /** From bubblewrap's status output, once the program has started. */
+  /** From bubblewrap's status output; missing if the program did not start. */
   readonly exitCode?: number;
-  /** Whether the program was released to run. */
-  readonly started: boolean;
-  /** First characters of standard error, where bubblewrap reports errors. */
-  readonly stderr: string;
 }
 
 /** Supervises a sandbox until all its processes have ended. */
@@ -169,7 +163,6 @@ function supervise(
     const logs = new LogLines(request.onLog);
     let stopped: Pick<RunEnd, 'stopped' | 'cause'> = {};
     let status = '';
-    let stderr = '';
     let released = false;
     // Process 1 of the sandbox dies with bubblewrap, and the kernel then kills its whole pid namespace.
     const stop = (why: NonNullable<RunEnd['stopped']>, cause?: unknown) => {
@@ -196,10 +189,7 @@ function supervise(
       release(Number(pid)).catch((cause: unknown) => stop('failed', cause));
     });
     child.stdout?.on('data', (chunk: Buffer) => logs.write('stdout', chunk));
-    child.stderr?.on('data', (chunk: Buffer) => {
-      if (stderr.length < MAX_SETUP_ERROR) stderr += chunk.toString('utf8').slice(0, MAX_SETUP_ERROR);
-      logs.write('stderr', chunk);
-    });
+    child.stderr?.on('data', (chunk: Buffer) => logs.write('stderr', chunk));
     child.on('close', () => {
       clearTimeout(timer);
       stopWatch();
@@ -208,8 +198,6 @@ function supervise(
       const code = /"exit-code": (\d+)/.exec(status)?.[1];
       resolveEnd({
         ...stopped,
-        started: released,
-        stderr,
         ...(code === undefined ? {} : { exitCode: Number(code) }),
       });
     });
@@ -243,17 +231,10 @@ async function outcomeOf(
   const hit = await group?.hit();
   if (hit === 'memory') return { exitCode: end.exitCode ?? null, signal: 'SIGKILL', limit: hit };
   if (end.exitCode === undefined) {
-    // Once the algorithm has started, standard error is its own and must not reach an error message.
-    const reason = end.started ? 'it ended without an exit status' : end.stderr.trim();
-    throw new CocosError('SANDBOX_UNAVAILABLE', `bubblewrap could not set up the sandbox: ${reason}`);
-  }
-  if (
-    [1, 126, 127].includes(end.exitCode) &&
-    /^(bwrap: execvp|prlimit: failed to execute) /.test(end.stderr)
-  ) {
+    // bubblewrap states an exit status only of a program that it started. What it printed is in the log.
     throw new CocosError(
-      'ALGORITHM_INVALID',
-      'The algorithm cannot be executed; check its interpreter line and that its libraries are in the guest.',
+      'SANDBOX_UNAVAILABLE',
+      'bubblewrap could not set up the sandbox or start the program in it; its message is in the log.',
     );
   }
   const base = { exitCode: end.exitCode, signal: signalName(end.exitCode) };

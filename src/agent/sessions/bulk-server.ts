@@ -10,6 +10,8 @@ import {
 } from '../../rpc/bulk.ts';
 import { BulkReader } from '../../rpc/bulk-reader.ts';
 import { BulkWriter } from '../../rpc/bulk-writer.ts';
+import type { Connection } from './connections.ts';
+import { hostError } from './host-error.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 const PREFACE_LIMIT_MS = 10_000;
@@ -17,17 +19,21 @@ const PREFACE_LIMIT_MS = 10_000;
 const CLOSE_LIMIT_MS = 10_000;
 
 /** Serves one bulk stream, beginning with its preface; never throws. Service and machines decide what is legal. */
-export async function serveBulk(service: ParticipantService, stream: Duplex): Promise<void> {
+export async function serveBulk(
+  service: ParticipantService,
+  stream: Duplex,
+  connection: Connection,
+): Promise<void> {
   try {
     const reader = new BulkReader(stream, PREFACE_LIMIT_MS);
     const bytes = new Uint8Array(PREFACE_BYTES);
     await reader.fill(bytes);
     reader.stallMs = BULK_STALL_MS;
     const preface = decodePreface(bytes);
-    if (preface.direction === 'up') await takeUpload(service, stream, reader, preface);
-    else await sendResult(service, stream, preface);
+    if (preface.direction === 'up') await takeUpload(service, stream, reader, preface, connection);
+    else await sendResult(service, stream, preface, connection);
   } catch (thrown) {
-    say(stream, { ok: false, error: CocosError.from(thrown).toJSON() });
+    say(stream, { ok: false, error: hostError(thrown).toJSON() });
   }
   await closedByPeer(stream);
 }
@@ -37,8 +43,10 @@ async function takeUpload(
   stream: Duplex,
   reader: BulkReader,
   { ticket }: BulkPreface,
+  connection: Connection,
 ): Promise<void> {
   const receiver = service.attachUpload(ticket);
+  connection.reach('session');
   try {
     say(stream, { ok: true, segments: receiver.nextIndex });
     for await (const { bytes, last } of reader.segments(receiver.segmentBytes)) {
@@ -51,8 +59,14 @@ async function takeUpload(
   }
 }
 
-async function sendResult(service: ParticipantService, stream: Duplex, preface: BulkPreface): Promise<void> {
+async function sendResult(
+  service: ParticipantService,
+  stream: Duplex,
+  preface: BulkPreface,
+  connection: Connection,
+): Promise<void> {
   const result = await service.download(preface.ticket).read(preface.firstSegment);
+  connection.reach('session');
   try {
     say(stream, { ok: true, segments: 0 });
     const writer = new BulkWriter(stream, result.segmentBytes, BULK_STALL_MS);

@@ -15,38 +15,60 @@ import type {
 import { toStatus } from '../../rpc/status.ts';
 import { unary } from '../../rpc/unary.ts';
 import type { UploadStream } from '../ports.ts';
+import type { Connection } from './connections.ts';
+import { hostError } from './host-error.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 /** A stalled sender or reader is disconnected after this long. */
 const STALL_LIMIT_MS = 60_000;
 
-/** The gRPC interface of the agent: it parses messages of untrusted peers and delegates to the service. */
+/**
+ * The gRPC interface of the agent on one connection: it parses messages of untrusted peers and delegates to the service.
+ *
+ * @param reach records what the connection has achieved
+ */
 export function participantService(
   service: ParticipantService,
+  reach: Connection['reach'],
 ): AgentServiceServer & Record<string, UntypedHandleCall> {
   return {
-    getEvidence: unary(async ({ nonce }) => ({ evidence: Buffer.from(await service.evidence(nonce)) })),
-    openSession: unary(async (request) => {
+    getEvidence: answer(async ({ nonce }) => {
+      const evidence = Buffer.from(await service.evidence(nonce));
+      reach('answered');
+      return { evidence };
+    }),
+    openSession: answer(async (request) => {
       const { sequence, ciphertext } = service.openSession(openingOf(request), request.signature);
+      reach('session');
       return { sequence, ciphertext: Buffer.from(ciphertext) };
     }),
-    call: unary(async ({ sessionId, sequence, ciphertext }) => {
+    call: answer(async ({ sessionId, sequence, ciphertext }) => {
       const answer = await service.call(hex(sessionId), sequence, ciphertext);
+      reach('session');
       return { sequence: answer.sequence, ciphertext: Buffer.from(answer.ciphertext) };
     }),
     upload: (call, callback) => {
-      upload(service, call).then(
+      upload(service, reach, call).then(
         (response) => callback(null, response),
-        (thrown: unknown) => callback(toStatus(thrown)),
+        (thrown: unknown) => callback(toStatus(hostError(thrown))),
       );
     },
-    download: (call) => stream(call, download(service, call)),
-    follow: (call) => stream(call, follow(service, call)),
+    download: (call) => stream(call, proven(reach, download(service, call))),
+    follow: (call) => stream(call, proven(reach, follow(service, call))),
   };
+}
+
+function answer<TRequest, TResponse>(handle: (request: TRequest) => Promise<TResponse>) {
+  return unary((request: TRequest) =>
+    handle(request).catch((thrown: unknown) => {
+      throw hostError(thrown);
+    }),
+  );
 }
 
 async function upload(
   service: ParticipantService,
+  reach: Connection['reach'],
   call: ServerReadableStream<UploadRequest, UploadResponse>,
 ): Promise<UploadResponse> {
   let stalled: NodeJS.Timeout | undefined;
@@ -69,6 +91,7 @@ async function upload(
     for await (const message of call as AsyncIterable<UploadRequest>) {
       arm();
       receiver ??= service.attachUpload(message.ticket);
+      reach('session');
       await receiver.take(message.index, message.last, message.ciphertext);
     }
     return { segments: receiver?.end() ?? 0 };
@@ -87,6 +110,14 @@ async function* download(
   const { ticket, firstSegment } = call.request;
   for await (const { index, last, bytes } of service.download(ticket).segments(firstSegment)) {
     yield { index, last, ciphertext: Buffer.from(bytes) };
+  }
+}
+
+/** A stream whose first message shows that the peer has a session. */
+async function* proven<T>(reach: Connection['reach'], source: AsyncGenerator<T>): AsyncGenerator<T> {
+  for await (const message of source) {
+    reach('session');
+    yield message;
   }
 }
 
@@ -115,7 +146,7 @@ function stream<TRequest, TResponse>(
     }
     call.end();
   };
-  run().catch((thrown: unknown) => call.emit('error', toStatus(thrown)));
+  run().catch((thrown: unknown) => call.emit('error', toStatus(hostError(thrown))));
 }
 
 function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {

@@ -2,21 +2,24 @@ import type { Duplex } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 import type { Listener, Transport } from '../../link/transport/transport.ts';
 import { BULK_MAGIC, isBulk } from '../../rpc/bulk.ts';
+import { type Connection, Connections, type Stage } from './connections.ts';
 import type { ParticipantService } from './participant-service.ts';
 
 /** A connection without a first message is closed after this long. */
 const FIRST_BYTES_MS = 10_000;
-/** Simultaneous connections; a relay carries as many. */
-const CONNECTION_LIMIT = 64;
-
-/** A gRPC server that accepts existing connections. */
-interface Injector {
-  inject(stream: Duplex): void;
+/** Serves gRPC on existing connections. */
+interface GrpcHost {
+  serve(stream: Duplex, connection: Connection): void;
   close(): void;
 }
 
 /** One segment and its framing. Larger segments need the bulk stream. */
 const MAX_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024;
+/** The longest message before a connection has a session: an opening with its keys and signature, or a sealed call. */
+const MAX_FIRST_MESSAGE_BYTES = 16 * 1024;
+/** Requests of one connection at once. Each may hold one unfinished message. */
+const MAX_REQUESTS = 8;
+const MAX_HEADER_BYTES = 8 * 1024;
 
 /**
  * Serves participants on a port of the transport. The channel is plain, since everything secret is sealed. The first
@@ -28,29 +31,31 @@ export async function openParticipantServer(
   transport: Transport,
   port: number,
 ): Promise<Listener & { load(): Promise<void> }> {
-  let server: Promise<Injector> | null = null;
-  const load = (): Promise<Injector> => {
-    server ??= openServer(service);
-    return server;
+  let host: Promise<GrpcHost> | null = null;
+  const load = (): Promise<GrpcHost> => {
+    host ??= loadGrpc(service);
+    return host;
   };
-  const open = new Set<Duplex>();
+  const connections = new Connections();
   const listener = await transport.listen(port, (stream) => {
-    if (open.size >= CONNECTION_LIMIT) return void stream.destroy();
-    open.add(stream);
-    stream.once('close', () => open.delete(stream));
     stream.on('error', () => stream.destroy());
-    route(stream).catch(() => stream.destroy());
+    const connection = connections.admit(stream);
+    if (connection !== null) route(stream, connection).catch(() => stream.destroy());
   });
-  const route = async (stream: Duplex) => {
-    if (!(await beginsBulk(stream))) return (await load()).inject(stream);
+  const route = async (stream: Duplex, connection: Connection) => {
+    if (!(await beginsBulk(stream))) {
+      const grpc = await load();
+      if (!stream.destroyed) grpc.serve(stream, connection);
+      return;
+    }
     const { serveBulk } = await import('./bulk-server.ts');
-    await serveBulk(service, stream);
+    await serveBulk(service, stream, connection);
   };
   return {
     load: async () => void (await load()),
     close: async () => {
       await listener.close();
-      if (server !== null) (await server).close();
+      if (host !== null) (await host).close();
     },
   };
 }
@@ -87,23 +92,41 @@ function readable(stream: Duplex): Promise<void> {
   });
 }
 
-async function openServer(service: ParticipantService): Promise<Injector> {
+async function loadGrpc(service: ParticipantService): Promise<GrpcHost> {
   const [{ Server, ServerCredentials }, { AgentServiceService }, { participantService }] = await Promise.all([
     import('@grpc/grpc-js'),
     import('../../rpc/gen/cocosai/agent/v1/agent.ts'),
     import('./participant-grpc.ts'),
   ]);
-  const server = new Server({
-    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_concurrent_streams': 64,
-  });
-  server.addService(AgentServiceService, participantService(service));
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const closes = new Set<() => void>();
   return {
-    inject: (stream) => injector.injectConnection(stream),
+    // One server for each connection, since the limit on messages depends on what the connection has achieved.
+    serve: (stream, connection) => {
+      const options = {
+        'grpc.max_receive_message_length': MAX_FIRST_MESSAGE_BYTES,
+        'grpc.max_concurrent_streams': MAX_REQUESTS,
+        'grpc.max_metadata_size': MAX_HEADER_BYTES,
+        'grpc.enable_channelz': 0,
+      };
+      const server = new Server(options);
+      const reach = (stage: Stage) => {
+        connection.reach(stage);
+        // The library reads the option at the beginning of each request.
+        if (connection.stage === 'session') options['grpc.max_receive_message_length'] = MAX_MESSAGE_BYTES;
+      };
+      server.addService(AgentServiceService, participantService(service, reach));
+      const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+      const close = () => {
+        closes.delete(close);
+        injector.destroy();
+        server.forceShutdown();
+      };
+      closes.add(close);
+      stream.once('close', close);
+      injector.injectConnection(stream);
+    },
     close: () => {
-      injector.destroy();
-      server.forceShutdown();
+      for (const close of closes) close();
     },
   };
 }

@@ -151,7 +151,9 @@ export class ParticipantService {
     session.channel.open(sequence, ciphertext, ASSOCIATED.follow);
     const channel = session.channel.subchannel(followLabel(sequence));
     try {
-      for await (const item of this.parts.computation.follow(session.role === 'consumer', signal)) {
+      const { computation } = this.parts;
+      const hasLog = computation.context.manifest?.disclosure?.log !== 'off';
+      for await (const item of computation.follow(hasLog && session.role === 'consumer', signal)) {
         yield channel.seal(encodeBody(item satisfies FollowItem), ASSOCIATED.item);
       }
     } finally {

@@ -57,6 +57,8 @@ export interface InputRecord extends NewUpload {
   claim: 'open' | 'committed' | 'released';
   /** Null before the file exists, and once the input is committed or released. */
   receiving: Receiving | null;
+  /** Why the transfer was refused, for its sender alone. */
+  refusal: CocosError | null;
   /** Each grants one stream of segments in one attempt. */
   readonly tickets: Tickets<number>;
 }
@@ -113,7 +115,7 @@ export class InputStore implements InputsPort {
     const record: InputRecord = {
       ...terms,
       ...{ id: randomBytes(16).toString('hex'), participant, attempt: 1, tickets: new Tickets() },
-      ...{ segments: 0, received: 0, kept: 0, claim: 'open', receiving: null },
+      ...{ segments: 0, received: 0, kept: 0, claim: 'open', receiving: null, refusal: null },
     };
     this.records.set(terms.input, record);
     return { record, replaced };

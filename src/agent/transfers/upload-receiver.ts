@@ -1,5 +1,6 @@
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { CocosError, type ErrorCode } from '../../errors.ts';
+import { publicCause } from '../../machines/public-cause.ts';
 import type { TransferEvent } from '../../machines/transfer.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { UploadStream } from '../ports.ts';
@@ -72,9 +73,11 @@ export class UploadReceiver implements UploadStream {
   }
 
   interrupt(error: Error): void {
-    const { code } = CocosError.from(error);
-    if (!FINAL.has(code)) return this.suspend();
-    if (!this.isSuperseded) this.send({ type: 'transfer.refused', cause: CocosError.from(error).toJSON() });
+    const refusal = CocosError.from(error);
+    if (!FINAL.has(refusal.code)) return this.suspend();
+    if (this.isSuperseded) return;
+    this.record.refusal = refusal;
+    this.send({ type: 'transfer.refused', cause: publicCause(refusal) });
   }
 
   /** A transfer that is complete ignores this. */

@@ -1,5 +1,6 @@
 import { waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
+import { publicCause } from '../../machines/public-cause.ts';
 import type { TransferEvent } from '../../machines/transfer.machine.ts';
 import { DEFAULT_SEGMENT_SIZE, MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE } from '../../protocol/segments.ts';
 import type { TransferFinished, TransferOpened } from '../../rpc/sealed.ts';
@@ -98,6 +99,9 @@ export class UploadRegistry implements TransferPort {
     if (settled.matches('committed')) {
       return { digest, size: this.computation.context.inputs[input]?.size ?? 0 };
     }
+    // The sender learns the details under its session's keys; the machine holds what the host may know.
+    const refusal = this.inputs.find(id)?.refusal ?? null;
+    if (refusal !== null) throw refusal;
     const { cause } = settled.context;
     if (cause !== null) throw CocosError.fromJson(cause);
     throw new CocosError(
@@ -141,7 +145,9 @@ export class UploadRegistry implements TransferPort {
   }
 
   refuse(id: string, error: CocosError): void {
-    this.send(id, { type: 'transfer.refused', cause: error.toJSON() });
+    const record = this.inputs.find(id);
+    if (record !== undefined) record.refusal = error;
+    this.send(id, { type: 'transfer.refused', cause: publicCause(error) });
   }
 
   /** Deletes the bytes of a transfer that is over, so that its input can be sent again. */

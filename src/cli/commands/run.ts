@@ -25,7 +25,10 @@ export function run(context: CommandContext, options: ParticipantOptions, enclav
       const { status } = item;
       output.progress(`computation: ${status.state}`);
       if (READY.has(status.state)) {
-        output.result(`the result is ready: ${status.result?.digest}, ${status.result?.size} bytes`, status);
+        output.result(
+          `the result is ready: ${status.result?.size} bytes, sealed as ${status.result?.digest}`,
+          status,
+        );
         return;
       }
       if (OVER.has(status.state)) throw failureOf(status);

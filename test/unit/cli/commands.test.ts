@@ -56,6 +56,19 @@ describe('a usage error', () => {
 });
 
 describe('result open', () => {
+  it('unpacks a padded result as its content', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'cocos-open-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const at = (name: string) => path.join(folder, name);
+    const { key, bytes } = await sealedResult(at('source'), 5_000_000);
+    writeFileSync(at('ann.key'), key, { mode: 0o600 });
+    writeFileSync(at('result'), bytes);
+    expect(
+      await runCli('result', 'open', at('result'), '--key', at('ann.key'), '--out', at('out')),
+    ).toMatchObject({ exit: 0 });
+    expect(readdirSync(at('out'))).toEqual(['answer']);
+  });
+
   it('does not replace a folder that was created meanwhile', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'cocos-open-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -81,12 +94,12 @@ async function* once(bytes: Uint8Array) {
 }
 
 /** A result with one file, sealed to a new key. */
-async function sealedResult(source: string) {
+async function sealedResult(source: string, paddingBytes = 0) {
   mkdirSync(source);
   writeFileSync(path.join(source, 'answer'), '42');
   const chunks: Uint8Array[] = [];
   for await (const chunk of packDirectory(source)) chunks.push(Uint8Array.from(chunk));
-  const plain = Buffer.concat(chunks);
+  const plain = Buffer.concat([...chunks, Buffer.alloc(paddingBytes)]);
   const digest = sha256Text(plain);
   const keys = generateParticipantKeys();
   const agent = generateSigningKeyPair();
@@ -106,6 +119,7 @@ async function sealedResult(source: string) {
       datasets: [],
       resultDigest: digest,
       resultSize: plain.length,
+      ...(paddingBytes > 0 ? { paddingBytes } : {}),
       evidenceDigest: digest,
       platform: 'emulated',
       runtime: 'python 3.11',

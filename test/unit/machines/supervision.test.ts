@@ -43,7 +43,7 @@ describe('the agent', () => {
     const agent = createActor(agentModel.machine).start();
     agent.send({ type: 'agent.measured' });
     agent.send({ type: 'agent.listening' });
-    agent.send({ type: 'child.failed', address, reason: 'thrown' });
+    agent.send({ type: 'child.failed', address });
     return agent.getSnapshot();
   };
 

@@ -1,4 +1,5 @@
 import { ALGORITHM_PATH, type Algorithm, invalidAlgorithm, NO_OVERHEAD, type RunCommand } from './kind.ts';
+import { elfInterpreter, isInSandbox, scriptInterpreter } from './program-interpreter.ts';
 
 /** A program for the guest's processor, or a script with a `#!` line. */
 export async function prepareBinary({ path, head, args }: Algorithm): Promise<RunCommand> {
@@ -7,6 +8,12 @@ export async function prepareBinary({ path, head, args }: Algorithm): Promise<Ru
   else if (head.subarray(0, 2).toString('latin1') !== '#!') {
     throw invalidAlgorithm(
       'was declared as binary but is neither an ELF program nor a script with a #! line',
+    );
+  }
+  const interpreter = isElf ? await elfInterpreter(path) : (scriptInterpreter(head) ?? '');
+  if (interpreter !== null && !(await isInSandbox(interpreter))) {
+    throw invalidAlgorithm(
+      `needs ${JSON.stringify(interpreter)}, which is not an executable file in the enclave; check its ${isElf ? 'dynamic loader, or link it statically' : '#! line'}`,
     );
   }
   return {

@@ -35,10 +35,12 @@ export async function run({ output }: CommandContext, options: Options, file: st
 /** Unpacks into a folder beside the target, which is published only if all of the content matches the receipt. */
 async function unpackInto(folder: string, plain: AsyncIterable<Uint8Array>, receipt: Receipt): Promise<void> {
   const digest = createDigest();
+  const contentSize = receipt.resultSize - (receipt.paddingBytes ?? 0);
   async function* measured(): AsyncGenerator<Uint8Array> {
     for await (const chunk of plain) {
+      const left = Math.max(0, contentSize - digest.size);
       digest.update(chunk);
-      yield chunk;
+      if (left > 0) yield chunk.subarray(0, left);
     }
   }
   const unfinished = `${folder}.part-${process.pid}`;

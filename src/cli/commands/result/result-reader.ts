@@ -48,6 +48,9 @@ export function describeReceipt(receipt: Receipt): string {
     ['algorithm', receipt.algorithmDigest],
     ...receipt.datasets.map((dataset) => ['dataset', `${dataset.name} ${dataset.digest}`]),
     ['result', `${receipt.resultDigest}, ${receipt.resultSize} bytes`],
+    ...(receipt.omittedEntries === undefined
+      ? []
+      : [['omitted', `${receipt.omittedEntries} entries that a result cannot hold; the log names them`]]),
     ['runtime', `${receipt.runtime}, exit code ${receipt.exitCode}`],
     ['ran', `${receipt.startedAt} to ${receipt.endedAt}`],
   ]);

@@ -14,6 +14,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRunGroup } from '../../../../src/agent/run/cgroup.ts';
 import { exceedsDisk } from '../../../../src/agent/run/disk-usage.ts';
 import { planLimits } from '../../../../src/agent/run/limits.ts';
+import { LogBuffer } from '../../../../src/agent/run/log-buffer.ts';
 import { LogLines } from '../../../../src/agent/run/log-lines.ts';
 import { seccompFilter } from '../../../../src/agent/run/seccomp.ts';
 import { codeOf } from '../../crypto/support.ts';
@@ -56,15 +57,53 @@ describe('LogLines', () => {
     expect(lines('\u001b[2Jx\ty\u0007\n')).toEqual(['stdout: \uFFFD[2Jx\ty\uFFFD']);
   });
 
-  it('drops and counts lines beyond 10,000 of both streams', () => {
+  it('keeps the head and the tail of a flood, with the count of the lines between', () => {
     const out: string[] = [];
     const log = new LogLines((stream, line) => out.push(`${stream}: ${line}`));
-    log.write('stdout', Buffer.from('a\n'.repeat(6000)));
-    log.write('stderr', Buffer.from('b\n'.repeat(4005)));
+    log.write('stderr', Buffer.from('Traceback\nValueError: the column price is missing\n'));
+    for (let i = 0; i < 12_000; i += 1) log.write('stdout', Buffer.from(`epoch ${i}\n`));
+    log.write('stderr', Buffer.from('Traceback\nValueError: the column price is missing\n'));
     log.end();
-    expect(out).toHaveLength(10_001);
-    expect(out.at(-1)).toBe('stderr: [5 more lines were dropped]');
-    expect(out.at(-2)).toBe('stderr: b');
+    expect(out.length).toBeLessThanOrEqual(10_004);
+    expect(out.slice(0, 3)).toEqual([
+      'stderr: Traceback',
+      'stderr: ValueError: the column price is missing',
+      'stdout: epoch 0',
+    ]);
+    expect(out).toContain('stdout: epoch 11999');
+    expect(out.at(-1)).toBe('stderr: ValueError: the column price is missing');
+    const [, between] = /^stdout: \[(\d+) lines are left out here\]$/m.exec(out.join('\n')) ?? [];
+    const epochs = out.filter((line) => line.startsWith('stdout: epoch')).length;
+    expect(epochs + Number(between)).toBe(12_000);
+  });
+
+  it('keeps the tail of each stream, however much the other one prints', () => {
+    const out: string[] = [];
+    const log = new LogLines((stream, line) => out.push(`${stream}: ${line}`));
+    log.write('stdout', Buffer.from('a\n'.repeat(9000)));
+    log.write('stderr', Buffer.from('ValueError\n'));
+    log.write('stdout', Buffer.from('a\n'.repeat(9000)));
+    log.end();
+    expect(out).toContain('stderr: ValueError');
+  });
+});
+
+describe('LogBuffer', () => {
+  it('keeps the head and the tail for consumers that follow late', () => {
+    const logs = new LogBuffer();
+    for (let i = 0; i < 20_000; i += 1) logs.add('stdout', String(i));
+    const lines = logs.lines().map(({ line }) => line);
+    expect(lines[0]).toBe('0');
+    expect(lines.at(-1)).toBe('19999');
+    const gap = lines.find((line) => line.startsWith('['));
+    expect(lines.length - 1 + Number(/\d+/.exec(gap ?? '')?.[0])).toBe(20_000);
+  });
+
+  it('is bounded in bytes', () => {
+    const logs = new LogBuffer();
+    for (let i = 0; i < 5000; i += 1) logs.add('stdout', 'x'.repeat(8192));
+    const bytes = logs.lines().reduce((sum, { line }) => sum + line.length, 0);
+    expect(bytes).toBeLessThan(10 * 1024 * 1024);
   });
 });
 
@@ -81,6 +120,12 @@ describe('exceedsDisk', () => {
     writeFileSync(join(folder, 'x'), '');
     truncateSync(join(folder, 'x'), 1_000_000_000);
     expect(await exceedsDisk(folder, 999_999_999)).toBe(true);
+  });
+
+  it('counts a file whose name is not UTF-8', async () => {
+    const name = Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.of(0xe9)]);
+    writeFileSync(name, Buffer.alloc(8192));
+    expect(await exceedsDisk(folder, 8191)).toBe(true);
   });
 
   it('does not follow links and treats a missing folder as empty', async () => {

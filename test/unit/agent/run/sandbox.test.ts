@@ -29,8 +29,12 @@ sys.exit(3)
     expect(run.stdout[0]).toBe('summed 2');
     expect(run.stderr).toEqual(['to the other']);
     expect(run.stdout[1]).toBe(
-      "/cocos 65534 ['COCOS_DATASETS', 'COCOS_RESULTS', 'HOME', 'LANG', 'PATH', 'PWD']",
+      "/cocos 65534 ['COCOS_DATASETS', 'COCOS_RESULTS', 'HOME', 'LANG', 'LOGNAME', 'PATH', 'PWD', 'USER']",
     );
+  });
+
+  it('names its user', async () => {
+    expect((await python('import getpass; print(getpass.getuser())')).stdout).toEqual(['nobody']);
   });
 
   it('isolates the agent: no environment, descriptors, capabilities or new privileges are inherited', async () => {
@@ -276,8 +280,9 @@ except OSError as e: print(n <= 24, e.errno)
 
   it('limits a flood of log lines', async () => {
     const run = await python("for i in range(10020): print(i)\nprint('x' * 20000, end='')");
-    expect(run.stdout).toHaveLength(10_000);
-    expect(run.stderr).toEqual(['[21 more lines were dropped]']);
+    expect(run.stdout).toHaveLength(9_001);
+    expect(run.stdout[8_000]).toBe('[1021 lines are left out here]');
+    expect(run.stdout.at(-1)).toMatch(/^x+ \[\d+ more bytes were cut\]$/);
   });
 });
 

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { Cause } from './common.ts';
+import { MIRRORED, type MirroredKind } from './mirrored.ts';
+import { causeOf, PublicCause } from './public-cause.ts';
+
+/**
+ * Contexts of the agent's machines as the host may see them. Their schemas allow keys, names and digests of the manifest,
+ * numbers, and values from fixed lists; of the cause, only its code is checked against a list there.
+ */
+
+const PublicContextCause = Cause.nullable().refine(
+  (cause) => cause === null || PublicCause.shape.code.safeParse(cause.code).success,
+);
+
+/** In the place of a member that does not fit. */
+const FALLBACKS = [null, [], {}, 0];
+
+/**
+ * A context with its members that fit. A member that does not is empty, and the cause is then a defect of the agent.
+ */
+export function publicContext(
+  kind: MirroredKind,
+  context: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const shape: Readonly<Record<string, z.ZodType>> = {
+    ...MIRRORED[kind].context.shape,
+    cause: PublicContextCause,
+  };
+  const shown: Record<string, unknown> = {};
+  let isComplete = true;
+  for (const [name, value] of Object.entries(context)) {
+    const schema = shape[name];
+    if (schema === undefined) isComplete = false;
+    else if (z.safeParse(schema, value).success) shown[name] = value;
+    else {
+      isComplete = false;
+      shown[name] = FALLBACKS.find((each) => z.safeParse(schema, each).success) ?? null;
+    }
+  }
+  return isComplete ? shown : { ...shown, cause: causeOf({ code: 'INTERNAL' }) };
+}
