@@ -1,4 +1,4 @@
-import type { Output } from '../../src/cli/output.ts';
+import type { Lines, Output } from '../../src/cli/output.ts';
 import { runCommandLine } from '../../src/cli/run.ts';
 
 export interface CliRun {
@@ -16,15 +16,17 @@ export async function runCli(...args: readonly string[]): Promise<CliRun> {
   let json: unknown;
   let text = '';
   let error: string | undefined;
-  const show = (shown: string, value: unknown) => {
-    text = shown;
+  const show = (shown: Lines, value: unknown) => {
+    text = typeof shown === 'string' ? shown : shown.join('\n');
     json = value;
   };
   const output: Output = {
     json: true,
     result: show,
     line: show,
+    note: () => undefined,
     progress: () => undefined,
+    help: () => undefined,
     error: ({ code }) => {
       error = code;
     },

@@ -53,9 +53,9 @@ export function asParticipant<T>(
 
     async function converse(): Promise<T> {
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
-      if (trusted.verdict.emulated && !context.output.json) {
-        process.stderr.write(
-          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.\n',
+      if (trusted.verdict.emulated) {
+        context.output.note(
+          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.',
         );
       }
       try {

@@ -22,7 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function cli(...args: readonly string[]): Promise<unknown> {
   const results: unknown[] = [];
-  const output = { ...createOutput(true), result: (_: string, value: unknown) => void results.push(value) };
+  const output = { ...createOutput(true), result: (_: unknown, value: unknown) => void results.push(value) };
   await createProgram(output, {}, () => undefined).parseAsync(['node', 'cocos-cli', ...args]);
   return results[0];
 }

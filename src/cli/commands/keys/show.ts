@@ -10,7 +10,7 @@ interface Options {
 
 export async function run({ output }: CommandContext, options: Options, file: string): Promise<void> {
   const shown = await publicKeysIn(file, options.passphraseFile);
-  output.result(`${shown.name}\n${shown.signing}\n${shown.kem}`, shown);
+  output.result([shown.name, shown.signing, shown.kem], shown);
 }
 
 async function publicKeysIn(file: string, passphraseFile: string | undefined) {

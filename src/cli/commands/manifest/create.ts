@@ -28,7 +28,7 @@ export async function run({ output }: CommandContext, options: Options): Promise
   const manifest = await createManifest(options);
   await writeNew(options.out, `${canonicalJson(manifest)}\n`);
   const digest = canonicalDigest(manifest);
-  output.result(`${digest}\nwrote ${options.out}`, { digest, file: options.out });
+  output.result([digest, `wrote ${options.out}`], { digest, file: options.out });
 }
 
 async function createManifest(options: Options): Promise<Manifest> {

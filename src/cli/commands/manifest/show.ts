@@ -9,7 +9,7 @@ export async function run({ output }: CommandContext, _options: unknown, file: s
   output.result(describe(manifest), { digest: canonicalDigest(manifest), manifest });
 }
 
-function describe(manifest: Manifest): string {
+function describe(manifest: Manifest): string[] {
   const start =
     manifest.start === 'auto' ? 'automatically, when all inputs are uploaded' : manifest.start.join(', ');
   return table([

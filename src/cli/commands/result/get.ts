@@ -29,6 +29,6 @@ export function run(context: CommandContext, options: Options, enclave: string):
     if (before === null) throw new CocosError('FILE_EXISTS', alreadyExists(out));
     const receipt = before ?? (await fetchResult(session, request));
     await session.call({ method: 'result.confirm' }, z.null());
-    output.result(`${describeReceipt(receipt)}\nwrote ${out}`, { file: out, receipt });
+    output.result([...describeReceipt(receipt), `wrote ${out}`], { file: out, receipt });
   });
 }

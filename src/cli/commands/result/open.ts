@@ -26,7 +26,7 @@ export async function run({ output }: CommandContext, options: Options, file: st
     await unpackInto(options.out, plain, verified);
     return verified;
   });
-  output.result(`${describeReceipt(receipt)}\nunpacked into ${options.out}`, {
+  output.result([...describeReceipt(receipt), `unpacked into ${options.out}`], {
     folder: options.out,
     receipt,
   });

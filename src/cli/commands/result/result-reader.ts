@@ -39,7 +39,7 @@ export async function exists(file: string): Promise<boolean> {
   );
 }
 
-export function describeReceipt(receipt: Receipt): string {
+export function describeReceipt(receipt: Receipt): string[] {
   return table([
     ['receipt', 'verified: signed by the agent of the enclave'],
     ['platform', receipt.platform === 'emulated' ? 'EMULATED, not hardware' : receipt.platform],
