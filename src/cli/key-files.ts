@@ -1,5 +1,12 @@
 import { stat } from 'node:fs/promises';
-import { decodePrivateKeyFile, isPrivateKeyFileSealed } from '../crypto/key-file.ts';
+import {
+  decodePrivateKeyFile,
+  decodePublicKeyFile,
+  describePrivateKeyFile,
+  isPrivateKeyFileSealed,
+  PRIVATE_KEY_KIND,
+  type PublicKeyFile,
+} from '../crypto/key-file.ts';
 import { CocosError } from '../errors.ts';
 import { namingFile, readInput } from './files.ts';
 
@@ -21,6 +28,16 @@ export async function openKeys(file: string, text: string, passphraseFile: strin
     );
   }
   return namingFile(file, () => decodePrivateKeyFile(text, passphrase));
+}
+
+/** The public keys in a public or private key file, for which no passphrase is needed. @throws CocosError KEY_FILE_INVALID */
+export async function readPublicKeys(file: string): Promise<PublicKeyFile> {
+  const text = (await readInput(file)).toString('utf8');
+  return namingFile(file, () => {
+    if (!text.includes(PRIVATE_KEY_KIND)) return decodePublicKeyFile(text);
+    const { name, signing, kem } = describePrivateKeyFile(text);
+    return { name, signing, kem };
+  });
 }
 
 /** Reads a file with a secret. @throws CocosError KEY_FILE_PERMISSIONS */

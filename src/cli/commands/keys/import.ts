@@ -26,7 +26,14 @@ export async function run({ output }: CommandContext, options: Options, name: st
       : x25519Pair(await importKey(options.kem, 'X25519', source));
   const pair = { signing: { secretKey, publicKey: signingPublicKey(secretKey) }, kem };
   const written = await writeKeys(name, pair, options.out, passphrase);
-  output.result([written.signing, `wrote ${written.privateFile} and ${written.publicFile}`], written);
+  output.result(
+    [
+      written.signing,
+      `fingerprint ${written.fingerprint}`,
+      `wrote ${written.privateFile} and ${written.publicFile}`,
+    ],
+    written,
+  );
 }
 
 async function importKey(file: string, curve: 'Ed25519' | 'X25519', passphrase: string | undefined) {

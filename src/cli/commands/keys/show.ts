@@ -1,5 +1,5 @@
 import { decodePublicKeyFile } from '../../../crypto/key-file.ts';
-import { encodeKemKey, encodeSigningKey } from '../../../crypto/keys.ts';
+import { encodeKemKey, encodeSigningKey, keyFingerprint } from '../../../crypto/keys.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { namingFile, readInput } from '../../files.ts';
 import { openKeys } from '../../key-files.ts';
@@ -9,8 +9,10 @@ interface Options {
 }
 
 export async function run({ output }: CommandContext, options: Options, file: string): Promise<void> {
-  const shown = await publicKeysIn(file, options.passphraseFile);
-  output.result([shown.name, shown.signing, shown.kem], shown);
+  const keys = await publicKeysIn(file, options.passphraseFile);
+  const fingerprint = keyFingerprint(keys);
+  const lines = [keys.name, keys.signing, keys.kem, `fingerprint ${fingerprint}`];
+  output.result(lines, { ...keys, fingerprint });
 }
 
 async function publicKeysIn(file: string, passphraseFile: string | undefined) {
