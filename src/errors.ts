@@ -199,9 +199,14 @@ export const ERRORS = {
     7,
     'fix',
     EXIT.denied,
-    'Other users have access to a key file. Set its mode to 0600.',
+    'Other users have access to a key file or a passphrase file. Set its mode to 0600.',
   ),
-  KEY_PASSPHRASE: row(7, 'fix', EXIT.denied, 'The passphrase is missing or does not open the key file.'),
+  KEY_PASSPHRASE: row(
+    7,
+    'fix',
+    EXIT.denied,
+    'The passphrase is missing, empty, or does not open the key file, or the key file is not sealed.',
+  ),
   KEY_NOT_IN_MANIFEST: row(
     7,
     'fix',
