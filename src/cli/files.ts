@@ -1,5 +1,16 @@
 import { constants, createReadStream } from 'node:fs';
-import { copyFile, link, mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
 import { parseStrictJson } from '../attestation/encoding/strict-json.ts';
 import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
@@ -102,6 +113,19 @@ export async function publishFolder(complete: string, folder: string): Promise<v
     if (errnoOf(cause) === 'ENOTEMPTY') throw new CocosError('FILE_EXISTS', alreadyExists(folder), { cause });
     await rmdir(folder).catch(() => undefined);
     throw notWritten(folder, cause);
+  }
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** The bytes of an open file from its beginning. The handle stays open, unlike with its own streams. */
+export async function* chunksOf(handle: FileHandle): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let position = 0; ; ) {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield chunk.subarray(0, bytesRead);
   }
 }
 
