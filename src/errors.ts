@@ -253,6 +253,12 @@ export const ERRORS = {
   ),
   RESULT_NOT_READY: row(9, 'retry', EXIT.temporary, 'The computation has no result yet.'),
   RESULT_INVALID: row(15, 'stop', EXIT.rejected, 'A result file or receipt does not verify.'),
+  RESULT_UNVERIFIED: row(
+    7,
+    'fix',
+    EXIT.rejected,
+    'A result was not verified, since evidence, manifest, policy or reference values are missing; the error names them.',
+  ),
   TRANSFER_ENCODING: row(3, 'fix', EXIT.data, 'The input was declared as gzip but is not gzip.'),
   QUOTA_EXCEEDED: row(
     8,

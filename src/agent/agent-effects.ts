@@ -159,7 +159,7 @@ function sealEffect(
         throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
       const resultsDir = resultsDirOf(parts.workDir);
-      const { digest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
+      const { digest, sealedDigest, size } = await results.seal(resultsDir, manifest.id, manifestDigest);
       await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
       results.receipt = signReceipt(
@@ -171,6 +171,7 @@ function sealEffect(
           datasets: manifest.datasets.map((dataset) => ({ name: dataset.name, digest: dataset.digest })),
           resultDigest: digest,
           resultSize: size,
+          sealedDigest,
           evidenceDigest: sha256Text(claims),
           platform: platform.reportProvider.platform,
           runtime: run.runtime,

@@ -32,9 +32,13 @@ export async function readInput(file: string): Promise<Buffer> {
  * @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readJson(file: string): Promise<unknown> {
-  const text = (await readInput(file)).toString('utf8');
+  return jsonIn(file, await readInput(file));
+}
+
+/** The JSON in the bytes of a file. Duplicate members of an object are refused. @throws CocosError FILE_UNREADABLE */
+export function jsonIn(file: string, bytes: Uint8Array): unknown {
   try {
-    return parseStrictJson(text);
+    return parseStrictJson(Buffer.from(bytes).toString('utf8'));
   } catch (cause) {
     throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
@@ -48,6 +52,14 @@ export function namingFile<T>(file: string, parse: () => T): T {
     const { code, details } = CocosError.from(cause);
     throw new CocosError(code, parseFailure(file, cause), { cause, details });
   }
+}
+
+/** As `namingFile`, for the rejection of a promise. */
+export function rejectNamingFile(file: string): (thrown: unknown) => never {
+  return (thrown) =>
+    namingFile(file, () => {
+      throw thrown;
+    });
 }
 
 /** The message of an error whose cause is a parser. */
@@ -113,6 +125,21 @@ export async function publishFolder(complete: string, folder: string): Promise<v
     if (errnoOf(cause) === 'ENOTEMPTY') throw new CocosError('FILE_EXISTS', alreadyExists(folder), { cause });
     await rmdir(folder).catch(() => undefined);
     throw notWritten(folder, cause);
+  }
+}
+
+/** Opens a regular file for several passes over the same bytes. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function withOpenFile<T>(file: string, run: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  try {
+    if (!(await handle.stat()).isFile()) {
+      throw new CocosError('FILE_UNREADABLE', `${file} is not a regular file.`);
+    }
+    return await run(handle);
+  } finally {
+    await handle.close();
   }
 }
 

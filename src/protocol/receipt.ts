@@ -26,6 +26,8 @@ export const Receipt = z.strictObject({
   resultDigest: DigestText,
   /** Bytes of the packed plaintext. */
   resultSize: z.int().min(0),
+  /** Over the sealed segments without their frames, for verification without a key. Older agents do not state it. */
+  sealedDigest: DigestText.optional(),
   /** Digest of the claims that contain the signing key. */
   evidenceDigest: DigestText,
   /** The platform that the agent detected; the evidence proves it. */

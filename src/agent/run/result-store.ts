@@ -17,6 +17,8 @@ export interface SealedResult {
   readonly contentKey: Uint8Array;
   /** Of the packed plaintext. */
   readonly digest: string;
+  /** Of the sealed segments. */
+  readonly sealedDigest: string;
   readonly size: number;
   readonly segments: number;
   readonly segmentSize: number;
@@ -69,6 +71,7 @@ export class ResultStore {
       segmentSize,
     });
     const hash = createDigest();
+    const sealedHash = createDigest();
     let size = 0;
     async function* measured(): AsyncGenerator<Uint8Array> {
       for await (const chunk of packDirectory(folder)) {
@@ -78,12 +81,16 @@ export class ResultStore {
       }
     }
     async function* sealedBytes(): AsyncGenerator<Uint8Array> {
-      for await (const segment of sealStream(measured(), parameters)) yield segment.bytes;
+      for await (const segment of sealStream(measured(), parameters)) {
+        sealedHash.update(segment.bytes);
+        yield segment.bytes;
+      }
     }
     await pipeline(Readable.from(sealedBytes()), createWriteStream(this.file, { mode: 0o600 }));
     this.sealed = {
       contentKey,
       digest: hash.finish(),
+      sealedDigest: sealedHash.finish(),
       size,
       segments: segmentCount(size, segmentSize),
       segmentSize,

@@ -5,13 +5,16 @@ import { ByteReader } from '../../crypto/byte-reader.ts';
 import { encodeSigningKey, type ParticipantKeys } from '../../crypto/keys.ts';
 import { CocosError } from '../../errors.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
+import { encodeAudit, type ResultAudit } from '../../protocol/result-audit.ts';
 import {
+  encodeResultHeader,
   openResult,
   type ResultHeader,
   readResultHeader,
   verifyResultHeader,
 } from '../../protocol/result-file.ts';
 import { FRAME_HEADER_BYTES, writeFrameHeader } from '../../protocol/segment-frames.ts';
+import { sealedSize, segmentCount } from '../../protocol/segments.ts';
 import { ResultOpened } from '../../rpc/sealed.ts';
 import { keepFreedMemory } from '../../runtime/allocator-tuning.ts';
 import { publishFile } from '../files.ts';
@@ -27,6 +30,10 @@ export interface FetchRequest extends RetryOptions {
   readonly file: string;
   readonly keys: ParticipantKeys;
   readonly manifestDigest: string;
+  /** The key that the evidence attests, `ed25519:…`. */
+  readonly agentSigningKey: string;
+  /** What the enclave was judged by. */
+  readonly audit: ResultAudit;
   readonly onProgress: (received: number, size: number) => void;
 }
 
@@ -42,11 +49,12 @@ export async function fetchResult(session: ResultSession, request: FetchRequest)
   const partFile = `${request.file}.part`;
   return retryTransfer(request, async ({ isBulk, resumesAt }) => {
     const opened = await session.call({ method: 'result.open' }, ResultOpened);
-    const part = await openPart(partFile, headerOf(opened, request.manifestDigest), request.keys);
+    const part = await openPart(partFile, headerOf(opened, request), request.keys);
     try {
       resumesAt(part.segments);
       if (!(await fetchSegments(session, request, opened.ticket, part, isBulk))) return NO_BULK;
       await requireDigest(partFile, part);
+      await writeAudit(request, part);
       await part.disk.finish();
     } finally {
       part.opener.erase();
@@ -55,6 +63,16 @@ export async function fetchResult(session: ResultSession, request: FetchRequest)
     await publishFile(partFile, request.file);
     return part.receipt;
   });
+}
+
+/** Ends the file with the audit record. */
+async function writeAudit({ audit, file }: FetchRequest, part: Part): Promise<void> {
+  const { header, headerBytes } = part;
+  const count = segmentCount(header.size, header.segmentSize);
+  const position = headerBytes + count * FRAME_HEADER_BYTES + sealedSize(header.size, header.segmentSize);
+  const bytes = encodeAudit(audit, encodeResultHeader(header));
+  const { bytesWritten } = await part.file.write(bytes, 0, bytes.length, position);
+  if (bytesWritten !== bytes.length) throw diskFull(file);
 }
 
 /**
@@ -81,7 +99,7 @@ export async function fetchedBefore(session: ResultSession, request: FetchReques
   const header = await openedWhole(request).catch(() => null);
   if (header === null) return null;
   const opened = await session.call({ method: 'result.open' }, ResultOpened);
-  const fresh = headerOf(opened, request.manifestDigest);
+  const fresh = headerOf(opened, request);
   const receipt = verifyResultHeader(fresh);
   return isOfOneResult(header, fresh) ? receipt : null;
 }
@@ -100,17 +118,27 @@ async function openedWhole({ file, keys }: FetchRequest): Promise<ResultHeader> 
   }
 }
 
-function headerOf(opened: ResultOpened, manifestDigest: string): ResultHeader {
+/** @throws CocosError RESULT_INVALID if the receipt is signed by another key than the attested one */
+function headerOf(opened: ResultOpened, request: FetchRequest): ResultHeader {
+  const agentSigningKey = encodeSigningKey(opened.agentSigningKey);
+  if (agentSigningKey !== request.agentSigningKey) {
+    throw new CocosError(
+      'RESULT_INVALID',
+      'The receipt is signed by another key than the one that the evidence attests.',
+      { details: { attested: request.agentSigningKey, found: agentSigningKey } },
+    );
+  }
   return {
-    version: 1,
-    manifestDigest,
+    version: 2,
+    recipient: encodeSigningKey(request.keys.signing.publicKey),
+    manifestDigest: request.manifestDigest,
     computationId: opened.computationId,
     aead: opened.aead,
     segmentSize: opened.segmentSize,
     sealedKey: opened.sealedKey,
     receipt: opened.receipt,
     signature: opened.signature,
-    agentSigningKey: encodeSigningKey(opened.agentSigningKey),
+    agentSigningKey,
     size: opened.size,
   };
 }
@@ -161,9 +189,12 @@ async function writeSegment(
   writeFrameHeader(head, bytes.length, last);
   const position = part.headerBytes + part.segments * frameBytes(part.header);
   const { bytesWritten } = await part.file.writev([head, bytes], position);
-  if (bytesWritten !== head.length + bytes.length)
-    throw new CocosError('FILE_UNREADABLE', `Cannot write all of ${file}.part: the disk may be full.`);
+  if (bytesWritten !== head.length + bytes.length) throw diskFull(file);
   part.disk.wrote(bytesWritten);
   part.segments += 1;
   onProgress(Math.min(part.header.size, part.segments * part.header.segmentSize), part.header.size);
+}
+
+function diskFull(file: string): CocosError {
+  return new CocosError('FILE_UNREADABLE', `Cannot write all of ${file}.part: the disk may be full.`);
 }

@@ -102,6 +102,16 @@ const request = (): FetchRequest => ({
   file,
   keys,
   manifestDigest,
+  agentSigningKey: encodeSigningKey(agentKeys.publicKey),
+  audit: {
+    evidence: new Uint8Array(1),
+    nonce: new Uint8Array(32),
+    nonceIssuedAt: 1,
+    appraisedAt: 2,
+    policy: { digest: manifestDigest, content: new Uint8Array(1) },
+    reference: { digest: manifestDigest, content: new Uint8Array(1) },
+    collateral: { certificates: [], revocationLists: [], tcbInfos: [], qeIdentities: [] },
+  },
   grpcOnly: true,
   onProgress: () => undefined,
   onBroken: () => undefined,
@@ -178,6 +188,13 @@ describe('fetchResult', () => {
       Uint8Array.from(plaintext, (byte) => byte ^ 1),
     );
     expect(await codeOf(fetchResult(agent, request()))).toBe('RESULT_INVALID');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('does not fetch a result whose receipt is signed by another key than the attested one', async () => {
+    const agent = agentWith(() => undefined);
+    const other = encodeSigningKey(generateSigningKeyPair().publicKey);
+    expect(await codeOf(fetchResult(agent, { ...request(), agentSigningKey: other }))).toBe('RESULT_INVALID');
     expect(readdirSync(folder)).toEqual([]);
   });
 
