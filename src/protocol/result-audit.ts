@@ -51,11 +51,7 @@ export type ResultAudit = ReadonlyDeep<Omit<Parsed, 'version'>>;
 
 /** The bytes at the end of a result file whose header is `header`. @throws CocosError LIMIT_EXCEEDED */
 export function encodeAudit(audit: ResultAudit, header: Uint8Array): Uint8Array {
-  const json = utf8(
-    JSON.stringify({ version: 1, ...audit }, (_key, value: unknown) =>
-      value instanceof Uint8Array ? toBase64Url(value) : value,
-    ),
-  );
+  const json = utf8(JSON.stringify({ version: 1, ...toWire(audit) }));
   if (json.length > MAX_RECORD_BYTES) {
     throw new CocosError(
       'LIMIT_EXCEEDED',
@@ -63,6 +59,27 @@ export function encodeAudit(audit: ResultAudit, header: Uint8Array): Uint8Array 
     );
   }
   return concat(u32be(json.length), json, sha256(concat(header, json)));
+}
+
+function toWire({ evidence, nonce, policy, reference, collateral, ...times }: ResultAudit) {
+  const file = ({ digest, content }: ResultAudit['policy']) => ({ digest, content: toBase64Url(content) });
+  const signed = ({ body, signature }: ResultAudit['collateral']['tcbInfos'][number]) => ({
+    body: toBase64Url(body),
+    signature: toBase64Url(signature),
+  });
+  return {
+    ...times,
+    evidence: toBase64Url(evidence),
+    nonce: toBase64Url(nonce),
+    policy: file(policy),
+    reference: file(reference),
+    collateral: {
+      certificates: collateral.certificates.map(toBase64Url),
+      revocationLists: collateral.revocationLists.map(toBase64Url),
+      tcbInfos: collateral.tcbInfos.map(signed),
+      qeIdentities: collateral.qeIdentities.map(signed),
+    },
+  };
 }
 
 /**

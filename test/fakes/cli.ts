@@ -9,6 +9,7 @@ export interface CliRun {
   readonly text: string;
   /** Code of the error. */
   readonly error: string | undefined;
+  readonly details: unknown;
 }
 
 /** Runs one command of `cocos-cli` in this process. */
@@ -16,6 +17,7 @@ export async function runCli(...args: readonly string[]): Promise<CliRun> {
   let json: unknown;
   let text = '';
   let error: string | undefined;
+  let details: unknown;
   const show = (shown: Lines, value: unknown) => {
     text = typeof shown === 'string' ? shown : shown.join('\n');
     json = value;
@@ -27,10 +29,11 @@ export async function runCli(...args: readonly string[]): Promise<CliRun> {
     note: () => undefined,
     progress: () => undefined,
     help: () => undefined,
-    error: ({ code }) => {
-      error = code;
+    error: (thrown) => {
+      error = thrown.code;
+      details = thrown.details;
     },
   };
   const exit = await runCommandLine(['node', 'cocos-cli', ...args], { HOME: '/nonexistent' }, output);
-  return { exit, json, text, error };
+  return { exit, json, text, error, details };
 }

@@ -17,6 +17,7 @@ const verificationOptions = () => [
   policyKeyOption(),
   collateralOption(),
   option('--evidence <file>', 'evidence of the enclave, for a file of an older version, which contains none'),
+  option('--nonce <hex>', 'nonce of the challenge that --evidence answers'),
   option('--at <time>', 'time of appraisal, ISO 8601 (default: when the result was fetched)'),
 ];
 

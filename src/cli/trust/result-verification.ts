@@ -21,6 +21,8 @@ export interface ResultTrust {
   readonly trust: TrustInputs | undefined;
   /** Evidence from elsewhere, for files of version 1, which contain none. */
   readonly evidence: Uint8Array | undefined;
+  /** The nonce that `evidence` answers. */
+  readonly nonce: Uint8Array | undefined;
   /** Time of appraisal; by default the one in the file, or `now`. */
   readonly at: number | undefined;
   readonly now: number;
@@ -275,7 +277,7 @@ function checkEvidence(
   const challenge = given.evidence === undefined ? audit : null;
   const verdict = appraise({
     evidence,
-    nonce: challenge?.nonce,
+    nonce: challenge?.nonce ?? given.nonce,
     nonceIssuedAt: challenge?.nonceIssuedAt,
     at: given.at ?? challenge?.appraisedAt ?? given.now,
     policy: trust.policy,

@@ -8,7 +8,7 @@ import { systemClock } from '../../../runtime/clock.ts';
 import { chunksOf, rejectNamingFile } from '../../files.ts';
 import { readManifest } from '../../manifest-file.ts';
 import { table } from '../../output.ts';
-import { parseTime } from '../../trust/attestation-options.ts';
+import { parseNonce, parseTime } from '../../trust/attestation-options.ts';
 import { readEvidence } from '../../trust/evidence-files.ts';
 import { type ResultTrust, type ResultVerification, verifyResult } from '../../trust/result-verification.ts';
 import { readTrust, type TrustOptions } from '../../trust/trust.ts';
@@ -18,6 +18,7 @@ import { describeReceipt } from './result-reader.ts';
 export interface VerificationOptions extends Partial<TrustOptions> {
   readonly manifest?: string;
   readonly evidence?: string;
+  readonly nonce?: string;
   readonly at?: string;
 }
 
@@ -27,12 +28,19 @@ export async function readResultTrust(
   environment: NodeJS.ProcessEnv,
   keys: ParticipantKeys | undefined,
 ): Promise<ResultTrust> {
-  const { policy, reference, manifest, evidence, at } = options;
+  const { policy, reference, manifest, evidence, nonce, at } = options;
   if ((policy === undefined) !== (reference === undefined)) {
     throw new CocosError('USAGE', '--policy and --reference must be given together.');
   }
+  if (nonce !== undefined && evidence === undefined) {
+    throw new CocosError(
+      'USAGE',
+      '--nonce belongs to --evidence; the nonce in a result file is in its audit record.',
+    );
+  }
   return {
     keys,
+    nonce: nonce === undefined ? undefined : parseNonce(nonce),
     now: systemClock.wall(),
     at: at === undefined ? undefined : parseTime(at),
     manifest: manifest === undefined ? undefined : await readManifest(manifest),
