@@ -10,7 +10,8 @@ import { encodeResultHeader, openResult, type ResultHeader } from '../../../prot
 import type { CommandContext } from '../../command-context.ts';
 import { alreadyExists, chunksOf, publishFolder, withOpenFile } from '../../files.ts';
 import { readKeys } from '../../key-files.ts';
-import { contentKeyOf, type ResultTrust, requireRecipient } from '../../trust/result-verification.ts';
+import { contentKeyOf, requireRecipient } from '../../trust/result-content.ts';
+import type { ResultTrust } from '../../trust/result-verification.ts';
 import { describeReceipt, exists, readHeader, withResult } from './result-reader.ts';
 import { readResultTrust, requireVerified, type VerificationOptions, verifyFile } from './verification.ts';
 
