@@ -199,9 +199,14 @@ export const ERRORS = {
     7,
     'fix',
     EXIT.denied,
-    'Other users have access to a key file. Set its mode to 0600.',
+    'Other users have access to a key file or a passphrase file. Set its mode to 0600.',
   ),
-  KEY_PASSPHRASE: row(7, 'fix', EXIT.denied, 'The passphrase is missing or does not open the key file.'),
+  KEY_PASSPHRASE: row(
+    7,
+    'fix',
+    EXIT.denied,
+    'The passphrase is missing, empty, or does not open the key file, or the key file is not sealed.',
+  ),
   KEY_NOT_IN_MANIFEST: row(
     7,
     'fix',
@@ -248,6 +253,12 @@ export const ERRORS = {
   ),
   RESULT_NOT_READY: row(9, 'retry', EXIT.temporary, 'The computation has no result yet.'),
   RESULT_INVALID: row(15, 'stop', EXIT.rejected, 'A result file or receipt does not verify.'),
+  RESULT_UNVERIFIED: row(
+    7,
+    'fix',
+    EXIT.rejected,
+    'A result was not verified, since evidence, manifest, policy or reference values are missing; the error names them.',
+  ),
   TRANSFER_ENCODING: row(3, 'fix', EXIT.data, 'The input was declared as gzip but is not gzip.'),
   QUOTA_EXCEEDED: row(
     8,

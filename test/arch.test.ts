@@ -137,6 +137,16 @@ describe('sources', () => {
     expect(readers).toEqual(allowed);
   });
 
+  it('write to the terminal of a user through its one writer', () => {
+    const writers = files
+      .filter(({ name }) => name.startsWith('cli/'))
+      .filter(({ code }) =>
+        /\bprocess\.std(out|err)\b|\bconsole\.\w+\(|\bwriteSync\b|\/dev\/(tty|std)/.test(code),
+      )
+      .map(({ name }) => name);
+    expect(writers).toEqual(['cli/output']);
+  });
+
   it('hold no clock, randomness or I/O in the machines', () => {
     const impure = files
       .filter(({ name }) => name.startsWith('machines/'))

@@ -33,12 +33,13 @@ async function prepare(task: Task): Promise<() => Promise<void>> {
       const trust = await readTrust({ policy: task.policy, reference: task.reference }, process.env);
       const agent = new AgentClient(task.relay);
       const role = task.kind === 'sealed upload' ? 'dataset' : 'consumer';
-      const { session } = await openTrustedSession(agent, trust, manifest, keys, role);
+      const trusted = await openTrustedSession(agent, trust, manifest, keys, role);
+      const { session, agentSigningKey, audit } = trusted;
       const common = { grpcOnly: task.grpcOnly, onProgress: () => undefined, onBroken: () => undefined };
       if (task.kind === 'sealed result') {
         const manifestDigest = canonicalDigest(manifest);
-        return async () =>
-          void (await fetchResult(session, { ...common, file: task.file, keys, manifestDigest }));
+        const request = { ...common, file: task.file, keys, manifestDigest, agentSigningKey, audit };
+        return async () => void (await fetchResult(session, request));
       }
       const source = await uploadSource(task.file);
       const { input } = task;

@@ -205,6 +205,7 @@ function sealEffect(
           resultSize: size,
           ...(paddingBytes > 0 ? { paddingBytes } : {}),
           ...(omitted.count > 0 ? { omittedEntries: omitted.count } : {}),
+          sealedDigest,
           evidenceDigest: sha256Text(claims),
           platform: platform.reportProvider.platform,
           runtime: run.runtime,

@@ -1,5 +1,16 @@
 import { constants, createReadStream } from 'node:fs';
-import { copyFile, link, mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
 import { parseStrictJson } from '../attestation/encoding/strict-json.ts';
 import { createDigest, type DigestName } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
@@ -21,9 +32,13 @@ export async function readInput(file: string): Promise<Buffer> {
  * @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readJson(file: string): Promise<unknown> {
-  const text = (await readInput(file)).toString('utf8');
+  return jsonIn(file, await readInput(file));
+}
+
+/** The JSON in the bytes of a file. Duplicate members of an object are refused. @throws CocosError FILE_UNREADABLE */
+export function jsonIn(file: string, bytes: Uint8Array): unknown {
   try {
-    return parseStrictJson(text);
+    return parseStrictJson(Buffer.from(bytes).toString('utf8'));
   } catch (cause) {
     throw new CocosError('FILE_UNREADABLE', parseFailure(file, cause), { cause });
   }
@@ -37,6 +52,14 @@ export function namingFile<T>(file: string, parse: () => T): T {
     const { code, details } = CocosError.from(cause);
     throw new CocosError(code, parseFailure(file, cause), { cause, details });
   }
+}
+
+/** As `namingFile`, for the rejection of a promise. */
+export function rejectNamingFile(file: string): (thrown: unknown) => never {
+  return (thrown) =>
+    namingFile(file, () => {
+      throw thrown;
+    });
 }
 
 /** The message of an error whose cause is a parser. */
@@ -102,6 +125,34 @@ export async function publishFolder(complete: string, folder: string): Promise<v
     if (errnoOf(cause) === 'ENOTEMPTY') throw new CocosError('FILE_EXISTS', alreadyExists(folder), { cause });
     await rmdir(folder).catch(() => undefined);
     throw notWritten(folder, cause);
+  }
+}
+
+/** Opens a regular file for several passes over the same bytes. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function withOpenFile<T>(file: string, run: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  try {
+    if (!(await handle.stat()).isFile()) {
+      throw new CocosError('FILE_UNREADABLE', `${file} is not a regular file.`);
+    }
+    return await run(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** The bytes of an open file from its beginning. The handle stays open, unlike with its own streams. */
+export async function* chunksOf(handle: FileHandle): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let position = 0; ; ) {
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield chunk.subarray(0, bytesRead);
   }
 }
 

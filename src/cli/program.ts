@@ -18,17 +18,18 @@ export function createProgram(
     .option('--tls-cert <file>', 'client certificate for tls: addresses')
     .option('--tls-key <file>', 'private key of the client certificate')
     .option('--tls-ca <file>', 'certificate authority of the manager');
-  for (const row of COMMANDS) program.addCommand(build(row, contextOf));
-  return throwing(program);
+  for (const row of COMMANDS) program.addCommand(build(row, contextOf, output));
+  return withOutput(program, output);
 }
 
 function build(
   row: CommandRow | CommandGroup,
   contextOf: (globals: GlobalOptions) => CommandContext,
+  output: Output,
 ): Command {
-  const command = throwing(new Command(row.name).description(row.description));
+  const command = withOutput(new Command(row.name).description(row.description), output);
   if ('commands' in row) {
-    for (const each of row.commands) command.addCommand(build(each, contextOf));
+    for (const each of row.commands) command.addCommand(build(each, contextOf, output));
     return command;
   }
   for (const parameter of row.parameters) {
@@ -47,6 +48,8 @@ function build(
 }
 
 /** Makes commander throw instead of exiting and printing errors; it does not pass these settings to sub-commands. */
-function throwing(command: Command): Command {
-  return command.exitOverride().configureOutput({ writeErr: () => undefined });
+function withOutput(command: Command, output: Output): Command {
+  return command
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => output.help(text), writeErr: () => undefined });
 }

@@ -46,7 +46,7 @@ function usageError({ code, message }: CommanderError): CocosError {
   if (code === 'commander.help') {
     return new CocosError('USAGE', 'A command is missing. Add --help to list the commands.');
   }
-  return new CocosError('USAGE', message.replace(/^error: /, ''));
+  return new CocosError('USAGE', message.replace(/^error: /, '').replace(/\n\(/, ' ('));
 }
 
 /** An error without a code is a defect: its text is for a bug report, not an explanation. */

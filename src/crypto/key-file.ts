@@ -80,6 +80,7 @@ export interface PublicKeyFile {
 /**
  * Text of a private key file. With a passphrase the secrets are sealed with ChaCha20-Poly1305 under
  * scrypt(passphrase), bound to the name and the public keys. Write it with mode 0600.
+ * @throws CocosError KEY_PASSPHRASE for an empty passphrase
  */
 export function encodePrivateKeyFile(file: PrivateKeyFile, passphrase?: string): string {
   const { signing, kem } = file.keys;
@@ -94,6 +95,7 @@ export function encodePrivateKeyFile(file: PrivateKeyFile, passphrase?: string):
     const secret = { signing: toBase64Url(signing.secretKey), kem: toBase64Url(kem.secretKey) };
     return toText({ ...head, secret });
   }
+  if (passphrase === '') throw new CocosError('KEY_PASSPHRASE', 'The passphrase of a key file is empty.');
   const salt = randomBytes(SALT_BYTES);
   const nonce = randomBytes(AEAD_NONCE_BYTES);
   const key = deriveKey(passphrase, salt, SCRYPT);
@@ -123,7 +125,8 @@ export function describePrivateKeyFile(text: string): PublicKeyFile & { readonly
 /**
  * Keys of a private key file.
  * @throws CocosError KEY_FILE_INVALID if it is not a private key file, is damaged, or its secrets do not match its
- * public keys; KEY_PASSPHRASE if it is sealed and the passphrase is missing or wrong
+ * public keys; KEY_PASSPHRASE if it is sealed and the passphrase is missing or wrong, or if a passphrase is given for a
+ * file that is not sealed
  */
 export function decodePrivateKeyFile(text: string, passphrase?: string): PrivateKeyFile {
   const file = parseText(PrivateFile, text);
@@ -173,6 +176,13 @@ export function decodePublicKeyFile(text: string): PublicKeyFile {
 function readSecrets(file: PrivateFile, passphrase: string | undefined): Uint8Array {
   const decode = (text: string) => fromBase64Url(text, 'the key file', 'KEY_FILE_INVALID');
   if (file.secret !== undefined && file.sealed === undefined) {
+    // Somebody who replaced a sealed file by another one does not know its passphrase.
+    if (passphrase !== undefined) {
+      throw new CocosError(
+        'KEY_PASSPHRASE',
+        'The key file is not sealed, although a passphrase was given. If it is yours, omit the passphrase.',
+      );
+    }
     return concat(decode(file.secret.signing), decode(file.secret.kem));
   }
   if (file.sealed === undefined || file.secret !== undefined) {

@@ -10,7 +10,7 @@ export type ForeignForm = 'pem' | 'jwk';
 /**
  * The 32 secret bytes of a key in PEM or JWK.
  * @throws CocosError KEY_FILE_INVALID if it is neither, or of another kind; KEY_PASSPHRASE if it is an encrypted PEM and
- * the passphrase is missing or wrong
+ * the passphrase is missing or wrong, or a passphrase is given for a key that is not encrypted
  */
 export function importSecretKey(text: string, curve: ForeignCurve, passphrase?: string): Uint8Array {
   const key = readKey(text, passphrase);
@@ -39,20 +39,40 @@ export function exportSecretKey(
 
 function readKey(text: string, passphrase: string | undefined): KeyObject {
   const isJwk = text.trimStart().startsWith('{');
-  if (!isJwk && text.includes('ENCRYPTED') && passphrase === undefined) {
-    throw new CocosError('KEY_PASSPHRASE', 'The key is sealed; give its passphrase.');
+  const isSealed = !isJwk && text.includes('ENCRYPTED');
+  if (isSealed && passphrase === undefined) {
+    throw new CocosError('KEY_PASSPHRASE', 'The key is encrypted; give its passphrase.');
+  }
+  // Not decided by the text around the key, which anybody can write.
+  if (passphrase !== undefined && opensWithout(text, isJwk)) {
+    throw new CocosError(
+      'KEY_PASSPHRASE',
+      'The key is not encrypted, although a passphrase was given. If it is yours, omit the passphrase.',
+    );
   }
   try {
-    if (isJwk) return createPrivateKey({ key: JSON.parse(text), format: 'jwk' });
-    return createPrivateKey({
-      key: text,
-      format: 'pem',
-      ...(passphrase === undefined ? {} : { passphrase }),
-    });
+    return parseKey(text, isJwk, passphrase);
   } catch (cause) {
-    const isSealed = !isJwk && text.includes('ENCRYPTED');
     throw isSealed
       ? new CocosError('KEY_PASSPHRASE', 'The passphrase is wrong, or the key was altered.', { cause })
       : new CocosError('KEY_FILE_INVALID', 'The key is neither a PEM nor a JWK private key.', { cause });
+  }
+}
+
+function parseKey(text: string, isJwk: boolean, passphrase?: string): KeyObject {
+  if (isJwk) return createPrivateKey({ key: JSON.parse(text), format: 'jwk' });
+  return createPrivateKey({
+    key: text,
+    format: 'pem',
+    ...(passphrase === undefined ? {} : { passphrase }),
+  });
+}
+
+function opensWithout(text: string, isJwk: boolean): boolean {
+  try {
+    parseKey(text, isJwk);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,5 +1,6 @@
 import { CocosError } from '../errors.ts';
 import { fromBase64Url, toBase64Url } from './bytes.ts';
+import { canonicalDigest } from './digest.ts';
 import { generateKemKeyPair, kemOf } from './hpke.ts';
 import type { KemKeyPair, KemName } from './kem.ts';
 import { generateSigningKeyPair, SIGNING_KEY_BYTES, type SigningKeyPair } from './signing.ts';
@@ -47,6 +48,15 @@ export function parseKemKey(text: string): KemPublicKey {
   const expected = kemOf(scheme).publicKeyBytes;
   if (bytes.length !== expected) throw wrongLength(scheme, expected, bytes.length);
   return { kem: scheme, publicKey: bytes };
+}
+
+/**
+ * A short digest of both public keys of a participant, in text form as in a manifest, for comparison by people: 128 bits
+ * of the SHA-256 of their canonical JSON, as eight groups of four hex digits.
+ */
+export function keyFingerprint(keys: { readonly signing: string; readonly kem: string }): string {
+  const digits = canonicalDigest({ signing: keys.signing, kem: keys.kem }).slice('sha256:'.length);
+  return Array.from({ length: 8 }, (_, group) => digits.slice(group * 4, group * 4 + 4)).join(' ');
 }
 
 function splitKey(text: string): [scheme: string, bytes: Uint8Array] {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { UNPRINTABLE } from './unprintable.ts';
 
 /**
  * The manifest: what all parties of a computation agreed to. Its digest is SHA-256 over its canonical JSON (RFC 8785)
@@ -39,7 +40,11 @@ export type Disclosure = z.infer<typeof Disclosure>;
 export const Manifest = z.strictObject({
   version: z.literal(1),
   id: ComputationId,
-  name: z.string().min(1).max(200),
+  name: z
+    .string()
+    .min(1)
+    .max(200)
+    .refine((name) => name.search(UNPRINTABLE) < 0, 'a name has no control or invisible characters'),
   algorithm: z.strictObject({
     kind: AlgorithmKind,
     digest: InputDigest,

@@ -30,6 +30,8 @@ export const Receipt = z.strictObject({
   paddingBytes: z.int().min(1).optional(),
   /** Links, special files and the like that the result could not hold; missing if there were none. */
   omittedEntries: z.int().min(1).optional(),
+  /** Over the sealed segments without their frames, for verification without a key. Older agents do not state it. */
+  sealedDigest: DigestText.optional(),
   /** Digest of the claims that contain the signing key. */
   evidenceDigest: DigestText,
   /** The platform that the agent detected; the evidence proves it. */

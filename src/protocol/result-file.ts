@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AEAD_TAG_BYTES } from '../crypto/aead.ts';
 import type { ByteReader } from '../crypto/byte-reader.ts';
 import { concat, equal, fromBase64Url, fromUtf8, toBase64Url, u32be, utf8 } from '../crypto/bytes.ts';
 import { createDigest } from '../crypto/digest.ts';
@@ -6,14 +7,15 @@ import { parseSigningKey } from '../crypto/keys.ts';
 import { CocosError } from '../errors.ts';
 import { type Receipt, verifyReceipt } from './receipt.ts';
 import { openContentKey, resultSegments, type SealedContentKey } from './result.ts';
+import { encodeAudit, type ResultAudit, readAudit } from './result-audit.ts';
 import { frameSegments, readSegments } from './segment-frames.ts';
 import { openStream } from './segment-stream.ts';
 import { MAX_SEGMENT_SIZE, MIN_SEGMENT_SIZE, type SealedSegment } from './segments.ts';
 
 /**
- * A sealed result on a consumer's disk: "COCOSRES", u32 big-endian length of the header, the header in JSON, then the
- * framed segments until the end of the file. The header is not secret. It is trusted only as far as the receipt's
- * signature or the sealed content key confirms it.
+ * A sealed result on a consumer's disk: "COCOSRES", u32 big-endian length of the header, the header in JSON, the framed
+ * segments, and in version 2 the audit record. The header is not secret. It is trusted only as far as the receipt's
+ * signature or the sealed content key confirms it: anybody who knows the consumer's public key can make such a file.
  */
 
 export const RESULT_MAGIC = utf8('COCOSRES');
@@ -22,21 +24,29 @@ export const MAX_RESULT_HEADER_BYTES = 128 * 1024;
 
 const Bytes = z.string().max(MAX_RESULT_HEADER_BYTES);
 
-const Header = z.strictObject({
-  version: z.literal(1),
-  manifestDigest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
-  computationId: z.string().min(1).max(64),
-  aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
-  segmentSize: z.int().min(MIN_SEGMENT_SIZE).max(MAX_SEGMENT_SIZE),
-  sealedKey: z.strictObject({ kem: z.enum(['x-wing', 'x25519']), enc: Bytes, ciphertext: Bytes }),
-  /** Base64url of the receipt's canonical bytes, and of its signature. */
-  receipt: Bytes,
-  signature: Bytes,
-  /** `ed25519:…`, the key that the evidence named in the receipt must attest. */
-  agentSigningKey: z.string().max(64),
-  /** Bytes of the packed plaintext. */
-  size: z.int().min(0),
-});
+const Header = z
+  .strictObject({
+    /** Version 2 names the recipient, and its file ends with an audit record. */
+    version: z.union([z.literal(1), z.literal(2)]),
+    /** Signing key of the consumer that the content key is sealed to, `ed25519:…`; only in version 2. */
+    recipient: z.string().max(64).optional(),
+    manifestDigest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+    computationId: z.string().min(1).max(64),
+    aead: z.enum(['chacha20-poly1305', 'aes-256-gcm']),
+    segmentSize: z.int().min(MIN_SEGMENT_SIZE).max(MAX_SEGMENT_SIZE),
+    sealedKey: z.strictObject({ kem: z.enum(['x-wing', 'x25519']), enc: Bytes, ciphertext: Bytes }),
+    /** Base64url of the receipt's canonical bytes, and of its signature. */
+    receipt: Bytes,
+    signature: Bytes,
+    /** `ed25519:…`, the key that the evidence named in the receipt must attest. */
+    agentSigningKey: z.string().max(64),
+    /** Bytes of the packed plaintext. */
+    size: z.int().min(0),
+  })
+  .refine(({ version, recipient }) => (version === 2) === (recipient !== undefined), {
+    path: ['recipient'],
+    message: 'version 2 names the recipient',
+  });
 
 /** Header of a result file with its byte fields decoded. */
 export interface ResultHeader extends Omit<z.infer<typeof Header>, 'sealedKey' | 'receipt' | 'signature'> {
@@ -67,9 +77,12 @@ export function encodeResultHeader(header: ResultHeader): Uint8Array {
 export async function* writeResultFile(
   header: ResultHeader,
   segments: AsyncIterable<SealedSegment>,
+  audit?: ResultAudit,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  yield encodeResultHeader(header);
+  const head = encodeResultHeader(header);
+  yield head;
   yield* frameSegments(segments);
+  if (audit !== undefined) yield encodeAudit(audit, head);
 }
 
 /**
@@ -98,12 +111,17 @@ export async function readResultHeader(reader: ByteReader): Promise<ResultHeader
   const header = parseHeader(value, Header);
   const decode = (text: string) => fromBase64Url(text, 'the result header', 'RESULT_INVALID');
   const { sealedKey } = header;
-  return {
+  const decoded = {
     ...header,
     sealedKey: { kem: sealedKey.kem, enc: decode(sealedKey.enc), ciphertext: decode(sealedKey.ciphertext) },
     receipt: decode(header.receipt),
     signature: decode(header.signature),
   };
+  // Otherwise some bytes of the file could change without consequence.
+  if (header.version === 2 && !equal(encodeResultHeader(decoded).subarray(head.length), json)) {
+    throw new CocosError('RESULT_INVALID', 'The result header does not have its canonical form.');
+  }
+  return decoded;
 }
 
 /**
@@ -137,7 +155,7 @@ export function verifyResultHeader(header: ResultHeader): Receipt {
  * Opens the content of a result file after its header: the packed plaintext, chunk by chunk. It must not be trusted
  * before the generator has ended, since size and digest are checked at the end.
  * @throws CocosError CRYPTO_OPEN_FAILED if the key or a segment does not open; STREAM_TRUNCATED; STREAM_TRAILING for
- * bytes after the last segment; RESULT_INVALID if the receipt does not verify or the plaintext does not have its size
+ * bytes after the end; RESULT_INVALID if the receipt does not verify or the plaintext does not have its size
  * and digest
  */
 export async function* openResult(
@@ -157,9 +175,34 @@ export async function* openResult(
   if (digest.size !== receipt.resultSize || digest.finish() !== receipt.resultDigest) {
     throw new CocosError('RESULT_INVALID', 'The result does not have the size and digest of its receipt.');
   }
-  if ((await reader.readOrEnd(1)) !== undefined) {
-    throw new CocosError('STREAM_TRAILING', 'The result file continues after its last segment.');
+  await readEnd(header, reader);
+}
+
+/**
+ * Reads the sealed segments after the header, without a key, and the audit record after them.
+ *
+ * @param visit receives each segment
+ * @returns the digest of the sealed bytes without their frames, as in the receipt, and the record of a file of version 2
+ * @throws CocosError FRAME_INVALID, STREAM_TRUNCATED, STREAM_TRAILING, RESULT_INVALID
+ */
+export async function readSealedBody(
+  header: ResultHeader,
+  reader: ByteReader,
+  visit: (segment: SealedSegment) => void = () => undefined,
+): Promise<{ readonly sealedDigest: string; readonly audit: ResultAudit | null }> {
+  const digest = createDigest();
+  for await (const segment of readSegments(reader, 0, header.segmentSize + AEAD_TAG_BYTES)) {
+    digest.update(segment.bytes);
+    visit(segment);
   }
+  return { sealedDigest: digest.finish(), audit: await readEnd(header, reader) };
+}
+
+/** What follows the last segment. */
+async function readEnd(header: ResultHeader, reader: ByteReader): Promise<ResultAudit | null> {
+  if (header.version === 2) return readAudit(reader, encodeResultHeader(header));
+  if ((await reader.readOrEnd(1)) === undefined) return null;
+  throw new CocosError('STREAM_TRAILING', 'The result file continues after its last segment.');
 }
 
 function parseHeader<T>(value: unknown, schema: z.ZodType<T>): T {

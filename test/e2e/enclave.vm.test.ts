@@ -88,7 +88,7 @@ describe('an enclave in a virtual machine', () => {
     succeeded(await system.cli('run', 'main', ...parties.trust('consumer')));
     const sealed = system.file('result.cocos');
     succeeded(await system.cli('result', 'get', 'main', '--out', sealed, ...parties.trust('consumer')));
-    const opening = ['--key', system.file('consumer.key'), '--out', system.file('opened')];
+    const opening = ['--out', system.file('opened'), ...parties.trust('consumer')];
     succeeded(await system.cli('result', 'open', sealed, ...opening));
     const report: unknown = JSON.parse(readFileSync(system.file('opened', 'report.json'), 'utf8'));
     // 97 is EAFNOSUPPORT: the algorithm has no way to a vsock port of the host.

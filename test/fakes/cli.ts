@@ -1,4 +1,4 @@
-import type { Output } from '../../src/cli/output.ts';
+import type { Lines, Output } from '../../src/cli/output.ts';
 import { runCommandLine } from '../../src/cli/run.ts';
 
 export interface CliRun {
@@ -9,6 +9,7 @@ export interface CliRun {
   readonly text: string;
   /** Code of the error. */
   readonly error: string | undefined;
+  readonly details: unknown;
 }
 
 /** Runs one command of `cocos-cli` in this process. */
@@ -16,19 +17,23 @@ export async function runCli(...args: readonly string[]): Promise<CliRun> {
   let json: unknown;
   let text = '';
   let error: string | undefined;
-  const show = (shown: string, value: unknown) => {
-    text = shown;
+  let details: unknown;
+  const show = (shown: Lines, value: unknown) => {
+    text = typeof shown === 'string' ? shown : shown.join('\n');
     json = value;
   };
   const output: Output = {
     json: true,
     result: show,
     line: show,
+    note: () => undefined,
     progress: () => undefined,
-    error: ({ code }) => {
-      error = code;
+    help: () => undefined,
+    error: (thrown) => {
+      error = thrown.code;
+      details = thrown.details;
     },
   };
   const exit = await runCommandLine(['node', 'cocos-cli', ...args], { HOME: '/nonexistent' }, output);
-  return { exit, json, text, error };
+  return { exit, json, text, error, details };
 }

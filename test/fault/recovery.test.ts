@@ -60,7 +60,7 @@ describe('a manager that is killed', () => {
       await again();
       const sealed = system.file('result');
       succeeded(await system.cli('result', 'get', 'job', '--out', sealed, ...parties.trust('consumer')));
-      const opening = ['--key', system.file('consumer.key'), '--out', system.file('opened')];
+      const opening = ['--out', system.file('opened'), ...parties.trust('consumer')];
       succeeded(await system.cli('result', 'open', sealed, ...opening));
       expect(readFileSync(system.file('opened', 'out'), 'utf8')).toBe('one');
       await again();

@@ -352,7 +352,7 @@ describe('a relay that lies', () => {
       it('spoils nothing: an honest attempt goes on from where one was refused', async () => {
         relay.lies = {};
         succeeded(await get('made', `${name}-dropped.res`, options));
-        const key = ['--key', system.file('consumer.key')];
+        const key = consumer();
         const out = ['--out', system.file(`${name}-opened`)];
         succeeded(await system.cli('result', 'open', system.file(`${name}-dropped.res`), ...key, ...out));
       });

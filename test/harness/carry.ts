@@ -66,7 +66,7 @@ export async function carry(
   const get = ['result', 'get', enclave, '--out', sealed, ...trust('consumer')];
   // An attempt that could not tell the agent of the delivery has written the file whole.
   await insistUnless('FILE_EXISTS', system, get);
-  await insist(system, ['result', 'open', sealed, '--key', system.file('consumer.key'), '--out', opened]);
+  await insist(system, ['result', 'open', sealed, '--out', opened, ...trust('consumer')]);
   if (readFileSync(`${opened}/out`, 'utf8') !== CARRIED_DATASETS.one.repeat(2)) {
     throw new Error(`the result of ${enclave} is wrong`);
   }

@@ -46,7 +46,7 @@ with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "w") as f:
   const sealed = path.join(job.folder, 'result');
   await done('result', 'get', 'job', '--out', sealed, ...parties.trust('consumer'));
   const opened = path.join(job.folder, 'opened');
-  await done('result', 'open', sealed, '--key', system.file('consumer.key'), '--out', opened);
+  await done('result', 'open', sealed, '--out', opened, ...parties.trust('consumer'));
   const [found] = findIn(readFileSync(path.join(opened, 'out')), job.canaries);
   if (found !== 'result') throw new Error('the consumer did not get its result');
 }

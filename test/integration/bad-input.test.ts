@@ -130,8 +130,8 @@ describe('the command line', () => {
       { mode: 0o600 },
     );
     expectError(await cli(...data, ...trust('damaged.key')), 'KEY_FILE_INVALID', 65);
-    writeFileSync(system.file('pass'), 'right\n');
-    writeFileSync(system.file('wrong'), 'wrong\n');
+    writeFileSync(system.file('pass'), 'right\n', { mode: 0o600 });
+    writeFileSync(system.file('wrong'), 'wrong\n', { mode: 0o600 });
     const sealed = await cli(
       'keys',
       'generate',

@@ -52,10 +52,9 @@ describe('a result', () => {
       'result',
       'open',
       file,
-      '--key',
-      system.file(`${key}.key`),
       '--out',
       system.file(`${path.basename(file)}-${key}`),
+      ...parties.trust(key),
     );
 
   it('is delivered to all its consumers at once over either path, and to nobody else', async () => {
@@ -81,7 +80,9 @@ describe('a result', () => {
     writeFileSync(system.file('again.res.part'), cut);
     copyFileSync(system.file('second.key'), system.file('again.key'));
     succeeded(await get('again'));
-    expect(readFileSync(system.file('again.res')).equals(whole)).toBe(true);
+    // All but the audit record, which tells of the new challenge.
+    const fetched = readFileSync(system.file('again.res'));
+    expect(fetched.subarray(0, 10 * MIB).equals(whole.subarray(0, 10 * MIB))).toBe(true);
     // A part of something else is not gone on with.
     writeFileSync(system.file('third2.res.part'), Buffer.from('COCOSRES and more'));
     copyFileSync(system.file('third.key'), system.file('third2.key'));
@@ -148,10 +149,19 @@ describe('a result', () => {
     const bytes = Buffer.from(readFileSync(system.file('consumer.res')));
     bytes.writeUInt8(bytes.readUInt8(6 * MIB) ^ 1, 6 * MIB);
     writeFileSync(system.file('altered.res'), bytes);
-    succeeded(await system.cli('result', 'verify', system.file('altered.res')));
+    const verified = await system.cli(
+      'result',
+      'verify',
+      system.file('altered.res'),
+      ...parties.trust('consumer'),
+    );
+    expect(verified).toMatchObject({
+      code: 2,
+      stdout: expect.stringMatching(/^REJECTED\nok +receipt.*\nFAILED +body/),
+    });
     expect(await open(system.file('altered.res'), 'consumer')).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m),
+      stderr: expect.stringMatching(/^RESULT_INVALID/m),
     });
     expect(() => readFileSync(system.file('altered.res-consumer', 'out'))).toThrow();
   });

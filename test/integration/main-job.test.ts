@@ -62,17 +62,7 @@ describe('the main job in process mode', () => {
     expect(stolen).toMatchObject({ code: 2, stderr: expect.stringMatching(/^CRYPTO_OPEN_FAILED/m) });
     expect(readdirSync(system.folder)).not.toContain('stolen');
 
-    succeeded(
-      await cli(
-        'result',
-        'open',
-        sealed,
-        '--key',
-        system.file('consumer.key'),
-        '--out',
-        system.file('opened'),
-      ),
-    );
+    succeeded(await cli('result', 'open', sealed, '--out', system.file('opened'), ...consumer));
     expect(JSON.parse(readFileSync(system.file('opened', 'sum.json'), 'utf8'))).toEqual({ sum: 42 });
     const state = succeeded(await cli('actors', 'list', 'enclave')).stdout;
     expect(state).toMatch(/computation\s+computation\s+delivered/);
@@ -107,7 +97,7 @@ describe('the main job in process mode', () => {
     succeeded(await cli('algo', 'sha3', folder, ...trust('provider')));
     succeeded(await cli('run', 'sha3', ...trust('consumer')));
     succeeded(await cli('result', 'get', 'sha3', '--out', system.file('sha3.res'), ...trust('consumer')));
-    const verified = succeeded(await cli('result', 'verify', system.file('sha3.res')));
+    const verified = succeeded(await cli('result', 'verify', system.file('sha3.res'), ...trust('consumer')));
     expect(verified.stdout).toContain(`numbers sha3-256:${numbers}`);
   });
 
@@ -129,15 +119,14 @@ describe('the main job in process mode', () => {
       ['data', 'json', 'numbers', system.file('numbers'), ...parties.trust('provider')],
       ['run', 'json', ...parties.trust('consumer')],
       ['result', 'get', 'json', '--out', system.file('second.cocos'), ...parties.trust('consumer')],
-      ['result', 'verify', system.file('second.cocos'), '--evidence', evidence],
+      ['result', 'verify', system.file('second.cocos'), ...parties.trust('consumer')],
       [
         'result',
         'open',
         system.file('second.cocos'),
-        '--key',
-        system.file('consumer.key'),
         '--out',
         system.file('second'),
+        ...parties.trust('consumer'),
       ],
       ['actors', 'list'],
       ['actors', 'show', 'manager'],

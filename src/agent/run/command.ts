@@ -1,11 +1,9 @@
 import { open } from 'node:fs/promises';
+import { ALGORITHM_HEAD_BYTES } from '../../archive/algorithm-file.ts';
 import type { RunCommand, RuntimePaths } from './kinds/kind.ts';
 import { KINDS } from './kinds/kinds.ts';
 
 export type RunKind = keyof typeof KINDS;
-
-/** Bytes of a file that determine its kind: the tar magic is at offset 257. */
-const HEAD_BYTES = 512;
 
 /**
  * The command that starts an algorithm in the sandbox, after the checks of its kind.
@@ -26,7 +24,12 @@ export async function prepareCommand(
 async function readHead(path: string): Promise<Buffer> {
   const file = await open(path, 'r');
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(ALGORITHM_HEAD_BYTES),
+      0,
+      ALGORITHM_HEAD_BYTES,
+      0,
+    );
     return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();

@@ -43,9 +43,22 @@ export const MANIFEST: CommandGroup = {
     },
     {
       name: 'show',
-      description: 'show the content of a manifest',
+      description: 'show every member of a manifest',
       parameters: [argument('<file>')],
       load: () => import('./manifest/show.ts'),
+    },
+    {
+      name: 'check',
+      description:
+        'explain what a manifest means for a key: its roles, who receives what, start, stop, limits',
+      parameters: [argument('<file>'), requiredOption('--key <file>', 'your public or private key file')],
+      load: () => import('./manifest/check.ts'),
+    },
+    {
+      name: 'diff',
+      description: 'list the members in which two manifests differ: exit code 0 identical, 1 different',
+      parameters: [argument('<a>'), argument('<b>')],
+      load: () => import('./manifest/diff.ts'),
     },
     {
       name: 'digest',

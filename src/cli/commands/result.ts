@@ -1,11 +1,25 @@
 import {
   argument,
   type CommandGroup,
+  collateralOption,
   option,
   participantOptions,
   passphraseOption,
+  policyKeyOption,
   requiredOption,
 } from '../command-row.ts';
+
+/** What a result is verified by. Without manifest, policy and reference values it stays unverified. */
+const verificationOptions = () => [
+  option('--manifest <file>', 'the manifest that you agreed to'),
+  option('--policy <file>', 'your appraisal policy'),
+  option('--reference <file>', 'reference values of the image that you trust'),
+  policyKeyOption(),
+  collateralOption(),
+  option('--evidence <file>', 'evidence of the enclave, for a file of an older version, which contains none'),
+  option('--nonce <hex>', 'nonce of the challenge that --evidence answers'),
+  option('--at <time>', 'time of appraisal, ISO 8601 (default: when the result was fetched)'),
+];
 
 export const RESULT: CommandGroup = {
   name: 'result',
@@ -24,20 +38,25 @@ export const RESULT: CommandGroup = {
     },
     {
       name: 'verify',
-      description: 'verify the receipt of a result offline and, if given, that it matches the evidence',
+      description:
+        'judge a result offline by your manifest, policy and reference values: exit code 0 verified, 2 not',
       parameters: [
         argument('<file>'),
-        option('--evidence <file>', 'evidence of the enclave, which you have appraised'),
+        ...verificationOptions(),
+        option('--key <file>', 'your private key, to open the content too'),
+        passphraseOption(),
       ],
       load: () => import('./result/verify.ts'),
     },
     {
       name: 'open',
-      description: 'decrypt a sealed result with your key and unpack it into a new folder',
+      description: 'verify a sealed result, decrypt it with your key and unpack it into a new folder',
       parameters: [
         argument('<file>'),
         requiredOption('--key <file>', 'your private key'),
         requiredOption('--out <folder>', 'output folder, which must not exist'),
+        ...verificationOptions(),
+        option('--force-unverified', 'open it although anybody could have made it'),
         passphraseOption(),
       ],
       load: () => import('./result/open.ts'),

@@ -19,7 +19,7 @@ export function run(context: CommandContext, options: ParticipantOptions, enclav
     }
     for await (const item of session.follow()) {
       if (item.kind === 'log') {
-        if (!output.json) process.stderr.write(`${item.stream}: ${item.line}\n`);
+        output.note(`${item.stream}: ${item.line}`);
         continue;
       }
       const { status } = item;

@@ -1,27 +1,25 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { AEAD_TAG_BYTES } from '../../crypto/aead.ts';
 import { ByteReader } from '../../crypto/byte-reader.ts';
-import { equal } from '../../crypto/bytes.ts';
 import { encodeSigningKey, type ParticipantKeys } from '../../crypto/keys.ts';
 import { CocosError } from '../../errors.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
-import { openContentKey, resultSegments } from '../../protocol/result.ts';
+import { encodeAudit, type ResultAudit } from '../../protocol/result-audit.ts';
 import {
   encodeResultHeader,
   openResult,
-  RESULT_MAGIC,
   type ResultHeader,
   readResultHeader,
   verifyResultHeader,
 } from '../../protocol/result-file.ts';
 import { FRAME_HEADER_BYTES, writeFrameHeader } from '../../protocol/segment-frames.ts';
-import { SegmentOpener, segmentCount } from '../../protocol/segments.ts';
+import { sealedSize, segmentCount } from '../../protocol/segments.ts';
 import { ResultOpened } from '../../rpc/sealed.ts';
 import { keepFreedMemory } from '../../runtime/allocator-tuning.ts';
-import { alreadyExists, notWritten, publishFile } from '../files.ts';
+import { publishFile } from '../files.ts';
 import type { AgentSession } from './agent-client.ts';
-import { IncrementalFsync } from './incremental-fsync.ts';
+import { frameBytes, isOfOneResult, openPart, type Part } from './result-part.ts';
 import { NO_BULK, type RetryOptions, retryTransfer } from './retry.ts';
 
 /** The parts of a session that a fetch uses. */
@@ -32,12 +30,16 @@ export interface FetchRequest extends RetryOptions {
   readonly file: string;
   readonly keys: ParticipantKeys;
   readonly manifestDigest: string;
+  /** The key that the evidence attests, `ed25519:…`. */
+  readonly agentSigningKey: string;
+  /** What the enclave was judged by. */
+  readonly audit: ResultAudit;
   readonly onProgress: (received: number, size: number) => void;
 }
 
 /**
- * Fetches a result into a file, and resumes an earlier fetch into it. Every segment is opened before it is written, so
- * that a complete file is one that opens.
+ * Fetches a result into a file, and resumes an earlier fetch into it. Every segment is opened before it is written, and
+ * again when it is kept from an earlier fetch, so that a complete file is one that opens.
  *
  * @throws CocosError the agent's; RESULT_INVALID, CRYPTO_OPEN_FAILED if something does not verify; FILE_UNREADABLE;
  * FILE_EXISTS if another program has created the file meanwhile, which names the complete `.part` file
@@ -47,17 +49,44 @@ export async function fetchResult(session: ResultSession, request: FetchRequest)
   const partFile = `${request.file}.part`;
   return retryTransfer(request, async ({ isBulk, resumesAt }) => {
     const opened = await session.call({ method: 'result.open' }, ResultOpened);
-    const part = await openPart(partFile, headerOf(opened, request.manifestDigest));
+    const part = await openPart(partFile, headerOf(opened, request), request.keys);
     try {
       resumesAt(part.segments);
       if (!(await fetchSegments(session, request, opened.ticket, part, isBulk))) return NO_BULK;
+      await requireDigest(partFile, part);
+      await writeAudit(request, part);
       await part.disk.finish();
     } finally {
+      part.opener.erase();
       await part.file.close();
     }
     await publishFile(partFile, request.file);
     return part.receipt;
   });
+}
+
+/** Ends the file with the audit record. */
+async function writeAudit({ audit, file }: FetchRequest, part: Part): Promise<void> {
+  const { header, headerBytes } = part;
+  const count = segmentCount(header.size, header.segmentSize);
+  const position = headerBytes + count * FRAME_HEADER_BYTES + sealedSize(header.size, header.segmentSize);
+  const bytes = encodeAudit(audit, encodeResultHeader(header));
+  const { bytesWritten } = await part.file.write(bytes, 0, bytes.length, position);
+  if (bytesWritten !== bytes.length) throw diskFull(file);
+}
+
+/**
+ * Every consumer knows the content key, so segments that open prove only that a consumer or the enclave sealed them.
+ *
+ * @throws CocosError RESULT_INVALID, after removing the file, since a later fetch would resume with its segments
+ */
+async function requireDigest(partFile: string, { digest, receipt }: Part): Promise<void> {
+  if (digest.size === receipt.resultSize && digest.finish() === receipt.resultDigest) return;
+  await rm(partFile);
+  throw new CocosError(
+    'RESULT_INVALID',
+    'The fetched result does not have the size and digest in its receipt: it was replaced on the way. Fetch it again.',
+  );
 }
 
 /**
@@ -70,7 +99,7 @@ export async function fetchedBefore(session: ResultSession, request: FetchReques
   const header = await openedWhole(request).catch(() => null);
   if (header === null) return null;
   const opened = await session.call({ method: 'result.open' }, ResultOpened);
-  const fresh = headerOf(opened, request.manifestDigest);
+  const fresh = headerOf(opened, request);
   const receipt = verifyResultHeader(fresh);
   return isOfOneResult(header, fresh) ? receipt : null;
 }
@@ -89,109 +118,29 @@ async function openedWhole({ file, keys }: FetchRequest): Promise<ResultHeader> 
   }
 }
 
-/** The content key is sealed anew for each request, so only the receipts can be compared. */
-function isOfOneResult(one: ResultHeader, other: ResultHeader): boolean {
-  return equal(one.receipt, other.receipt) && equal(one.signature, other.signature);
-}
-
-/** An incomplete result file: its header and its complete segments. */
-interface Part {
-  readonly file: FileHandle;
-  readonly disk: IncrementalFsync;
-  readonly header: ResultHeader;
-  readonly receipt: Receipt;
-  readonly headerBytes: number;
-  segments: number;
-}
-
-function headerOf(opened: ResultOpened, manifestDigest: string): ResultHeader {
+/** @throws CocosError RESULT_INVALID if the receipt is signed by another key than the attested one */
+function headerOf(opened: ResultOpened, request: FetchRequest): ResultHeader {
+  const agentSigningKey = encodeSigningKey(opened.agentSigningKey);
+  if (agentSigningKey !== request.agentSigningKey) {
+    throw new CocosError(
+      'RESULT_INVALID',
+      'The receipt is signed by another key than the one that the evidence attests.',
+      { details: { attested: request.agentSigningKey, found: agentSigningKey } },
+    );
+  }
   return {
-    version: 1,
-    manifestDigest,
+    version: 2,
+    recipient: encodeSigningKey(request.keys.signing.publicKey),
+    manifestDigest: request.manifestDigest,
     computationId: opened.computationId,
     aead: opened.aead,
     segmentSize: opened.segmentSize,
     sealedKey: opened.sealedKey,
     receipt: opened.receipt,
     signature: opened.signature,
-    agentSigningKey: encodeSigningKey(opened.agentSigningKey),
+    agentSigningKey,
     size: opened.size,
   };
-}
-
-/** Resumes with an existing part of the same result, or starts a new one. @throws CocosError FILE_EXISTS */
-async function openPart(partFile: string, fresh: ResultHeader): Promise<Part> {
-  const receipt = verifyResultHeader(fresh);
-  await unlinkShared(partFile);
-  const found = await readPart(partFile, fresh);
-  if (found !== null) {
-    const file = await open(partFile, 'r+');
-    await file.truncate(found.headerBytes + found.segments * frameBytes(fresh));
-    return { file, disk: new IncrementalFsync(file), receipt, ...found };
-  }
-  const head = encodeResultHeader(fresh);
-  await requireReplaceable(partFile);
-  const file = await open(partFile, 'w', 0o600).catch((cause: unknown) => {
-    throw notWritten(partFile, cause);
-  });
-  await file.write(head, 0, head.length, 0);
-  return {
-    file,
-    disk: new IncrementalFsync(file),
-    header: fresh,
-    receipt,
-    headerBytes: head.length,
-    segments: 0,
-  };
-}
-
-/** Removes one of the two names that a crash in `publishFile` leaves: writing to the part would change the result. */
-async function unlinkShared(partFile: string): Promise<void> {
-  const links = await stat(partFile).then(
-    ({ nlink }) => nlink,
-    () => 0,
-  );
-  if (links > 1) await rm(partFile);
-}
-
-/** Refuses to overwrite a file that is not the beginning of a result file. @throws CocosError FILE_EXISTS */
-async function requireReplaceable(partFile: string): Promise<void> {
-  const file = await open(partFile, 'r').catch(() => null);
-  if (file === null) return;
-  try {
-    const begin = Buffer.alloc(RESULT_MAGIC.length);
-    const { bytesRead } = await file.read(begin, 0, begin.length, 0);
-    if (equal(begin.subarray(0, bytesRead), RESULT_MAGIC.subarray(0, bytesRead))) return;
-  } finally {
-    await file.close();
-  }
-  throw new CocosError('FILE_EXISTS', `${alreadyExists(partFile)} Move it, or choose another --out.`);
-}
-
-async function readPart(
-  partFile: string,
-  fresh: ResultHeader,
-): Promise<Pick<Part, 'header' | 'headerBytes' | 'segments'> | null> {
-  const stream = createReadStream(partFile);
-  try {
-    const header = await readResultHeader(new ByteReader(stream));
-    if (!isOfOneResult(header, fresh)) return null;
-    const headerBytes = encodeResultHeader(header).length;
-    const file = await open(partFile, 'r');
-    const { size } = await file.stat().finally(() => file.close());
-    const whole = Math.floor((size - headerBytes) / frameBytes(header));
-    // The last segment is fetched again: only its length shows whether it is complete.
-    const segments = Math.min(whole, segmentCount(header.size, header.segmentSize) - 1);
-    return { header, headerBytes, segments };
-  } catch {
-    return null;
-  } finally {
-    stream.destroy();
-  }
-}
-
-function frameBytes({ segmentSize }: ResultHeader): number {
-  return FRAME_HEADER_BYTES + segmentSize + AEAD_TAG_BYTES;
 }
 
 /** Fetches the missing segments. False if the path does not carry a bulk stream. */
@@ -202,13 +151,8 @@ async function fetchSegments(
   part: Part,
   isBulk: boolean,
 ): Promise<boolean> {
-  const { header } = part;
+  const { header, opener, digest } = part;
   const firstSegment = part.segments;
-  const { secretKey } = request.keys.kem;
-  const signing = encodeSigningKey(request.keys.signing.publicKey);
-  const contentKey = openContentKey(header.sealedKey, secretKey, signing, header.manifestDigest);
-  const opener = new SegmentOpener(resultSegments({ ...header, contentKey }), firstSegment);
-  contentKey.fill(0);
   const segmentBytes = header.segmentSize + AEAD_TAG_BYTES;
   const stream = isBulk ? await session.bulk({ direction: 'down', ticket, firstSegment }) : null;
   if (isBulk && stream === null) return false;
@@ -220,7 +164,7 @@ async function fetchSegments(
   try {
     for await (const { bytes, last } of segments) {
       const plain = scratch.subarray(0, Math.max(0, bytes.length - AEAD_TAG_BYTES));
-      opener.open(bytes, opener.nextIndex, last, plain);
+      digest.update(opener.open(bytes, opener.nextIndex, last, plain));
       await written;
       written = writeSegment(request, part, bytes, last);
       written.catch(() => undefined);
@@ -231,7 +175,6 @@ async function fetchSegments(
   } finally {
     await written.catch(() => undefined);
     scratch.fill(0);
-    opener.erase();
     stream?.close();
   }
 }
@@ -246,9 +189,12 @@ async function writeSegment(
   writeFrameHeader(head, bytes.length, last);
   const position = part.headerBytes + part.segments * frameBytes(part.header);
   const { bytesWritten } = await part.file.writev([head, bytes], position);
-  if (bytesWritten !== head.length + bytes.length)
-    throw new CocosError('FILE_UNREADABLE', `Cannot write all of ${file}.part: the disk may be full.`);
+  if (bytesWritten !== head.length + bytes.length) throw diskFull(file);
   part.disk.wrote(bytesWritten);
   part.segments += 1;
   onProgress(Math.min(part.header.size, part.segments * part.header.segmentSize), part.header.size);
+}
+
+function diskFull(file: string): CocosError {
+  return new CocosError('FILE_UNREADABLE', `Cannot write all of ${file}.part: the disk may be full.`);
 }

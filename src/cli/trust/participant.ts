@@ -7,12 +7,11 @@ import type { CommandContext } from '../command-context.ts';
 import { readKeys } from '../key-files.ts';
 import { withManager } from '../manager-client.ts';
 import { readManifest } from '../manifest-file.ts';
-import { AgentClient, type AgentSession } from '../transfer/agent-client.ts';
+import { AgentClient } from '../transfer/agent-client.ts';
 import { explain } from './enclave-failure.ts';
 import { relayOf } from './relay-address.ts';
 import { readTrust, type TrustOptions } from './trust.ts';
-import { openTrustedSession } from './trusted-session.ts';
-import type { TrustedEnclave } from './verifier.ts';
+import { openTrustedSession, type TrustedSession } from './trusted-session.ts';
 
 /** Options of every command that opens a session with an agent. */
 export interface ParticipantOptions extends TrustOptions {
@@ -21,11 +20,10 @@ export interface ParticipantOptions extends TrustOptions {
   readonly passphraseFile?: string;
 }
 
-export interface Participant extends TrustedEnclave {
+export interface Participant extends TrustedSession {
   readonly manifest: Manifest;
   readonly manifestDigest: string;
   readonly keys: ParticipantKeys;
-  readonly session: AgentSession;
 }
 
 /** Verifies the enclave, opens a session in a role, and closes everything afterwards. */
@@ -53,9 +51,9 @@ export function asParticipant<T>(
 
     async function converse(): Promise<T> {
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
-      if (trusted.verdict.emulated && !context.output.json) {
-        process.stderr.write(
-          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.\n',
+      if (trusted.verdict.emulated) {
+        context.output.note(
+          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.',
         );
       }
       try {

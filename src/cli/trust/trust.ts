@@ -11,7 +11,7 @@ import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
 import { type Trace, traceTo } from '../../runtime/trace.ts';
 import { collateralOf } from '../collateral/collateral.ts';
-import { namingFile, readInput, readJson } from '../files.ts';
+import { jsonIn, namingFile, readInput } from '../files.ts';
 
 /** What a party trusts when it appraises an enclave. */
 export interface TrustInputs {
@@ -19,10 +19,17 @@ export interface TrustInputs {
   /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
   readonly policyDigest: string;
   readonly reference: ReferenceValues;
+  /** The files as they were read, for the audit record of a result. */
+  readonly sources: TrustSources;
   /** Published by vendors; from the named folder or the default one. */
   readonly collateral: Collateral;
   /** Records every step of the appraisal; undefined for none. */
   readonly trace: Trace | undefined;
+}
+
+export interface TrustSources {
+  readonly policy: Uint8Array;
+  readonly reference: Uint8Array;
 }
 
 /** The files of {@link TrustInputs}, as command-line options. */
@@ -41,12 +48,12 @@ export interface TrustOptions {
  * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
-  const json = await readPolicyJson(file, key);
+  const json = policyJson(file, await readInput(file), key);
   return namingFile(file, () => parsePolicy(json));
 }
 
-async function readPolicyJson(file: string, key: string | undefined): Promise<unknown> {
-  const json = await readJson(file);
+function policyJson(file: string, bytes: Uint8Array, key: string | undefined): unknown {
+  const json = jsonIn(file, bytes);
   if (!isPolicyEnvelope(json)) {
     if (key !== undefined)
       throw new CocosError(
@@ -68,20 +75,21 @@ async function readPolicyJson(file: string, key: string | undefined): Promise<un
 }
 
 /** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
-async function readReference(file: string): Promise<ReferenceValues> {
-  const bytes = await readInput(file);
+function parseReference(file: string, bytes: Uint8Array): ReferenceValues {
   if (looksLikeCorim(bytes)) return namingFile(file, () => referenceFromCorim(bytes));
-  const json = await readJson(file);
+  const json = jsonIn(file, bytes);
   return namingFile(file, () => parseReferenceValues(json));
 }
 
 /** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
-  const json = await readPolicyJson(options.policy, options.policyKey);
+  const sources = { policy: await readInput(options.policy), reference: await readInput(options.reference) };
+  const json = policyJson(options.policy, sources.policy, options.policyKey);
   return {
+    sources,
     policy: namingFile(options.policy, () => parsePolicy(json)),
     policyDigest: canonicalDigest(json),
-    reference: await readReference(options.reference),
+    reference: parseReference(options.reference, sources.reference),
     collateral: await collateralOf(options.collateral, environment),
     trace: traceTo(environment['COCOSAI_TRACE']),
   };

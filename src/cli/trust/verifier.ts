@@ -22,6 +22,8 @@ export interface TrustedEnclave {
   readonly verdict: Verdict;
   readonly evidence: Uint8Array;
   readonly nonce: Uint8Array;
+  /** By the clock of the verdict, milliseconds since 1970. */
+  readonly nonceIssuedAt: number;
 }
 
 /** Answers a challenge with evidence. */
@@ -43,6 +45,8 @@ export class EnclaveVerifier {
   private nonce: Uint8Array = new Uint8Array(0);
   /** Of the monotonic clock. */
   private nonceIssuedAt = 0;
+  /** By the wall clock of the last appraisal. */
+  private nonceIssuedWall = 0;
   private evidence: Uint8Array = new Uint8Array(0);
   private verdict: Verdict | null = null;
 
@@ -92,9 +96,9 @@ export class EnclaveVerifier {
         cause?.message ?? 'The enclave did not send evidence.',
       );
     }
-    const { verdict, evidence, nonce } = this;
+    const { verdict, evidence, nonce, nonceIssuedWall } = this;
     if (!settled.matches('trusted') || verdict === null) throw rejection(settled.context);
-    return { verdict, evidence, nonce };
+    return { verdict, evidence, nonce, nonceIssuedAt: nonceIssuedWall };
   }
 
   /** Resolves when the verdict has become stale. */
@@ -143,11 +147,11 @@ export class EnclaveVerifier {
     // Certificates are valid by the wall clock. The age of the nonce is measured by the monotonic clock, since the wall
     // clock may be set in between.
     const at = clock.wall();
-    const nonceAgeMs = clock.monotonic() - this.nonceIssuedAt;
+    this.nonceIssuedWall = at - (clock.monotonic() - this.nonceIssuedAt);
     return appraise({
       evidence,
       nonce,
-      nonceIssuedAt: at - nonceAgeMs,
+      nonceIssuedAt: this.nonceIssuedWall,
       at,
       policy: trust.policy,
       reference: trust.reference,

@@ -73,11 +73,12 @@ describe('result open', () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'cocos-open-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const at = (name: string) => path.join(folder, name);
-    const { key, bytes } = await sealedResult(at('source'));
-    writeFileSync(at('ann.key'), key, { mode: 0o600 });
+    const { key: keyFile, bytes } = await sealedResult(at('source'));
+    writeFileSync(at('ann.key'), keyFile, { mode: 0o600 });
     // The command waits in the middle of this file until the rest is written.
     execFileSync('mkfifo', [at('result')]);
-    const opening = runCli('result', 'open', at('result'), '--key', at('ann.key'), '--out', at('out'));
+    const key = ['--key', at('ann.key'), '--force-unverified'];
+    const opening = runCli('result', 'open', at('result'), ...key, '--out', at('out'));
     const pipe = await open(at('result'), 'w');
     await pipe.write(bytes.subarray(0, -1));
     mkdirSync(at('out'));
@@ -86,6 +87,23 @@ describe('result open', () => {
     expect(await opening).toMatchObject({ exit: 73, error: 'FILE_EXISTS' });
     expect(readdirSync(at('out'))).toEqual([]);
     expect(readdirSync(folder).sort()).toEqual(['ann.key', 'out', 'result', 'source']);
+  });
+});
+
+describe('a result file that anybody could have made', () => {
+  it('is neither verified nor opened', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'cocos-forged-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const at = (name: string) => path.join(folder, name);
+    // The forger knows the public keys of the consumer and signs the receipt with a key of its own.
+    const { key, bytes } = await sealedResult(at('source'));
+    writeFileSync(at('ann.key'), key, { mode: 0o600 });
+    writeFileSync(at('result'), bytes);
+    expect(await runCli('result', 'verify', at('result'))).toMatchObject({ exit: 2 });
+    const opening = ['result', 'open', at('result'), '--key', at('ann.key'), '--out', at('out')];
+    expect(await runCli(...opening)).toMatchObject({ exit: 2, error: 'RESULT_UNVERIFIED' });
+    expect(readdirSync(folder)).not.toContain('out');
+    expect(await runCli(...opening, '--force-unverified')).toMatchObject({ exit: 0 });
   });
 });
 

@@ -14,15 +14,15 @@ const at = (name: string) => path.join(folder, name);
 
 beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'cocos-keys-'));
-  writeFileSync(at('right'), 'correct horse\n');
-  writeFileSync(at('wrong'), 'battery staple\n');
+  writeFileSync(at('right'), 'correct horse\n', { mode: 0o600 });
+  writeFileSync(at('wrong'), 'battery staple\n', { mode: 0o600 });
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function cli(...args: readonly string[]): Promise<unknown> {
   const results: unknown[] = [];
-  const output = { ...createOutput(true), result: (_: string, value: unknown) => void results.push(value) };
+  const output = { ...createOutput(true), result: (_: unknown, value: unknown) => void results.push(value) };
   await createProgram(output, {}, () => undefined).parseAsync(['node', 'cocos-cli', ...args]);
   return results[0];
 }
@@ -126,6 +126,49 @@ describe('the keys command', () => {
     expect(() => statSync(at('carl.key'))).toThrow();
     chmodSync(at('sealed.pem'), 0o600);
     expect(await take('sealed.pem', '--source-passphrase-file', at('right'))).toBe('nothing');
+  });
+
+  it('refuses a passphrase for a file that is not sealed', async () => {
+    await cli('keys', 'generate', 'open', '--out', folder);
+    const given = ['--passphrase-file', at('right')];
+    expect(await code('keys', 'export', at('open.key'), '--out', at('open.pem'), ...given)).toBe(
+      'KEY_PASSPHRASE',
+    );
+    expect(await code('keys', 'show', at('open.key'), ...given)).toBe('KEY_PASSPHRASE');
+    expect(await code('keys', 'show', at('open.pub'), ...given)).toBe('KEY_PASSPHRASE');
+    await cli('keys', 'export', at('open.key'), '--out', at('open.pem'));
+    const imported = ['keys', 'import', 'again', '--signing', at('open.pem'), '--out', folder];
+    expect(await code(...imported, '--source-passphrase-file', at('right'))).toBe('KEY_PASSPHRASE');
+  });
+
+  it.each(['', '\n', '\nsecond line\n', '\r\n', '   \n'])('refuses the empty passphrase %j', async (text) => {
+    writeFileSync(at('empty'), text, { mode: 0o600 });
+    const sealed = ['keys', 'generate', 'blank', '--out', folder, '--passphrase-file', at('empty')];
+    expect(await code(...sealed)).toBe('KEY_PASSPHRASE');
+    expect(() => statSync(at('blank.key'))).toThrow();
+    await cli('keys', 'generate', 'full', '--out', folder).catch(() => undefined);
+    const exported = ['keys', 'export', at('full.key'), '--out', at('full.pem')];
+    expect(await code(...exported, '--out-passphrase-file', at('empty'))).toBe('KEY_PASSPHRASE');
+    expect(() => statSync(at('full.pem'))).toThrow();
+  });
+
+  it.each([0o640, 0o604, 0o620])('refuses a passphrase file with mode %o', async (mode) => {
+    writeFileSync(at('shared'), 'correct horse\n');
+    chmodSync(at('shared'), mode);
+    const sealed = ['keys', 'generate', 'shared', '--out', folder, '--passphrase-file', at('shared')];
+    expect(await code(...sealed)).toBe('KEY_FILE_PERMISSIONS');
+    expect(() => statSync(at('shared.key'))).toThrow();
+  });
+
+  it('reports a file that is not a private key as such, whatever its mode', async () => {
+    await cli('keys', 'generate', 'pair', '--out', folder);
+    writeFileSync(at('wages.csv'), 'name,wage\nann,10\n', { mode: 0o644 });
+    for (const wrong of ['wages.csv', 'pair.pub']) {
+      expect(await code('keys', 'export', at(wrong), '--out', at('none.pem'))).toBe('KEY_FILE_INVALID');
+    }
+    expect(await code('keys', 'import', 'dora', '--signing', at('wages.csv'), '--out', folder)).toBe(
+      'KEY_FILE_INVALID',
+    );
   });
 
   it('lists sealed, plain and damaged files without a passphrase', async () => {

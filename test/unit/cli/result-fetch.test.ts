@@ -1,4 +1,13 @@
-import { linkSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,7 +40,11 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** An agent with one result. `onSegment` runs before each segment. */
-function agentWith(onSegment: (index: number) => void, exitCode = 0): ResultSession {
+function agentWith(
+  onSegment: (index: number) => void,
+  exitCode = 0,
+  content: Uint8Array = plaintext,
+): ResultSession {
   const contentKey = generateContentKey();
   const signing = encodeSigningKey(keys.signing.publicKey);
   const { bytes: receipt, signature } = signReceipt(
@@ -75,7 +88,7 @@ function agentWith(onSegment: (index: number) => void, exitCode = 0): ResultSess
       const sealer = new SegmentSealer(resultSegments({ ...terms, manifestDigest, contentKey }), 0);
       const count = segmentCount(plaintext.length, SEGMENT);
       for (let index = 0; index < count; index++) {
-        const plain = plaintext.subarray(index * SEGMENT, (index + 1) * SEGMENT);
+        const plain = content.subarray(index * SEGMENT, (index + 1) * SEGMENT);
         const sealed = sealer.seal(plain, index === count - 1, new Uint8Array(plain.length + 16));
         if (index < firstSegment) continue;
         onSegment(index);
@@ -89,6 +102,16 @@ const request = (): FetchRequest => ({
   file,
   keys,
   manifestDigest,
+  agentSigningKey: encodeSigningKey(agentKeys.publicKey),
+  audit: {
+    evidence: new Uint8Array(1),
+    nonce: new Uint8Array(32),
+    nonceIssuedAt: 1,
+    appraisedAt: 2,
+    policy: { digest: manifestDigest, content: new Uint8Array(1) },
+    reference: { digest: manifestDigest, content: new Uint8Array(1) },
+    collateral: { certificates: [], revocationLists: [], tcbInfos: [], qeIdentities: [] },
+  },
   grpcOnly: true,
   onProgress: () => undefined,
   onBroken: () => undefined,
@@ -142,6 +165,57 @@ describe('fetchResult', () => {
     );
     expect(readFileSync(kept).equals(before)).toBe(true);
     expect(readFileSync(file).equals(before)).toBe(false);
+  });
+
+  it('does not keep a segment of an earlier .part that does not open', async () => {
+    const agent = agentWith(() => undefined);
+    await fetchResult(agent, request());
+    const whole = readFileSync(file);
+    rmSync(file);
+    const altered = Buffer.from(whole);
+    const headerBytes = 12 + whole.readUInt32BE(8);
+    altered.writeUInt8(altered.readUInt8(headerBytes + 1000) ^ 1, headerBytes + 1000);
+    writeFileSync(`${file}.part`, altered);
+    await fetchResult(agent, request());
+    expect(readFileSync(file).equals(whole)).toBe(true);
+  });
+
+  it('does not confirm segments that another consumer forged', async () => {
+    // Every consumer knows the content key, so only the digest in the receipt tells.
+    const agent = agentWith(
+      () => undefined,
+      0,
+      Uint8Array.from(plaintext, (byte) => byte ^ 1),
+    );
+    expect(await codeOf(fetchResult(agent, request()))).toBe('RESULT_INVALID');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('does not fetch a result whose receipt is signed by another key than the attested one', async () => {
+    const agent = agentWith(() => undefined);
+    const other = encodeSigningKey(generateSigningKeyPair().publicKey);
+    expect(await codeOf(fetchResult(agent, { ...request(), agentSigningKey: other }))).toBe('RESULT_INVALID');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('does not follow a symbolic link in place of the .part file', async () => {
+    const victim = path.join(folder, 'victim');
+    writeFileSync(victim, Buffer.concat([RESULT_MAGIC, Buffer.from('of another')]));
+    symlinkSync(victim, `${file}.part`);
+    const fetching = fetchResult(
+      agentWith(() => undefined),
+      request(),
+    );
+    expect(await codeOf(fetching)).toBe('FILE_EXISTS');
+    expect(readFileSync(victim, 'utf8')).toBe('COCOSRESof another');
+    rmSync(`${file}.part`);
+    symlinkSync(path.join(folder, 'created'), `${file}.part`);
+    const again = fetchResult(
+      agentWith(() => undefined),
+      request(),
+    );
+    expect(await codeOf(again)).toBe('FILE_EXISTS');
+    expect(readdirSync(folder)).not.toContain('created');
   });
 
   it('replaces the beginning of another result', async () => {

@@ -28,6 +28,7 @@ async function enclave(options: SceneOptions = {}) {
     policy,
     policyDigest: '',
     reference,
+    sources: { policy: new Uint8Array(0), reference: new Uint8Array(0) },
     collateral: { certificates: [], revocationLists: [], tcbInfos: [], qeIdentities: [] },
     trace: undefined,
   };

@@ -112,9 +112,14 @@ describe('a private key file', () => {
   it.each([
     ['a wrong passphrase', sealed, 'Correct horse'],
     ['no passphrase', sealed, undefined],
+    ['a passphrase if it is not sealed', plain, 'correct horse'],
     ['another name in the file', sealed.replace('alice', 'mallory'), 'correct horse'],
   ])('does not open with %s', (_what, text, passphrase) => {
     expect(codeOf(() => decodePrivateKeyFile(text, passphrase))).toBe('KEY_PASSPHRASE');
+  });
+
+  it('cannot be sealed under the empty passphrase', () => {
+    expect(codeOf(() => encodePrivateKeyFile({ name: 'alice', keys }, ''))).toBe('KEY_PASSPHRASE');
   });
 
   it('accepts a passphrase in either Unicode composition', () => {
@@ -150,7 +155,9 @@ describe('a private key file', () => {
       edit(plain, (f) => Object.assign(f, { secret: { signing: 'AAAA', kem: 'AAAA' } })),
     ],
   ])('is refused: %s', (_what, text) => {
-    expect(codeOf(() => decodePrivateKeyFile(text, 'correct horse'))).toBe('KEY_FILE_INVALID');
+    // A passphrase for a file that is not sealed would be refused first.
+    const passphrase = text.includes('"sealed"') ? 'correct horse' : undefined;
+    expect(codeOf(() => decodePrivateKeyFile(text, passphrase))).toBe('KEY_FILE_INVALID');
   });
 
   it('names the malformed field without its value', () => {

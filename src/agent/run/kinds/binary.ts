@@ -1,15 +1,11 @@
-import { ALGORITHM_PATH, type Algorithm, invalidAlgorithm, NO_OVERHEAD, type RunCommand } from './kind.ts';
+import { checkAlgorithmHead, invalidAlgorithm } from '../../../archive/algorithm-file.ts';
+import { ALGORITHM_PATH, type Algorithm, NO_OVERHEAD, type RunCommand } from './kind.ts';
 import { elfInterpreter, isInSandbox, scriptInterpreter } from './program-interpreter.ts';
 
 /** A program for the guest's processor, or a script with a `#!` line. */
 export async function prepareBinary({ path, head, args }: Algorithm): Promise<RunCommand> {
+  checkAlgorithmHead('binary', head);
   const isElf = head.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'));
-  if (isElf) requireOwnMachine(head);
-  else if (head.subarray(0, 2).toString('latin1') !== '#!') {
-    throw invalidAlgorithm(
-      'was declared as binary but is neither an ELF program nor a script with a #! line',
-    );
-  }
   const interpreter = isElf ? await elfInterpreter(path) : (scriptInterpreter(head) ?? '');
   if (interpreter !== null && !(await isInSandbox(interpreter))) {
     throw invalidAlgorithm(
@@ -23,12 +19,4 @@ export async function prepareBinary({ path, head, args }: Algorithm): Promise<Ru
     overhead: NO_OVERHEAD,
     cleanUp: async () => {},
   };
-}
-
-/** ELF header: class at 4, byte order at 5, type at 16 (2 and 3 are executables), machine at 18 (62 is x86-64). */
-function requireOwnMachine(head: Buffer): void {
-  const fits = head.length >= 64 && head[4] === 2 && head[5] === 1;
-  if (!fits || ![2, 3].includes(head.readUInt16LE(16)) || head.readUInt16LE(18) !== 62) {
-    throw invalidAlgorithm('is an ELF file but not a program for x86-64');
-  }
 }

@@ -1,5 +1,3 @@
-import { CocosError } from '../../../errors.ts';
-
 /** What every kind of algorithm has in common. A kind is one file beside this one and one row of `kinds.ts`. */
 
 /** Paths of the programs; the usual ones by default. */
@@ -46,7 +44,3 @@ export type PrepareKind = (algorithm: Algorithm) => Promise<RunCommand>;
 /** Where the sandbox shows the algorithm. */
 export const ALGORITHM_PATH = '/cocos/algorithm';
 export const NO_OVERHEAD = { memoryMiB: 0, processes: 0 };
-
-export function invalidAlgorithm(why: string): CocosError {
-  return new CocosError('ALGORITHM_INVALID', `The algorithm ${why}.`);
-}

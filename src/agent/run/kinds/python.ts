@@ -1,10 +1,11 @@
 import { createReadStream } from 'node:fs';
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkAlgorithmHead, PYTHON_MAIN } from '../../../archive/algorithm-file.ts';
 import { unpackArchive } from '../../../archive/unpack.ts';
 import { CocosError } from '../../../errors.ts';
 import { findProgram, placeProgram, versionOf } from './interpreter.ts';
-import { ALGORITHM_PATH, type Algorithm, invalidAlgorithm, NO_OVERHEAD, type RunCommand } from './kind.ts';
+import { ALGORITHM_PATH, type Algorithm, NO_OVERHEAD, type RunCommand } from './kind.ts';
 
 const PYTHON_PATHS = ['/usr/bin/python3', '/usr/bin/python3.11', '/usr/bin/python3.13'];
 
@@ -24,9 +25,7 @@ runpy.run_path(main, run_name='__main__')
 /** One Python file, or a tar archive with `main.py` at its top level. */
 export async function preparePython({ path, head, args, limits, paths }: Algorithm): Promise<RunCommand> {
   const python = await findProgram('Python', paths.python === undefined ? PYTHON_PATHS : [paths.python]);
-  const isArchive = head.subarray(257, 262).toString('latin1') === 'ustar';
-  if (!isArchive && head.includes(0))
-    throw invalidAlgorithm('was declared as python but is neither a Python source nor a tar archive');
+  const { isArchive } = checkAlgorithmHead('python', head);
   const unpacked = isArchive ? `${path}.unpacked` : undefined;
   const cleanUp = async () => {
     if (unpacked !== undefined) await rm(unpacked, { recursive: true, force: true });
@@ -34,7 +33,7 @@ export async function preparePython({ path, head, args, limits, paths }: Algorit
   if (unpacked !== undefined) {
     const bounds = { maxBytes: limits.diskMiB * 1024 * 1024, maxEntries: 100_000 };
     await unpackArchive(createReadStream(path), unpacked, bounds);
-    await access(join(unpacked, 'main.py')).catch(async (cause: unknown) => {
+    await access(join(unpacked, PYTHON_MAIN)).catch(async (cause: unknown) => {
       await cleanUp();
       throw new CocosError(
         'ALGORITHM_INVALID',
@@ -44,7 +43,7 @@ export async function preparePython({ path, head, args, limits, paths }: Algorit
     });
   }
   const [folder, main] = isArchive
-    ? [ALGORITHM_PATH, `${ALGORITHM_PATH}/main.py`]
+    ? [ALGORITHM_PATH, `${ALGORITHM_PATH}/${PYTHON_MAIN}`]
     : ['/cocos', ALGORITHM_PATH];
   const { inside, runtimeFile } = placeProgram(python);
   return {

@@ -1,5 +1,6 @@
+import { checkAlgorithmHead } from '../../../archive/algorithm-file.ts';
 import { findProgram, placeProgram, versionOf } from './interpreter.ts';
-import { ALGORITHM_PATH, type Algorithm, invalidAlgorithm, type RunCommand } from './kind.ts';
+import { ALGORITHM_PATH, type Algorithm, type RunCommand } from './kind.ts';
 
 /** Node.js before the module runs, with headroom: 48 MiB of private memory and 7 threads were measured on 2 CPUs. */
 const NODE_OVERHEAD = { memoryMiB: 128, processes: 16 };
@@ -28,8 +29,7 @@ process.exitCode = wasi.start(instance);
 
 /** A WebAssembly module with WASI preview 1. */
 export async function prepareWasm({ path, head, args, limits, paths }: Algorithm): Promise<RunCommand> {
-  if (!head.subarray(0, 4).equals(Buffer.from('\0asm', 'latin1')))
-    throw invalidAlgorithm('was declared as wasm but is not a WebAssembly module');
+  checkAlgorithmHead('wasm', head);
   const node = await findProgram('Node.js', [paths.node ?? process.execPath]);
   const { inside, runtimeFile } = placeProgram(node);
   const pages = Math.min(WASM_MAX_PAGES, limits.memoryMiB * WASM_PAGES_PER_MIB);

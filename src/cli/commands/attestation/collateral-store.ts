@@ -17,5 +17,5 @@ export async function storeAll(
   }
   const known = items - written.length;
   const text = `${written.length} new and ${known} known items in ${folder}`;
-  output.result([text, ...written].join('\n'), { folder, written, known });
+  output.result([text, ...written], { folder, written, known });
 }

@@ -1,4 +1,3 @@
-import { withoutControls } from '../../../attestation/appraisal/format-verdict.ts';
 import { inspectEvidence } from '../../../attestation/evidence/inspect.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
 import type { CommandContext } from '../../command-context.ts';
@@ -9,7 +8,7 @@ const MAX_SHOWN = 160;
 export async function run({ output }: CommandContext, _options: unknown, file: string): Promise<void> {
   const bytes = await readEvidence(file);
   const inspected = inFile(file, () => inspectEvidence(bytes, crypto));
-  output.result(lines(inspected, '').join('\n'), inspected);
+  output.result(lines(inspected, ''), inspected);
 }
 
 /** Nested data as indented lines. */
@@ -28,8 +27,7 @@ function entry(name: string, value: unknown, indent: string): string[] {
   return [`${indent}${name}:`, ...lines(value, `${indent}  `)];
 }
 
-/** Control characters of the evidence must not reach the terminal. */
 function shown(value: unknown): string {
-  const text = withoutControls(String(value));
+  const text = String(value);
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }

@@ -21,7 +21,7 @@ export async function run(context: CommandContext, { emulatedRoot, out }: Option
   parsePolicy(policy);
   await writeNew(out, `${JSON.stringify(policy, null, 2)}\n`);
   const digest = canonicalDigest(policy);
-  const text = `this policy accepts EMULATED platforms with the root ${root}\nwrote ${out}`;
+  const text = [`this policy accepts EMULATED platforms with the root ${root}`, `wrote ${out}`];
   context.output.result(text, { file: out, digest, policy });
 }
 

@@ -28,7 +28,7 @@ export async function run({ output }: CommandContext, options: Options, file: st
       ? values.map(([index, value]) => [registerName(log, index), hex(value)])
       : named.map(([name, value]) => [name.toUpperCase(), value]);
   const json = { of: log.kind, bank, events: log.events.length, values: Object.fromEntries(named) };
-  output.result(`${bank}, ${log.events.length} events\n${table(rows)}`, json);
+  output.result([`${bank}, ${log.events.length} events`, ...table(rows)], json);
 }
 
 /** The requested bank, or the strongest one in the log. */

@@ -12,7 +12,7 @@ import { readPolicy } from '../../trust/trust.ts';
  * @param form checks whose failure means that a file is not of the declared kind, so that no evidence was appraised
  */
 export function showVerdict(context: CommandContext, verdict: Verdict, form: readonly CheckName[]): void {
-  context.output.result(formatVerdict(verdict), verdictToJson(verdict));
+  context.output.result(formatVerdict(verdict).split('\n'), verdictToJson(verdict));
   if (verdict.outcome === 'accepted') return;
   const unreadable = verdict.failures.some((name) => form.includes(name));
   context.exit(unreadable ? EXIT.io : EXIT.rejected);

@@ -17,5 +17,5 @@ export async function run({ output }: CommandContext, options: Options, file: st
   const envelope = signPolicy(await readInput(file), name, signer);
   await writeNew(out, `${JSON.stringify(envelope, null, 2)}\n`);
   const digest = canonicalDigest(json);
-  output.result(`signed by ${name}\npolicy ${digest}\nwrote ${out}`, { file: out, key: name, digest });
+  output.result([`signed by ${name}`, `policy ${digest}`, `wrote ${out}`], { file: out, key: name, digest });
 }

@@ -15,5 +15,5 @@ export async function run({ output }: CommandContext, { key }: Options, file: st
     .trim();
   const publicKey = parseSigningKey(key);
   const claims = namingFile(file, () => verifyEar(token, publicKey, attestationCrypto));
-  output.result(JSON.stringify(claims, null, 2), claims);
+  output.result(JSON.stringify(claims, null, 2).split('\n'), claims);
 }

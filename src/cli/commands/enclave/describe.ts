@@ -3,7 +3,7 @@ import type { ActorInfo } from '../../../rpc/control-client.ts';
 import { table } from '../../output.ts';
 import { idOf, textOf } from './fields.ts';
 
-export function describe(actor: ActorInfo): string {
+export function describe(actor: ActorInfo): string[] {
   const text = (key: string) => textOf(actor, key);
   const cause = Cause.safeParse(actor.context['cause']);
   return table([

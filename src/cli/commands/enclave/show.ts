@@ -8,7 +8,7 @@ export function run(context: CommandContext, _options: unknown, name: string): P
     const enclave = await client.get(name);
     const inside = (await client.list(enclave.address)).filter((actor) => actor.address !== enclave.address);
     const rows = inside.map((actor) => [actor.address.slice(enclave.address.length + 1), actor.state]);
-    const text = rows.length === 0 ? describe(enclave) : `${describe(enclave)}\n\n${table(rows)}`;
+    const text = rows.length === 0 ? describe(enclave) : [...describe(enclave), '', ...table(rows)];
     context.output.result(text, { ...enclave, inside });
   });
 }

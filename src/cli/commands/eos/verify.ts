@@ -48,7 +48,7 @@ export async function run(
     ...rebuild.map((line) => `  ${line}`),
   ];
   const json = { accepted, files: sums, values, signature, sumsSignature: sumsSigned, rebuild };
-  output.result(lines.join('\n'), json);
+  output.result(lines, json);
   if (!accepted) exit(EXIT.rejected);
 }
 

@@ -3,9 +3,10 @@ import { CocosError } from '../../../errors.ts';
 import { ALGORITHM_INPUT } from '../../../machines/manifest.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { readManifest } from '../../manifest-file.ts';
+import { withAlgorithm } from '../../transfer/algorithm-source.ts';
 import { gzipSource } from '../../transfer/gzip-source.ts';
 import { upload } from '../../transfer/upload.ts';
-import { uploadSource } from '../../transfer/upload-source.ts';
+import { type UploadSource, uploadSource } from '../../transfer/upload-source.ts';
 import { asParticipant, type ParticipantOptions } from '../../trust/participant.ts';
 
 export interface SendOptions extends ParticipantOptions {
@@ -24,8 +25,7 @@ export async function sendInput(
   options: SendOptions,
   { enclave, input, file }: Sent,
 ): Promise<void> {
-  const { output } = context;
-  const { grpcOnly = false, compress = false } = options;
+  const { compress = false } = options;
   const manifest = await readManifest(options.manifest);
   const entry =
     input === ALGORITHM_INPUT
@@ -39,21 +39,42 @@ export async function sendInput(
     );
   }
   const hash = digestNameOf(entry.digest);
-  const content = await uploadSource(file, hash);
-  const source = compress ? await gzipSource(content, hash) : content;
+  const { kind } = manifest.algorithm;
+  const { diskMiB } = manifest.limits;
+  const send = async (content: UploadSource) => {
+    const source = compress ? await gzipSource(content, hash) : content;
+    await sendSource(context, options, { enclave, input, file, source, digest: entry.digest });
+  };
+  if (input === ALGORITHM_INPUT) await withAlgorithm(file, { kind, hash, diskMiB }, send);
+  else await send(await uploadSource(file, hash));
+}
+
+interface SentSource extends Sent {
+  readonly source: UploadSource;
+  /** The one in the manifest. */
+  readonly digest: string;
+}
+
+async function sendSource(
+  context: CommandContext,
+  options: SendOptions,
+  { enclave, input, file, source, digest }: SentSource,
+): Promise<void> {
+  const { output } = context;
+  const { grpcOnly = false } = options;
   const role = input === ALGORITHM_INPUT ? 'algorithm' : 'dataset';
   await asParticipant(context, options, enclave, role, async ({ session }) => {
-    if (source.digest !== undefined && entry.digest !== source.digest) {
+    if (source.digest !== undefined && digest !== source.digest) {
       throw new CocosError(
         'TRANSFER_DIGEST_MISMATCH',
         `${file} does not have the digest of '${input}' in the manifest.`,
-        { details: { expected: entry.digest, found: source.digest } },
+        { details: { expected: digest, found: source.digest } },
       );
     }
     const finished = await upload(session, {
       input,
       source,
-      digest: entry.digest,
+      digest,
       grpcOnly,
       onProgress: (sent) =>
         output.progress(`${input}: ${Math.floor((sent / Math.max(source.size, 1)) * 100)} %`),

@@ -12,5 +12,12 @@ export async function run({ output }: CommandContext, options: Options, name: st
   requireName(name);
   const passphrase = await optionalPassphrase(options.passphraseFile);
   const written = await writeKeys(name, generateParticipantKeys(), options.out, passphrase);
-  output.result(`${written.signing}\nwrote ${written.privateFile} and ${written.publicFile}`, written);
+  output.result(
+    [
+      written.signing,
+      `fingerprint ${written.fingerprint}`,
+      `wrote ${written.privateFile} and ${written.publicFile}`,
+    ],
+    written,
+  );
 }

@@ -3,8 +3,8 @@ import { importSecretKey } from '../../../crypto/key-import.ts';
 import { generateParticipantKeys, type ParticipantKeys } from '../../../crypto/keys.ts';
 import { signingPublicKey } from '../../../crypto/signing.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { namingFile } from '../../files.ts';
-import { optionalPassphrase, readSecret } from '../../key-files.ts';
+import { namingFile, readInput } from '../../files.ts';
+import { optionalPassphrase, requireOwnerOnly } from '../../key-files.ts';
 import { requireName, writeKeys } from './key-pair-files.ts';
 
 interface Options {
@@ -26,12 +26,22 @@ export async function run({ output }: CommandContext, options: Options, name: st
       : x25519Pair(await importKey(options.kem, 'X25519', source));
   const pair = { signing: { secretKey, publicKey: signingPublicKey(secretKey) }, kem };
   const written = await writeKeys(name, pair, options.out, passphrase);
-  output.result(`${written.signing}\nwrote ${written.privateFile} and ${written.publicFile}`, written);
+  output.result(
+    [
+      written.signing,
+      `fingerprint ${written.fingerprint}`,
+      `wrote ${written.privateFile} and ${written.publicFile}`,
+    ],
+    written,
+  );
 }
 
 async function importKey(file: string, curve: 'Ed25519' | 'X25519', passphrase: string | undefined) {
-  const text = await readSecret(file);
-  return namingFile(file, () => importSecretKey(text, curve, passphrase));
+  const text = (await readInput(file)).toString('utf8');
+  const secretKey = namingFile(file, () => importSecretKey(text, curve, passphrase));
+  // Only then: a file that is not a private key need not be hidden from other users.
+  await requireOwnerOnly(file);
+  return secretKey;
 }
 
 function x25519Pair(secretKey: Uint8Array): ParticipantKeys['kem'] {

@@ -1,7 +1,12 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { encodePrivateKeyFile, encodePublicKeyFile } from '../../../crypto/key-file.ts';
-import { encodeSigningKey, type ParticipantKeys } from '../../../crypto/keys.ts';
+import {
+  encodeKemKey,
+  encodeSigningKey,
+  keyFingerprint,
+  type ParticipantKeys,
+} from '../../../crypto/keys.ts';
 import { CocosError } from '../../../errors.ts';
 import { writeNew } from '../../files.ts';
 
@@ -31,5 +36,7 @@ export async function writeKeys(
     await rm(privateFile);
     throw thrown;
   }
-  return { name, signing: encodeSigningKey(keys.signing.publicKey), privateFile, publicFile };
+  const signing = encodeSigningKey(keys.signing.publicKey);
+  const fingerprint = keyFingerprint({ signing, kem: encodeKemKey(keys.kem) });
+  return { name, signing, fingerprint, privateFile, publicFile };
 }

@@ -6,13 +6,14 @@ import { InputDigest, type Manifest } from '../../../machines/manifest.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { digestFile, namingFile, readInput, writeNew } from '../../files.ts';
 import { parseManifest } from '../../manifest-file.ts';
+import { withAlgorithm } from '../../transfer/algorithm-source.ts';
 import { uploadSource } from '../../transfer/upload-source.ts';
 
 interface Options {
   readonly id?: string;
   readonly name: string;
   readonly algorithm: string;
-  readonly kind: string;
+  readonly kind: Manifest['algorithm']['kind'];
   readonly argument: readonly string[];
   readonly dataset: readonly string[];
   readonly consumer: readonly string[];
@@ -28,7 +29,7 @@ export async function run({ output }: CommandContext, options: Options): Promise
   const manifest = await createManifest(options);
   await writeNew(options.out, `${canonicalJson(manifest)}\n`);
   const digest = canonicalDigest(manifest);
-  output.result(`${digest}\nwrote ${options.out}`, { digest, file: options.out });
+  output.result([digest, `wrote ${options.out}`], { digest, file: options.out });
 }
 
 async function createManifest(options: Options): Promise<Manifest> {
@@ -37,19 +38,21 @@ async function createManifest(options: Options): Promise<Manifest> {
     return namingFile(file, () => decodePublicKeyFile(text));
   };
   const signing = async (file: string) => (await key(file)).signing;
-  const sourced = async (text: string) => {
+  const sourced = async (text: string, digest = (source: string) => digestOf(source, options.hash)) => {
     const at = text.lastIndexOf('@');
     if (at < 1) throw new CocosError('USAGE', `Invalid value '${text}': expected SOURCE@KEY.`);
     return {
-      digest: await digestOf(text.slice(0, at), options.hash),
+      digest: await digest(text.slice(0, at)),
       provider: await signing(text.slice(at + 1)),
     };
   };
+  const { kind } = options;
+  const algorithm = await sourced(options.algorithm, (source) => algorithmDigest(source, kind, options.hash));
   const manifest = {
     version: 1,
     id: options.id ?? randomUUID(),
     name: options.name,
-    algorithm: { kind: options.kind, arguments: options.argument, ...(await sourced(options.algorithm)) },
+    algorithm: { kind, arguments: options.argument, ...algorithm },
     datasets: await Promise.all(
       options.dataset.map(async (text) => {
         const [name, rest] = split(text, 'NAME=SOURCE@KEY');
@@ -79,6 +82,14 @@ async function digestOf(source: string, name: DigestName): Promise<string> {
   return InputDigest.safeParse(source).success
     ? source
     : ((await uploadSource(source, name)).digest ?? (await digestFile(source, name)).digest);
+}
+
+/** Of the bytes that `algo` sends: an archive may differ from them. */
+async function algorithmDigest(source: string, kind: Options['kind'], hash: DigestName): Promise<string> {
+  if (InputDigest.safeParse(source).success) return source;
+  return withAlgorithm(source, { kind, hash }, async ({ digest }) => {
+    return digest ?? (await digestFile(source, hash)).digest;
+  });
 }
 
 function split(text: string, form: string): [string, string] {

@@ -1,7 +1,9 @@
 import { canonicalDigest } from '../../../crypto/digest.ts';
+import { keyFingerprint } from '../../../crypto/keys.ts';
 import type { Manifest } from '../../../machines/manifest.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { readManifest } from '../../manifest-file.ts';
+import { membersOf, shownValue } from '../../manifest-members.ts';
 import { table } from '../../output.ts';
 
 export async function run({ output }: CommandContext, _options: unknown, file: string): Promise<void> {
@@ -9,33 +11,24 @@ export async function run({ output }: CommandContext, _options: unknown, file: s
   output.result(describe(manifest), { digest: canonicalDigest(manifest), manifest });
 }
 
-function describe(manifest: Manifest): string {
-  const start =
-    manifest.start === 'auto' ? 'automatically, when all inputs are uploaded' : manifest.start.join(', ');
-  return table([
-    ['digest', canonicalDigest(manifest)],
-    ['id', manifest.id],
-    ['name', manifest.name],
-    [
-      'algorithm',
-      `${manifest.algorithm.kind} ${manifest.algorithm.digest} from ${manifest.algorithm.provider}`,
-    ],
-    ...manifest.datasets.map((each) => ['dataset', `${each.name} ${each.digest} from ${each.provider}`]),
-    ...manifest.consumers.map((each) => ['consumer', each.signing]),
-    ['started by', start],
-    ['stopped by', manifest.stop.join(', ') || 'the host only'],
-    [
-      'limits',
-      `${manifest.limits.seconds} s, ${manifest.limits.memoryMiB} MiB memory, ${manifest.limits.diskMiB} MiB disk, ${manifest.limits.processes} processes`,
-    ],
-    ...quotaRows(manifest.limits),
-  ]);
-}
-
-function quotaRows({ inputMiB, participantMiB, participantTransfers }: Manifest['limits']): string[][] {
+/** All members, since the parties consent to all of them: a list of chosen ones would hide the rest. */
+function describe(manifest: Manifest): string[] {
+  const absent = [
+    ...(manifest.policyDigest === undefined
+      ? [['policyDigest', 'none: each party uses its own policy']]
+      : []),
+    ...(['inputMiB', 'participantMiB', 'participantTransfers'] as const).flatMap((name) =>
+      manifest.limits[name] === undefined ? [[`limits.${name}`, 'default']] : [],
+    ),
+  ];
   return [
-    ['all inputs', inputMiB, 'MiB'],
-    ['inputs per participant', participantMiB, 'MiB'],
-    ['concurrent uploads', participantTransfers, 'per participant'],
-  ].flatMap(([what, limit, unit]) => (limit === undefined ? [] : [[String(what), `${limit} ${unit}`]]));
+    ...table([
+      ['digest', canonicalDigest(manifest)],
+      ...membersOf(manifest).map(({ path, value }) => [path, shownValue(value)]),
+      ...absent,
+    ]),
+    '',
+    'Fingerprints of both keys of each consumer; compare them with: cocos-cli keys show FILE.pub',
+    ...table(manifest.consumers.map((consumer, index) => [`consumers[${index}]`, keyFingerprint(consumer)])),
+  ];
 }

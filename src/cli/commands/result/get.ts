@@ -13,12 +13,15 @@ interface Options extends ParticipantOptions {
 
 export function run(context: CommandContext, options: Options, enclave: string): Promise<void> {
   const { output } = context;
-  return asParticipant(context, options, enclave, 'consumer', async ({ session, manifestDigest, keys }) => {
+  return asParticipant(context, options, enclave, 'consumer', async (participant) => {
+    const { session, manifestDigest, keys, agentSigningKey, audit } = participant;
     const { out, grpcOnly = false } = options;
     const request: FetchRequest = {
       file: out,
       keys,
       manifestDigest,
+      agentSigningKey,
+      audit,
       grpcOnly,
       onProgress: (received, size) =>
         output.progress(`result: ${Math.floor((received / Math.max(size, 1)) * 100)} %`),
@@ -29,6 +32,6 @@ export function run(context: CommandContext, options: Options, enclave: string):
     if (before === null) throw new CocosError('FILE_EXISTS', alreadyExists(out));
     const receipt = before ?? (await fetchResult(session, request));
     await session.call({ method: 'result.confirm' }, z.null());
-    output.result(`${describeReceipt(receipt)}\nwrote ${out}`, { file: out, receipt });
+    output.result([...describeReceipt(receipt), `wrote ${out}`], { file: out, receipt });
   });
 }

@@ -1,35 +1,90 @@
 import { rm } from 'node:fs/promises';
 import { unpackArchive } from '../../../archive/unpack.ts';
+import { ByteReader } from '../../../crypto/byte-reader.ts';
+import { equal } from '../../../crypto/bytes.ts';
 import { createDigest } from '../../../crypto/digest.ts';
-import { encodeSigningKey } from '../../../crypto/keys.ts';
+import { encodeSigningKey, type ParticipantKeys } from '../../../crypto/keys.ts';
 import { CocosError } from '../../../errors.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
-import { openResult } from '../../../protocol/result-file.ts';
+import { encodeResultHeader, openResult, type ResultHeader } from '../../../protocol/result-file.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { alreadyExists, publishFolder } from '../../files.ts';
+import { alreadyExists, chunksOf, publishFolder, withOpenFile } from '../../files.ts';
 import { readKeys } from '../../key-files.ts';
+import { contentKeyOf, requireRecipient } from '../../trust/result-content.ts';
+import type { ResultTrust } from '../../trust/result-verification.ts';
 import { describeReceipt, exists, readHeader, withResult } from './result-reader.ts';
+import { readResultTrust, requireVerified, type VerificationOptions, verifyFile } from './verification.ts';
 
-interface Options {
+interface Options extends VerificationOptions {
   readonly key: string;
   readonly out: string;
   readonly passphraseFile?: string;
+  readonly forceUnverified?: boolean;
 }
 
-export async function run({ output }: CommandContext, options: Options, file: string): Promise<void> {
+export async function run(context: CommandContext, options: Options, file: string): Promise<void> {
   const { keys } = await readKeys(options.key, options.passphraseFile);
   if (await exists(options.out)) throw new CocosError('FILE_EXISTS', alreadyExists(options.out));
-  const receipt = await withResult(file, async (reader) => {
-    const { header, receipt: verified } = await readHeader(file, reader);
-    const signing = encodeSigningKey(keys.signing.publicKey);
-    const plain = openResult(header, reader, { kemSecretKey: keys.kem.secretKey, signing });
-    await unpackInto(options.out, plain, verified);
-    return verified;
-  });
-  output.result(`${describeReceipt(receipt)}\nunpacked into ${options.out}`, {
+  const receipt =
+    options.forceUnverified === true
+      ? await openUnverified(context, options, file, keys)
+      : await openVerified(context, options, file, keys);
+  context.output.result([...describeReceipt(receipt), `unpacked into ${options.out}`], {
     folder: options.out,
     receipt,
   });
+}
+
+async function openUnverified(
+  { output }: CommandContext,
+  { out }: Options,
+  file: string,
+  keys: ParticipantKeys,
+): Promise<Receipt> {
+  output.note('UNVERIFIED: anybody who knows your public key could have made this result.');
+  return withResult(file, async (reader) => {
+    const { header, receipt } = await readHeader(file, reader);
+    await unpackInto(out, openWith(header, reader, keys), receipt);
+    return receipt;
+  });
+}
+
+/** Verifies the whole file, and then opens the same bytes. */
+async function openVerified(
+  { environment }: CommandContext,
+  options: Options,
+  file: string,
+  keys: ParticipantKeys,
+): Promise<Receipt> {
+  const given = await readResultTrust(options, environment, undefined);
+  return withOpenFile(file, async (handle) => {
+    const first = await readHeader(file, new ByteReader(chunksOf(handle)));
+    requireRecipient(first.header, encodeSigningKey(keys.signing.publicKey));
+    requireVerified(file, await verifyFile(file, handle, withBodyKey(first.receipt, given, keys)));
+    const reader = new ByteReader(chunksOf(handle));
+    const { header, receipt } = await readHeader(file, reader);
+    // Another program may have written to the file since: what is opened must be what was verified.
+    if (!equal(encodeResultHeader(header), encodeResultHeader(first.header))) {
+      throw new CocosError('RESULT_INVALID', `${file} was changed while it was opened.`);
+    }
+    await unpackInto(options.out, openWith(header, reader, keys), receipt);
+    return receipt;
+  });
+}
+
+/** The key is needed to verify the body only if the receipt does not state the digest of the sealed bytes. */
+function withBodyKey(receipt: Receipt, given: ResultTrust, keys: ParticipantKeys): ResultTrust {
+  return receipt.sealedDigest === undefined ? { ...given, keys } : given;
+}
+
+function openWith(
+  header: ResultHeader,
+  reader: ByteReader,
+  keys: ParticipantKeys,
+): AsyncIterable<Uint8Array> {
+  contentKeyOf(header, keys).fill(0);
+  const signing = encodeSigningKey(keys.signing.publicKey);
+  return openResult(header, reader, { kemSecretKey: keys.kem.secretKey, signing });
 }
 
 /** Unpacks into a folder beside the target, which is published only if all of the content matches the receipt. */

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { ByteReader } from '../../../crypto/byte-reader.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
 import { type ResultHeader, readResultHeader, verifyResultHeader } from '../../../protocol/result-file.ts';
-import { namingFile, unreadable } from '../../files.ts';
+import { namingFile, rejectNamingFile, unreadable } from '../../files.ts';
 import { table } from '../../output.ts';
 
 /** Reads a result file as a stream. @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE */
@@ -24,11 +24,7 @@ export async function readHeader(
   file: string,
   reader: ByteReader,
 ): Promise<{ readonly header: ResultHeader; readonly receipt: Receipt }> {
-  const header = await readResultHeader(reader).catch((thrown: unknown) =>
-    namingFile(file, () => {
-      throw thrown;
-    }),
-  );
+  const header = await readResultHeader(reader).catch(rejectNamingFile(file));
   return { header, receipt: namingFile(file, () => verifyResultHeader(header)) };
 }
 
@@ -39,9 +35,8 @@ export async function exists(file: string): Promise<boolean> {
   );
 }
 
-export function describeReceipt(receipt: Receipt): string {
+export function describeReceipt(receipt: Receipt): string[] {
   return table([
-    ['receipt', 'verified: signed by the agent of the enclave'],
     ['platform', receipt.platform === 'emulated' ? 'EMULATED, not hardware' : receipt.platform],
     ['computation', receipt.computationId],
     ['manifest', receipt.manifestDigest],

@@ -1,30 +1,26 @@
-import { decodeClaims } from '../../../attestation/evidence/claims.ts';
-import { decodeEvidence } from '../../../attestation/evidence/evidence.ts';
-import { sha256Text } from '../../../crypto/digest.ts';
-import { encodeSigningKey } from '../../../crypto/keys.ts';
-import { CocosError } from '../../../errors.ts';
+import { EXIT } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { readInput } from '../../files.ts';
-import { describeReceipt, readHeader, withResult } from './result-reader.ts';
+import { withOpenFile } from '../../files.ts';
+import { readKeys } from '../../key-files.ts';
+import {
+  describeVerification,
+  readResultTrust,
+  type VerificationOptions,
+  verificationToJson,
+  verifyFile,
+} from './verification.ts';
 
-interface Options {
-  readonly evidence?: string;
+interface Options extends VerificationOptions {
+  readonly key?: string;
+  readonly passphraseFile?: string;
 }
 
-export async function run({ output }: CommandContext, { evidence }: Options, file: string): Promise<void> {
-  const { header, receipt } = await withResult(file, (reader) => readHeader(file, reader));
-  if (evidence !== undefined) {
-    const { claims } = decodeEvidence(await readInput(evidence));
-    const { signingKey } = decodeClaims(claims);
-    const isProven =
-      encodeSigningKey(signingKey) === header.agentSigningKey &&
-      sha256Text(claims) === receipt.evidenceDigest;
-    if (!isProven) {
-      throw new CocosError(
-        'RESULT_INVALID',
-        `The receipt in ${file} was signed by another agent than the one that produced ${evidence}.`,
-      );
-    }
-  }
-  output.result(describeReceipt(receipt), { receipt, agentSigningKey: header.agentSigningKey });
+export async function run(context: CommandContext, options: Options, file: string): Promise<void> {
+  const { output, environment, exit } = context;
+  const keys =
+    options.key === undefined ? undefined : (await readKeys(options.key, options.passphraseFile)).keys;
+  const given = await readResultTrust(options, environment, keys);
+  const verified = await withOpenFile(file, (handle) => verifyFile(file, handle, given));
+  output.result(describeVerification(verified), verificationToJson(verified));
+  if (verified.outcome !== 'verified') exit(EXIT.rejected);
 }
