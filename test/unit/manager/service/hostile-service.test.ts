@@ -135,8 +135,8 @@ describe('a service', () => {
   });
 });
 
-describe('a service that sends bad requests and reads no answers', () => {
-  it('is read no further once its answers wait, and is left as silent', async () => {
+describe('a flood of bad requests', () => {
+  it('a service that reads no answers is read no further once its answers wait, and is left as silent', async () => {
     const TOTAL = 20_000;
     let written = 0;
     const connect = async (call: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
