@@ -4,6 +4,8 @@ import { decodeMsgpack, encodeMsgpack } from './msgpack.ts';
 /** Frames of the manager-agent link: `u32 big-endian length`, then msgpack `[kind, seq, ack, body]`. */
 
 export const MAX_FRAME_BYTES = 1024 * 1024;
+/** Values that the maps and lists of a frame may hold together. What is really sent has more bytes for each. */
+const MAX_FRAME_VALUES = 131_072;
 const HEADER_BYTES = 4;
 
 /** The index of a kind is its wire number; append only. */
@@ -27,7 +29,7 @@ export function encodeFrame(frame: Frame): Buffer {
 
 /** @throws CocosError FRAME_INVALID if the payload is not one well-formed frame */
 export function decodeFrame(payload: Uint8Array): Frame {
-  const parts: unknown = decodeMsgpack(payload);
+  const parts: unknown = decodeMsgpack(payload, MAX_FRAME_VALUES);
   if (!Array.isArray(parts) || parts.length !== 4) malformed();
   const [kind, seq, ack, body]: readonly unknown[] = parts;
   // Checked by hand instead of by a schema, since this runs for every frame of every enclave.

@@ -20,12 +20,19 @@ interface SeenString {
 export class MsgpackDecoder {
   private bytes: Buffer = Buffer.alloc(0);
   private at = 0;
+  /** Values that may still come. */
+  private left = 0;
   private readonly seen: (SeenString | null)[] = Array.from({ length: CACHE_SLOTS }, () => null);
 
-  /** @throws CocosError FRAME_INVALID if `bytes` is not exactly one value of standard msgpack */
-  decode(bytes: Uint8Array): unknown {
+  /**
+   * @param values how many values maps and lists may hold together: an empty map takes one byte here, and some seventy
+   * in memory
+   * @throws CocosError FRAME_INVALID if `bytes` is not exactly one value of standard msgpack
+   */
+  decode(bytes: Uint8Array, values = Number.POSITIVE_INFINITY): unknown {
     this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.at = 0;
+    this.left = values;
     const value = this.value(0);
     if (this.at !== bytes.length) refuse('bytes after the value');
     return value;
@@ -121,14 +128,14 @@ export class MsgpackDecoder {
   }
 
   private array(count: number, depth: number): unknown[] {
-    this.expect(count);
+    this.expect(count, count);
     const items: unknown[] = [];
     for (let index = 0; index < count; index++) items.push(this.value(depth + 1));
     return items;
   }
 
   private map(count: number, depth: number): Record<string, unknown> {
-    this.expect(2 * count);
+    this.expect(count, 2 * count);
     const entries: Record<string, unknown> = {};
     for (let index = 0; index < count; index++) {
       const key = this.key();
@@ -137,9 +144,11 @@ export class MsgpackDecoder {
     return entries;
   }
 
-  /** Every item takes at least one byte. */
-  private expect(items: number): void {
-    if (items > this.bytes.length - this.at) refuse('a length beyond the end');
+  /** Every value, and every key, takes at least one byte. */
+  private expect(values: number, bytes: number): void {
+    if (bytes > this.bytes.length - this.at) refuse('a length beyond the end');
+    this.left -= values;
+    if (this.left < 0) refuse('too many values');
   }
 
   private key(): string {

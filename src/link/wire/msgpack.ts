@@ -17,8 +17,9 @@ export function encodeMsgpack(value: unknown): Uint8Array {
 /**
  * Decodes exactly one value of standard msgpack. Byte strings are copies.
  *
+ * @param values how many values maps and lists may hold together; any number by default
  * @throws CocosError FRAME_INVALID for extensions, deep nesting, unsafe integers, trailing or missing bytes.
  */
-export function decodeMsgpack(bytes: Uint8Array): unknown {
-  return decoder.decode(bytes);
+export function decodeMsgpack(bytes: Uint8Array, values?: number): unknown {
+  return decoder.decode(bytes, values);
 }

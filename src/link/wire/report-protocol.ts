@@ -11,6 +11,8 @@ import { decodeMsgpack, encodeMsgpack } from './msgpack.ts';
  */
 
 export const MAX_REPORT_MESSAGE = 256 * 1024;
+/** Values that the maps and lists of a message may hold together; the launch log has the most. */
+const MAX_REPORT_VALUES = 4_096;
 const REPORT_TIMEOUT_MS = 15_000;
 
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
@@ -67,7 +69,7 @@ export function readMessage(stream: Duplex): Promise<unknown> {
     const onData = (chunk: Buffer) => {
       try {
         for (const message of reader.push(chunk)) {
-          const value = decodeMsgpack(message);
+          const value = decodeMsgpack(message, MAX_REPORT_VALUES);
           return settle(() => resolve(value));
         }
       } catch (thrown) {

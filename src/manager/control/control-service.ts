@@ -16,6 +16,8 @@ import type { DirectoryItem } from './history.ts';
 
 /** Items that one watcher may be behind before it is cut off. */
 const WATCH_BACKLOG_LIMIT = 10_000;
+/** Characters of contexts that may wait for it: guests decide how large those are. */
+const WATCH_BACKLOG_CHARACTERS = 16 * 1024 * 1024;
 
 /** Serves `cocosai.control.v1` for a backend. */
 export function controlService(
@@ -70,9 +72,14 @@ function watch(
   } catch (thrown) {
     return void call.emit('error', toStatus(thrown));
   }
+  let waiting = 0;
   const write = (item: DirectoryItem) => {
-    if (item.kind === 'removed') call.write({ item: { $case: 'removed', value: item.address } });
-    else call.write({ item: { $case: 'transition', value: transitionOf(item.sequence, item.transition) } });
+    if (item.kind === 'removed') return void call.write({ item: { $case: 'removed', value: item.address } });
+    const value = transitionOf(item.sequence, item.transition);
+    waiting += value.contextJson.length;
+    call.write({ item: { $case: 'transition', value } }, () => {
+      waiting -= value.contextJson.length;
+    });
   };
   const { afterSequence } = call.request;
   const missed = afterSequence === 0 ? null : directory.since(prefix, afterSequence);
@@ -84,7 +91,7 @@ function watch(
   call.write({ item: { $case: 'position', value: missed === null ? directory.position : afterSequence } });
   for (const item of missed ?? []) write(item);
   const unwatch = directory.watch(prefix, (item) => {
-    if (call.writableLength > WATCH_BACKLOG_LIMIT) {
+    if (call.writableLength > WATCH_BACKLOG_LIMIT || waiting > WATCH_BACKLOG_CHARACTERS) {
       unwatch();
       return void call.emit(
         'error',

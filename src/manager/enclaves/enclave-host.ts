@@ -1,4 +1,4 @@
-import { mkdir, rm, statfs } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { SecurityProcessor } from '../../attestation/emulated/processor.ts';
@@ -22,6 +22,7 @@ import { relayPlace } from '../relay/relay.ts';
 import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { watchBoot } from './boot-watch.ts';
+import { checkDisk } from './disk-space.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
@@ -84,7 +85,7 @@ export class EnclaveHost {
   async prepare(enclave: EnclaveContext, signal: AbortSignal): Promise<void> {
     const { config } = this.options;
     if (enclave.mode === 'vm') findQemu();
-    await this.checkDisk();
+    await checkDisk(config);
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
     const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
@@ -317,19 +318,6 @@ export class EnclaveHost {
   private async makeVtpm(enclave: EnclaveContext): Promise<void> {
     if (!this.hasVtpm(enclave)) return;
     await this.options.vtpms.take(this.vtpmFolder, path.join(this.directory, 'vtpm.log'));
-  }
-
-  private async checkDisk(): Promise<void> {
-    const { stateDir, minimumFreeMiB } = this.options.config;
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    const { bavail, bsize } = await statfs(stateDir);
-    const freeMiB = Math.floor((bavail * bsize) / 2 ** 20);
-    if (freeMiB < minimumFreeMiB) {
-      throw new CocosError(
-        'HOST_DISK_FULL',
-        `${stateDir} has ${freeMiB} MiB free, but ${minimumFreeMiB} MiB are required (COCOSAI_MIN_FREE_MIB): free some space.`,
-      );
-    }
   }
 }
 

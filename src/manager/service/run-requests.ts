@@ -13,9 +13,6 @@ import type { Outbox } from './outbox.ts';
 
 /** What the service asks for, done at most once. */
 
-/** Requests that may be under way at the same time. */
-const REQUEST_LIMIT = 256;
-
 const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
 
 export interface RunHandlers {
@@ -43,7 +40,6 @@ export class RunRequests {
   private readonly options: RunRequestsOptions;
   /** The last request of each computation that is under way; the next one waits for it. */
   private readonly busy = new Map<string, Promise<unknown>>();
-  private waiting = 0;
 
   constructor(options: RunRequestsOptions) {
     this.options = options;
@@ -126,17 +122,12 @@ export class RunRequests {
 
   /** Requests of one computation are done one after the other. */
   private async inTurn<T>(computationId: string, run: () => Promise<T>): Promise<T> {
-    if (this.waiting >= REQUEST_LIMIT) {
-      throw new CocosError('LIMIT_EXCEEDED', `More than ${REQUEST_LIMIT} requests are under way.`);
-    }
-    this.waiting += 1;
     const before = this.busy.get(computationId) ?? Promise.resolve();
     const mine = before.then(run, run);
     this.busy.set(computationId, mine);
     try {
       return await mine;
     } finally {
-      this.waiting -= 1;
       if (this.busy.get(computationId) === mine) this.busy.delete(computationId);
     }
   }

@@ -125,7 +125,7 @@ export class ServiceClient {
     const { stream, delivery } = this;
     if (stream === null || delivery === null) return;
     stream.listen({
-      onMessage: (message) => this.take(stream, delivery, message),
+      onMessage: (message) => this.receive(stream, delivery, message),
       onLost: (error) => this.lose(error),
     });
     const heartbeat = setInterval(() => this.beat(stream), this.heartbeatMs);
@@ -148,38 +148,48 @@ export class ServiceClient {
       this.lose(new CocosError('SERVICE_UNAVAILABLE', 'The management service fell silent.'));
     } else {
       // Also while events are sent, since it is the answer that shows the service to be there.
-      this.send(stream, { $case: 'heartbeat', value: {} });
+      void this.send(stream, { $case: 'heartbeat', value: {} });
     }
   }
 
-  private take(stream: ServiceStream, delivery: Delivery, message: FromService): void {
-    if (message.$case === 'welcome') return this.welcome(message.value);
+  /** Gives what settles when a request has been answered; null for every other message. */
+  private receive(stream: ServiceStream, delivery: Delivery, message: FromService): Promise<void> | null {
+    if (message.$case === 'welcome') {
+      this.welcome(message.value);
+      return null;
+    }
     if (this.state === 'attached.handshake') {
-      return this.lose(new CocosError('SERVICE_PROTOCOL', 'The service sent a message before its welcome.'));
+      this.lose(new CocosError('SERVICE_PROTOCOL', 'The service sent a message before its welcome.'));
+      return null;
     }
     switch (message.$case) {
       case 'run':
-        void this.requests
+        return this.requests
           .run(message.value)
           .then((value) => this.send(stream, { $case: 'runAnswer', value }));
-        return;
       case 'stop':
-        void this.requests
+        return this.requests
           .stop(message.value)
           .then((value) => this.send(stream, { $case: 'stopAnswer', value }));
-        return;
-      case 'acknowledgement': {
-        const { computationId, sequence } = message.value;
-        delivery.acknowledge(computationId, sequence).then(
-          () => this.remove(() => this.requests.removeAcknowledged(computationId)),
-          (thrown: unknown) => {
-            if (this.stream === stream) this.lose(CocosError.from(thrown));
-          },
-        );
-        return;
-      }
+      case 'acknowledgement':
+        this.acknowledge(stream, delivery, message.value);
+        return null;
       case 'heartbeat':
+        return null;
     }
+  }
+
+  private acknowledge(
+    stream: ServiceStream,
+    delivery: Delivery,
+    { computationId, sequence }: { computationId: string; sequence: number },
+  ): void {
+    delivery.acknowledge(computationId, sequence).then(
+      () => this.remove(() => this.requests.removeAcknowledged(computationId)),
+      (thrown: unknown) => {
+        if (this.stream === stream) this.lose(CocosError.from(thrown));
+      },
+    );
   }
 
   private welcome({ protocolVersion, serviceId }: { protocolVersion: number; serviceId: string }): void {
@@ -200,8 +210,8 @@ export class ServiceClient {
   }
 
   /** The reader reports a stream that has ended; the service asks again for what it did not receive. */
-  private send(stream: ServiceStream, message: ToService): void {
-    stream.send(message).catch(() => undefined);
+  private send(stream: ServiceStream, message: ToService): Promise<void> {
+    return stream.send(message).catch(() => undefined);
   }
 
   private async wait({ delayMs }: WaitInput, signal: AbortSignal): Promise<void> {

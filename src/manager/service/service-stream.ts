@@ -16,8 +16,12 @@ const CLOSE_LIMIT_MS = 1_000;
 export type ToService = NonNullable<ConnectRequest['message']>;
 export type FromService = NonNullable<ConnectResponse['message']>;
 
+/** Requests that may wait for their answers, or for these to be read, before no more are read. */
+const UNANSWERED_LIMIT = 16;
+
 interface Handlers {
-  readonly onMessage: (message: FromService) => void;
+  /** Gives null, or for a request what settles when its answer has been sent. */
+  readonly onMessage: (message: FromService) => Promise<void> | null;
   /** Called once, unless the stream was closed from this side. */
   readonly onLost: (error: CocosError) => void;
 }
@@ -70,6 +74,7 @@ export class ServiceStream {
   private readonly ended: Promise<void>;
   private isOpen = true;
   private closing: Promise<void> | null = null;
+  private draining: Promise<void> | null = null;
   /** Milliseconds of `performance.now()` of the last message of the service. */
   heardAtMs = performance.now();
 
@@ -88,9 +93,19 @@ export class ServiceStream {
       this.isOpen = false;
       onLost(error);
     };
+    let unanswered = 0;
+    const settle = () => {
+      unanswered -= 1;
+      this.call.resume();
+    };
     this.call.on('data', ({ message }: ConnectResponse) => {
       this.heardAtMs = performance.now();
-      if (this.isOpen && message !== undefined) onMessage(message);
+      const answered = this.isOpen && message !== undefined ? onMessage(message) : null;
+      if (answered === null) return;
+      unanswered += 1;
+      // A service that does not read its answers counts as silent before long.
+      if (unanswered >= UNANSWERED_LIMIT) this.call.pause();
+      answered.then(settle, settle);
     });
     this.call.once('error', (error: ServiceError) => lose(fromStatus(error, 'SERVICE_UNAVAILABLE')));
     this.call.once('end', () => lose(new CocosError('SERVICE_UNAVAILABLE', 'The service ended the stream.')));
@@ -102,13 +117,14 @@ export class ServiceStream {
       throw new CocosError('SERVICE_UNAVAILABLE', 'The stream to the service has ended.');
     }
     if (this.call.write({ message })) return;
-    let drained = () => {};
-    const drain = new Promise<void>((resolve) => {
-      drained = resolve;
-      this.call.once('drain', drained);
+    // One listener, however many messages wait.
+    this.draining ??= new Promise((resolve) => {
+      this.call.once('drain', () => {
+        this.draining = null;
+        resolve();
+      });
     });
-    await Promise.race([drain, this.ended]);
-    this.call.off('drain', drained);
+    await Promise.race([this.draining, this.ended]);
   }
 
   /** Ends the stream in order, or by force when the service does not follow; it emits nothing afterwards. */

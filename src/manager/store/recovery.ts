@@ -1,7 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Snapshot } from 'xstate';
+import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
+import { EnclaveInput } from '../../machines/enclave.events.ts';
 import { readSnapshot, SNAPSHOT_KINDS } from '../../machines/snapshot.ts';
 import { commandOf, isOwn } from '../guests/vm/host-process.ts';
 import type { Log } from '../log.ts';
@@ -25,14 +27,22 @@ export function writeEnclave(writes: Writes, address: string, snapshot: unknown)
   writes.put(actorKey(address), 'enclave', SNAPSHOT_KINDS['enclave']?.version ?? 1, snapshot);
 }
 
+/** The enclave's folders, which are removed with it, follow from its id. */
+const WithId = z.looseObject({ context: z.looseObject({ id: EnclaveInput.shape.id }) });
+
 /** Every enclave that can be brought back. One that cannot is set aside and named, and the rest goes on. */
 export async function loadEnclaves(store: Store, log: Log): Promise<StoredEnclave[]> {
   const loaded: StoredEnclave[] = [];
   for (const record of [...store.load(PREFIX)]) {
     try {
       if ('error' in record) throw record.error;
+      const address = record.key.slice(PREFIX.length);
       const snapshot = readSnapshot(record.kind, record.version, record.value);
-      loaded.push({ address: record.key.slice(PREFIX.length), snapshot });
+      const id = WithId.safeParse(snapshot).data?.context.id;
+      if (id === undefined || address !== `enclave/${id}`) {
+        throw new CocosError('SNAPSHOT_INVALID', `The record ${record.key} holds another enclave.`);
+      }
+      loaded.push({ address, snapshot });
     } catch (thrown) {
       const error = CocosError.from(thrown);
       log('error', 'a record was set aside', { record: record.key, code: error.code, reason: error.message });

@@ -37,6 +37,24 @@ describe('decodeFrame', () => {
   ])('refuses %s', (_what, value) => {
     expect(() => decodeFrame(encodeMsgpack(value))).toThrow(invalid);
   });
+
+  it.each([
+    ['empty maps', 0x80],
+    ['empty lists', 0x90],
+    ['small numbers', 0x01],
+  ])('a frame of nearly a million %s is refused before it takes seventy times its size', (_what, tag) => {
+    const count = MAX_FRAME_BYTES - 100;
+    const head = Buffer.from([0x94, 0x01, 0x01, 0x00, 0xdd, 0, 0, 0, 0]);
+    head.writeUInt32BE(count, 5);
+    const payload = Buffer.concat([head, Buffer.alloc(count, tag)]);
+    expect(() => decodeFrame(payload)).toThrow(invalid);
+  });
+
+  it('the values of nested lists are counted together', () => {
+    const body = Array.from({ length: 400 }, () => Array.from({ length: 400 }, () => ({})));
+    expect(() => decodeFrame(encodeMsgpack([1, 1, 0, body]))).toThrow(invalid);
+    expect(decodeFrame(encodeMsgpack([1, 1, 0, body.slice(200)])).body).toHaveLength(200);
+  });
 });
 
 describe('LengthPrefixReader', () => {

@@ -26,7 +26,7 @@ describe('watchBoot', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('tells steps as they come, also when a line is written in two parts', async () => {
+  it('steps are reported as they come, also when a line is written in two parts', async () => {
     writeFileSync(file, 'COCOS-BOOT start\r\nsomething else\nCOCOS-BOOT mod');
     const watch = watchBoot(file, send, null);
     await vi.waitFor(() => expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]));
@@ -57,18 +57,18 @@ describe('watchBoot', () => {
       'BdsDxe: failed to load Boot0003 "x" from Pci(0x1): Access Denied',
       { type: 'boot.failed', step: 'firmware', reason: 'the kernel image was refused: Access Denied' },
     ],
-  ] as const)('tells once of "%s"', async (line, event) => {
+  ] as const)('"%s" is reported once', async (line, event) => {
     writeFileSync(file, `${line}\n${line}\n`);
     expect(await watchBoot(file, send, null).end()).toBe(true);
     expect(events).toEqual([event]);
   });
 
-  it('takes the last line although nothing ends it', async () => {
+  it('the last line is read although nothing ends it', async () => {
     writeFileSync(file, 'COCOS-INIT-FAILED: modules: module x.ko');
     expect(await watchBoot(file, send, null).end()).toBe(true);
   });
 
-  it('is not moved by a guest that writes without end', async () => {
+  it('a guest that writes without end causes a bounded number of reports', async () => {
     writeFileSync(file, `COCOS-BOOT ${'a'.repeat(100_000)}\n${'COCOS-BOOT again\n'.repeat(1_000)}`);
     expect(await watchBoot(file, send, null).end()).toBe(false);
     expect(events).toHaveLength(64);
@@ -137,7 +137,7 @@ describe('watchBoot', () => {
     expect(counts[0]).toBeGreaterThan(5000);
   });
 
-  it('waits for a console that is not there yet', async () => {
+  it('a console that does not exist yet is waited for', async () => {
     const watch = watchBoot(file, send, null);
     writeFileSync(file, 'COCOS-BOOT start\n');
     await watch.end();

@@ -22,19 +22,19 @@ describe('a request for an enclave', () => {
     ['a mode that does not exist', { mode: 'cloud' }, 'INPUT_INVALID'],
     ['more vCPUs than the setting allows', { vcpus: 5 }, 'LIMIT_EXCEEDED'],
     ['more memory than the setting allows', { memoryMiB: 1025 }, 'LIMIT_EXCEEDED'],
-  ])('that asks for %s is refused, and no enclave is made', async (_, wishes, code) => {
+  ])('a request for %s is refused, and no enclave is made', async (_, wishes, code) => {
     await expect(create(wishes)).rejects.toMatchObject({ code });
     expect(driven.manager.directory.list('enclave')).toEqual([]);
   });
 
-  it('that asks for what the settings allow is accepted', async () => {
+  it('a request within the settings is accepted', async () => {
     const address = await create({ mode: 'process', vcpus: 4, memoryMiB: 1024 });
     expect(driven.manager.directory.enclave(address)).toMatchObject({ vcpus: 4, memoryMiB: 1024 });
   });
 });
 
 describe('a request that leaves size to the manager', () => {
-  it('gets the default size, or the most that the settings allow where that is less', async () => {
+  it('a request without a size gets the default, or the most that the settings allow where that is less', async () => {
     const driven = await driveManager({ COCOSAI_MAX_VCPUS: '1', COCOSAI_MAX_MEMORY_MIB: '512' });
     try {
       const address = await driven.manager.control.createEnclave(request);
@@ -45,7 +45,7 @@ describe('a request that leaves size to the manager', () => {
   });
 });
 
-describe('an enclave that a service ran', () => {
+describe('enclaves that a service ran', () => {
   let driven: DrivenManager;
   let service: ReferenceService;
   const state = (id: string | null) => driven.manager.directory.list(`enclave/${id}`)[0]?.state;
@@ -72,14 +72,14 @@ describe('an enclave that a service ran', () => {
     return id;
   };
 
-  it('is removed when it has ended and its last event is acknowledged', async () => {
+  it('an enclave is removed when it has ended and its last event is acknowledged', async () => {
     const id = await run('c1');
     await service.stop('c1');
     await vi.waitFor(() => expect(service.computations.get('c1')?.stop).toBe('answered'), 10_000);
     await vi.waitFor(() => expect(state(id)).toBeUndefined(), 10_000);
   });
 
-  it('stays while its last event is not acknowledged, and is removed when the service comes back', async () => {
+  it('an enclave stays while its last event is not acknowledged, and is removed when the service comes back', async () => {
     const id = await run('c1');
     const { address } = service;
     const file = path.join(driven.folder, 'journal.jsonl');
@@ -92,7 +92,7 @@ describe('an enclave that a service ran', () => {
     await vi.waitFor(() => expect(state(id)).toBeUndefined(), 20_000);
   });
 
-  it('is the one that a stop of its computation goes to, also where a client made another of the same manifest', async () => {
+  it('a stop of a computation goes to its own enclave, also where a client made another of the same manifest', async () => {
     const copy = await driven.create('copy', manifest('c1'));
     const id = await run('c1');
     await service.stop('c1');
@@ -101,7 +101,7 @@ describe('an enclave that a service ran', () => {
     expect(driven.manager.directory.view(copy).state).toBe('alive.ready');
   });
 
-  it('that a client made stays although it has ended and the service has its events', async () => {
+  it('an enclave that a client made stays although it has ended and the service has its events', async () => {
     const address = await driven.create('own', manifest('c9'));
     driven.manager.control.requestStop(address);
     driven.manager.directory.send(address, { type: 'vm.exited', code: 0, signal: null });

@@ -40,14 +40,14 @@ describe('a manager that starts', () => {
     ],
     ['COCOSAI_LISTEN', 'a socket', () => ({ COCOSAI_LISTEN: `unix:${longName(108)}` })],
     ['COCOSAI_SERVICE', "a service's socket", () => ({ COCOSAI_SERVICE: `unix:${longName(108)}` })],
-  ])('names %s for %s with too long a path, and creates nothing', async (setting, _what, own) => {
+  ])('%s is refused for %s with too long a path, and nothing is created', async (setting, _what, own) => {
     const opened = open(own()).then((manager) => manager.start());
     await expect(opened).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
     await expect(opened).rejects.toThrow(setting);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('starts in a run folder whose path is as long as it may be', async () => {
+  it('a run folder whose path is as long as it may be is used', async () => {
     const manager = await open({ COCOSAI_RUN_DIR: longName(73) });
     await manager.start();
     expect(existsSync(path.join(longName(73), 'manager.sock'))).toBe(true);
@@ -59,7 +59,7 @@ describe('a manager that starts', () => {
     ['COCOSAI_MAX_ENCLAVE', 'COCOSAI_MAX_ENCLAVES'],
     ['COCOSAI_ON_ORFAN', 'COCOSAI_ON_ORPHAN'],
     ['COCOSAI_SESSION_SECOND', 'COCOSAI_SESSION_SECONDS'],
-  ])('logs a warning for the unknown setting %s, with the name nearest to it', async (name, nearest) => {
+  ])('the unknown setting %s is logged as a warning with the name nearest to it', async (name, nearest) => {
     const manager = await open({ [name]: '1', COCOSAI_MANAGER: 'unix:/x', OTHER: '1' });
     const warnings = logged.filter(({ level }) => level === 'warning');
     expect(warnings.map(({ fields }) => fields)).toEqual([{ setting: name, nearest }]);
@@ -68,7 +68,7 @@ describe('a manager that starts', () => {
     await manager.ended();
   });
 
-  it('reports an address that is taken to its caller, who logs it, and not in the log itself', async () => {
+  it('an address that is taken is reported to the caller, who logs it, and not in the log itself', async () => {
     mkdirSync(path.join(folder, 'run'), { mode: 0o700 });
     const holder = net.createServer().listen(path.join(folder, 'run/manager.sock'));
     await once(holder, 'listening');

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../../../src/rpc/address.ts';
@@ -12,6 +13,11 @@ import { eventTo, type ManagerSide, makeWorld, manifest, NO_TLS, type World } fr
 type Message = NonNullable<ConnectResponse['message']>;
 
 const welcome: Message = { $case: 'welcome', value: { protocolVersion: 1, serviceId: 's' } };
+
+const run = (manifestJson: string, name = ''): Message => ({
+  $case: 'run',
+  value: { computationId: 'c1', manifestJson, wishes: { name, mode: '', vcpus: 0, memoryMib: 0 } },
+});
 
 /** The manager's side with one event of `c1` in its outbox, against a service that says what the test wants. */
 let world: World;
@@ -83,11 +89,6 @@ describe('a service', () => {
     expect(manager.outbox.unacknowledged(null, 10).map(({ sequence }) => sequence)).toEqual([1]);
   });
 
-  const run = (manifestJson: string, name = ''): Message => ({
-    $case: 'run',
-    value: { computationId: 'c1', manifestJson, wishes: { name, mode: '', vcpus: 0, memoryMib: 0 } },
-  });
-
   it.each<[string, Message[], string, number]>([
     ['a manifest that is not JSON', [run('{')], 'MANIFEST_INVALID', 0],
     ['a manifest that is none', [run('{}')], 'MANIFEST_INVALID', 0],
@@ -131,5 +132,52 @@ describe('a service', () => {
     const outcomes = () =>
       messages.flatMap((message) => (message.$case === 'runAnswer' ? [message.value.outcome?.$case] : []));
     await vi.waitFor(() => expect(outcomes()).toEqual(['refused', 'accepted']), 5_000);
+  });
+});
+
+describe('a flood of bad requests', () => {
+  it('a service that reads no answers is read no further once its answers wait, and is left as silent', async () => {
+    const TOTAL = 20_000;
+    let written = 0;
+    const connect = async (call: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
+      call.on('error', () => undefined);
+      call.write({ message: welcome });
+      // No listener for data: nothing that the manager sends is read.
+      // Each answer repeats the id, so that the answers soon fill what the transport buffers.
+      const value = { computationId: 'c'.repeat(4_000), manifestJson: 'x', wishes: undefined };
+      while (written < TOTAL && !call.destroyed && !call.cancelled) {
+        written += 1;
+        if (!call.write({ message: { $case: 'run', value } })) await once(call, 'drain');
+      }
+    };
+    const bound = await bindServer({
+      address: parseAddress('tcp:127.0.0.1:0'),
+      tls: NO_TLS,
+      services: [
+        {
+          definition: ComputationManagementServiceService,
+          handlers: {
+            connect: (call: ServerDuplexStream<ConnectRequest, ConnectResponse>) => void connect(call),
+          },
+        },
+      ],
+    });
+    closing.push(() => bound.close());
+    const address = parseAddress(bound.address);
+    const manager = await world.openManager({ address, heartbeatMs: 100, jitter: () => 60_000 });
+    await vi.waitFor(() => expect(manager.client.state).toBe('backingOff'), 60_000);
+    expect(manager.client.context.cause?.code).toBe('SERVICE_UNAVAILABLE');
+    expect(written).toBeLessThan(TOTAL / 2);
+  });
+
+  it('a service that reads its answers gets all of them, however many requests it sends', async () => {
+    const TOTAL = 2_000;
+    const answers = { count: 0 };
+    const says = Array.from({ length: TOTAL }, () => run('{'));
+    const { messages } = await meet([welcome, ...says]);
+    await vi.waitFor(() => {
+      answers.count = messages.filter(({ $case }) => $case === 'runAnswer').length;
+      expect(answers.count).toBe(TOTAL);
+    }, 60_000);
   });
 });

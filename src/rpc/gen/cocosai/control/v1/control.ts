@@ -44,7 +44,7 @@ export interface Actor {
 
 export interface CreateEnclaveRequest {
   name: string;
-  /** `vm` or `process`; empty takes what the manager is set to. */
+  /** Empty, or the mode that the manager is set to (`vm` or `process`): any other is refused with INPUT_INVALID. */
   mode: string;
   vcpus: number;
   memoryMib: number;

@@ -78,8 +78,9 @@ export interface RunRequest {
 /** Empty text and 0 take the manager's defaults. */
 export interface EnclaveWishes {
   name: string;
-  /** `vm` or `process`. */
+  /** Empty, or the mode that the manager is set to (`vm` or `process`): any other is refused with INPUT_INVALID. */
   mode: string;
+  /** More than the operator allows is refused with LIMIT_EXCEEDED. */
   vcpus: number;
   memoryMib: number;
 }
@@ -138,7 +139,10 @@ export interface Event {
   contextJson: string;
 }
 
-/** Every event of the computation up to and including this one is stored. Repeated events are acknowledged too. */
+/**
+ * Every event of the computation up to and including this one is stored. Repeated events are acknowledged too. The
+ * manager removes an enclave of the service when it has ended and its last event is acknowledged.
+ */
 export interface Acknowledgement {
   computationId: string;
   sequence: number;
