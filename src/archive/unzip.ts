@@ -1,6 +1,7 @@
 import { crc32, inflateRawSync } from 'node:zlib';
 import * as tar from 'tar-stream';
 import { CocosError } from '../errors.ts';
+import { plainEntryName } from './entry-name.ts';
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from './limits.ts';
 
 /**
@@ -14,6 +15,8 @@ const LOCAL = 0x04034b50;
 const END_BYTES = 22;
 const CENTRAL_BYTES = 46;
 const LOCAL_BYTES = 30;
+/** The content is held in memory. */
+const MAX_CONTENT_BYTES = 2 ** 30;
 const MAX_COMMENT_BYTES = 0xffff;
 const ENCRYPTED = 1;
 const STORED = 0;
@@ -39,9 +42,12 @@ export async function* zipAsTar(
   limits: ArchiveLimits = DEFAULT_ARCHIVE_LIMITS,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const pack = tar.pack();
+  const maxBytes = Math.min(limits.maxBytes, MAX_CONTENT_BYTES);
   let bytes = 0;
   for (const entry of entriesOf(zip, limits)) {
     const { name, mode } = entry;
+    // A tar would end a name at its first zero byte.
+    plainEntryName(name);
     if (name.endsWith('/')) {
       pack.entry({ name, type: 'directory' });
       continue;
@@ -52,7 +58,7 @@ export async function* zipAsTar(
       continue;
     }
     bytes += entry.size;
-    if (bytes > limits.maxBytes) throw unsafe(`has more than ${limits.maxBytes} bytes`);
+    if (bytes > maxBytes) throw unsafe(`contains more than ${maxBytes} bytes`);
     pack.entry({ name, mode: (mode & 0o100) === 0 ? 0o644 : 0o755 }, contentOf(zip, entry));
   }
   pack.finalize();

@@ -18,6 +18,7 @@ const MIB = 2 ** 20;
 const CONSUMERS = ['consumer', 'second', 'third', 'fourth'];
 const ALGORITHM = `
 import os
+print("\\x1b]0;owned\\x07\\x1b[2J ACCEPTED \\u202e")
 with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
     f.write(b"result" * ${2 * MIB})
 `;
@@ -25,6 +26,7 @@ with open(os.path.join(os.environ["COCOS_RESULTS"], "out"), "wb") as f:
 describe('a result', () => {
   let system: System;
   let parties: Parties;
+  let log: string;
 
   beforeAll(async () => {
     system = await startSystem({ COCOSAI_MODE: 'process' });
@@ -38,7 +40,7 @@ describe('a result', () => {
     });
     succeeded(await system.cli('enclave', 'create', 'job', '--manifest', parties.manifest));
     succeeded(await system.cli('algo', 'job', system.file('algorithm'), ...parties.trust('provider')));
-    succeeded(await system.cli('run', 'job', ...parties.trust('consumer')));
+    log = succeeded(await system.cli('run', 'job', ...parties.trust('consumer'))).stderr;
   });
 
   afterAll(async () => {
@@ -56,6 +58,12 @@ describe('a result', () => {
       system.file(`${path.basename(file)}-${key}`),
       ...parties.trust(key),
     );
+
+  it('comes with log lines that carry no control characters to the terminal', () => {
+    // An honest agent replaces the first ones itself.
+    expect(log).toContain('ACCEPTED \\u202e');
+    expect(log).not.toMatch(/[\p{Cf}]|(?!\n)\p{Cc}/u);
+  });
 
   it('is delivered to all its consumers at once over either path, and to nobody else', async () => {
     const [last = '', ...others] = CONSUMERS;

@@ -167,17 +167,29 @@ describe('fetchResult', () => {
     expect(readFileSync(file).equals(before)).toBe(false);
   });
 
-  it('does not keep a segment of an earlier .part that does not open', async () => {
-    const agent = agentWith(() => undefined);
+  it('keeps the segments of an earlier .part up to the first one that does not open', async () => {
+    let fetched: number[] = [];
+    const agent = agentWith((index) => fetched.push(index));
     await fetchResult(agent, request());
     const whole = readFileSync(file);
-    rmSync(file);
-    const altered = Buffer.from(whole);
     const headerBytes = 12 + whole.readUInt32BE(8);
-    altered.writeUInt8(altered.readUInt8(headerBytes + 1000) ^ 1, headerBytes + 1000);
-    writeFileSync(`${file}.part`, altered);
-    await fetchResult(agent, request());
-    expect(readFileSync(file).equals(whole)).toBe(true);
+    const resume = async (part: Buffer) => {
+      rmSync(file);
+      writeFileSync(`${file}.part`, part);
+      fetched = [];
+      await fetchResult(agent, request());
+      expect(readFileSync(file).equals(whole)).toBe(true);
+      return fetched;
+    };
+    const altered = (segment: number) => {
+      const copy = Buffer.from(whole);
+      const position = headerBytes + segment * (4 + SEGMENT + 16) + 1000;
+      copy.writeUInt8(copy.readUInt8(position) ^ 1, position);
+      return copy;
+    };
+    expect(await resume(whole.subarray(0, -100))).toEqual([2]);
+    expect(await resume(altered(1))).toEqual([1, 2]);
+    expect(await resume(altered(0))).toEqual([0, 1, 2]);
   });
 
   it('does not confirm segments that another consumer forged', async () => {
