@@ -29,6 +29,8 @@ export const enclaveModel: Model = {
     { type: 'link.live', bootId: 'two' },
     { type: 'link.lost', atMs: 4 },
     { type: 'agent.ready', version: '1' },
+    { type: 'computation.assigned', computationId: 'c1', atMs: 5 },
+    { type: 'computation.released', atMs: 6 },
     { type: 'enclave.broken', cause },
     { type: 'enclave.stop', atMs: 5 },
     { type: 'enclave.cleaned' },

@@ -64,7 +64,10 @@ describe('result open', () => {
     writeFileSync(at('ann.key'), key, { mode: 0o600 });
     writeFileSync(at('result'), bytes);
     expect(
-      await runCli('result', 'open', at('result'), '--key', at('ann.key'), '--out', at('out')),
+      await runCli(
+        ...['result', 'open', at('result'), '--key', at('ann.key'), '--out', at('out')],
+        '--force-unverified',
+      ),
     ).toMatchObject({ exit: 0 });
     expect(readdirSync(at('out'))).toEqual(['answer']);
   });
