@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectivityState, credentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BULK_MAGIC } from '../../../src/rpc/bulk.ts';
 import { AgentServiceClient } from '../../../src/rpc/gen/cocosai/agent/v1/agent.ts';
 
 const FLOOD = 64;
@@ -61,14 +62,15 @@ describe('a participant server under a flood of connections', () => {
     ...{ nonce: none, signature: none },
   };
 
-  async function silent(): Promise<void> {
+  async function silent(): Promise<net.Socket> {
     const socket = net.connect(file).on('error', () => undefined);
     closing.push(() => socket.destroy());
     await once(socket, 'connect');
+    return socket;
   }
 
   /** A connection whose requests all begin with a message that never ends. Resolves when the server took or refused it. */
-  async function unfinished(bytes: number): Promise<void> {
+  async function unfinished(bytes: number, header = 'x'): Promise<void> {
     const session = http2.connect('http://agent', { createConnection: () => net.connect(file) });
     session.on('error', () => undefined);
     closing.push(() => session.destroy());
@@ -82,6 +84,7 @@ describe('a participant server under a flood of connections', () => {
         ':path': '/cocosai.agent.v1.AgentService/Upload',
         'content-type': 'application/grpc',
         te: 'trailers',
+        'x-long': header,
       });
       stream.on('error', () => undefined);
       return new Promise<void>((resolve) => {
@@ -108,6 +111,19 @@ describe('a participant server under a flood of connections', () => {
     },
     60_000,
   );
+
+  it('opens a session beside 64 unfinished prefaces of bulk streams', async () => {
+    for (let count = 0; count < FLOOD; count += 1) (await silent()).write(Buffer.from(BULK_MAGIC));
+    await openSession();
+    expect((await memory()) - before).toBeLessThan(40 * MIB);
+  });
+
+  it('opens a session beside 64 connections with long headers, in bounded memory', async () => {
+    for (let count = 0; count < FLOOD; count += 1) await unfinished(1024, 'x'.repeat(60_000));
+    const grown = (await memory()) - before;
+    await openSession();
+    expect(grown).toBeLessThan(56 * MIB);
+  }, 60_000);
 
   it('keeps the connections that have a session', async () => {
     const participant = await openSession();
