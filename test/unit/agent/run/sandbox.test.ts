@@ -360,6 +360,15 @@ describe.skipIf(!canRun)('runAlgorithm with a binary', () => {
   });
 });
 
+describe.skipIf(!canRun)('a program that the kernel cannot start', () => {
+  it('is invalid, whatever it looks like before the run', async () => {
+    const cut = readFileSync('/usr/bin/cat').subarray(0, 200);
+    cut.writeUInt16LE(0, 56);
+    const runtimePaths = { prlimit: '/usr/bin/no-prlimit' };
+    expect(await codeOfAsync(() => bench.run('binary', cut, { runtimePaths }))).toBe('ALGORITHM_INVALID');
+  });
+});
+
 describe.skipIf(!canRun)('runAlgorithm with WebAssembly', () => {
   /** (module (import proc_exit) (memory 1 pages) (func _start: proc_exit(code))), assembled by hand. */
   const exiting = (code: number, memoryPages = 1) => {
