@@ -1,18 +1,15 @@
 import { z } from 'zod';
 import { AttestationInput, AttestationLimits, ParticipantRole } from './attestation.machine.ts';
-import { Cause, Milliseconds, PublicKeyText } from './common.ts';
+import { Milliseconds, PublicKeyText } from './common.ts';
 import { RuntimeText } from './computation.events.ts';
 import { Digest, InputName, Manifest } from './manifest.ts';
 import type { MirroredKind } from './mirrored.ts';
-import { causeOf, ExitCode, PublicCause } from './public-cause.ts';
+import { ContextCause, causeOf, ExitCode } from './public-cause.ts';
 import { TransferInput } from './transfer.machine.ts';
 
 /** Contexts of the agent's machines as the host may see them: keys, names and digests of the manifest, numbers, codes. */
 
 const Count = z.int().min(0);
-const PublicContextCause = Cause.nullable().refine(
-  (cause) => cause === null || PublicCause.shape.code.safeParse(cause.code).success,
-);
 
 const CONTEXTS: Readonly<Record<MirroredKind, z.ZodObject>> = {
   computation: z.strictObject({
@@ -33,7 +30,7 @@ const CONTEXTS: Readonly<Record<MirroredKind, z.ZodObject>> = {
       .nullable(),
     result: z.strictObject({ digest: Digest, size: Count }).nullable(),
     delivered: z.array(PublicKeyText).max(64),
-    cause: PublicContextCause,
+    cause: ContextCause.nullable(),
   }),
   attestation: z.strictObject({
     ...AttestationInput.shape,
@@ -42,7 +39,7 @@ const CONTEXTS: Readonly<Record<MirroredKind, z.ZodObject>> = {
     participant: PublicKeyText.nullable(),
     role: ParticipantRole.nullable(),
     deadlineMs: Milliseconds,
-    cause: PublicContextCause,
+    cause: ContextCause.nullable(),
   }),
   transfer: z.strictObject({
     ...TransferInput.shape,
@@ -50,7 +47,7 @@ const CONTEXTS: Readonly<Record<MirroredKind, z.ZodObject>> = {
     segments: Count,
     received: Count,
     deadlineMs: Milliseconds.nullable(),
-    cause: PublicContextCause,
+    cause: ContextCause.nullable(),
   }),
 };
 
