@@ -29,6 +29,7 @@ function describe(manifest: Manifest): string {
       `${manifest.limits.seconds} s, ${manifest.limits.memoryMiB} MiB memory, ${manifest.limits.diskMiB} MiB disk, ${manifest.limits.processes} processes`,
     ],
     ...quotaRows(manifest.limits),
+    ...Object.entries(manifest.disclosure ?? {}).map(([name, value]) => ['disclosure', `${name} ${value}`]),
   ]);
 }
 
