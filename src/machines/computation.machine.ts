@@ -147,29 +147,19 @@ export const computationMachine = setup({
     }),
     recordExit: assign(({ event }) => {
       assertEvent(event, 'run.exited');
-      return {
-        cause: {
-          code: 'ALGORITHM_FAILED' as const,
-          message: `The algorithm ended with exit code ${event.exitCode}.`,
-          details: { exitCode: event.exitCode },
-        },
-      };
+      const cause = { code: 'ALGORITHM_FAILED', details: { exitCode: event.exitCode } } as const;
+      return { cause: causeOf(cause, 'The algorithm ended with an exit code other than 0.') };
     }),
     recordDeadline: assign({
-      cause: {
-        code: 'DEADLINE_EXCEEDED' as const,
-        message: 'The run did not end within the time limit of the manifest.',
-      },
+      cause: causeOf(
+        { code: 'DEADLINE_EXCEEDED' },
+        'The run did not end within the time limit of the manifest.',
+      ),
     }),
     recordStop: assign(({ event }) => {
       assertEvent(event, 'computation.stop');
-      return {
-        cause: {
-          code: 'CANCELLED' as const,
-          message: 'The computation was stopped.',
-          details: { by: event.by },
-        },
-      };
+      const cause = causeOf({ code: 'CANCELLED' }, 'The computation was stopped.');
+      return { cause: { ...cause, details: { by: event.by } } };
     }),
   },
 }).createMachine({

@@ -1,16 +1,11 @@
 import { z } from 'zod';
-import { Cause } from './common.ts';
 import { MIRRORED, type MirroredKind } from './mirrored.ts';
-import { causeOf, PublicCause } from './public-cause.ts';
+import { ContextCause, causeOf } from './public-cause.ts';
 
 /**
- * Contexts of the agent's machines as the host may see them. Their schemas allow keys, names and digests of the manifest,
- * numbers, and values from fixed lists; of the cause, only its code is checked against a list there.
+ * Contexts of the agent's machines as the host may see them: keys, names and digests of the manifest, numbers, values
+ * from fixed lists, and of a cause its code and a message from a closed set.
  */
-
-const PublicContextCause = Cause.nullable().refine(
-  (cause) => cause === null || PublicCause.shape.code.safeParse(cause.code).success,
-);
 
 /** In the place of a member that does not fit. */
 const FALLBACKS = [null, [], {}, 0];
@@ -24,7 +19,7 @@ export function publicContext(
 ): Record<string, unknown> {
   const shape: Readonly<Record<string, z.ZodType>> = {
     ...MIRRORED[kind].context.shape,
-    cause: PublicContextCause,
+    cause: ContextCause.nullable(),
   };
   const shown: Record<string, unknown> = {};
   let isComplete = true;

@@ -79,13 +79,13 @@ export const transferMachine = setup({
       return { cause: causeOf(event.cause) };
     }),
     recordAbort: assign({
-      cause: { code: 'CANCELLED' as const, message: 'The sender aborted the transfer.' },
+      cause: causeOf({ code: 'CANCELLED' }, 'The sender aborted the transfer.'),
     }),
     recordDeadline: assign({
-      cause: {
-        code: 'DEADLINE_EXCEEDED' as const,
-        message: 'The sender did not reconnect within the time limit; open the transfer again.',
-      },
+      cause: causeOf(
+        { code: 'DEADLINE_EXCEEDED' },
+        'The sender did not reconnect within the time limit; open the transfer again.',
+      ),
     }),
   },
 }).createMachine({

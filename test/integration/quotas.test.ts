@@ -43,6 +43,8 @@ describe('a participant', () => {
   });
 
   it('sees the quotas of its manifest', async () => {
-    expect(succeeded(await system.cli('manifest', 'show', parties.manifest)).stdout).toContain('1 MiB');
+    expect(succeeded(await system.cli('manifest', 'show', parties.manifest)).stdout).toMatch(
+      /^limits\.participantMiB +1$/m,
+    );
   });
 });

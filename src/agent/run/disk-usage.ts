@@ -31,7 +31,7 @@ export async function exceedsDisk(folder: string, maxBytes: number): Promise<boo
 async function namesOf(folder: Buffer): Promise<Buffer[]> {
   const names: Buffer[] = [];
   try {
-    for await (const entry of await opendir(folder.toString('latin1'), { encoding: 'latin1' })) {
+    for await (const entry of await opendir(folder, { encoding: 'latin1' })) {
       names.push(Buffer.from(entry.name, 'latin1'));
       if (names.length > MAX_RESULT_ENTRIES) break;
     }

@@ -150,6 +150,8 @@ interface RunEnd {
   readonly cause?: unknown;
   /** From bubblewrap's status output; missing if the program did not start. */
   readonly exitCode?: number;
+  /** Whether bubblewrap had a process that it could set up and start the program in. */
+  readonly wasReleased: boolean;
 }
 
 /** Supervises a sandbox until all its processes have ended. */
@@ -198,6 +200,7 @@ function supervise(
       const code = /"exit-code": (\d+)/.exec(status)?.[1];
       resolveEnd({
         ...stopped,
+        wasReleased: released,
         ...(code === undefined ? {} : { exitCode: Number(code) }),
       });
     });
@@ -232,6 +235,12 @@ async function outcomeOf(
   if (hit === 'memory') return { exitCode: end.exitCode ?? null, signal: 'SIGKILL', limit: hit };
   if (end.exitCode === undefined) {
     // bubblewrap states an exit status only of a program that it started. What it printed is in the log.
+    if (end.wasReleased && request.kind === 'binary') {
+      throw new CocosError(
+        'ALGORITHM_INVALID',
+        'The algorithm cannot be executed; check that it is a complete program for the enclave.',
+      );
+    }
     throw new CocosError(
       'SANDBOX_UNAVAILABLE',
       'bubblewrap could not set up the sandbox or start the program in it; its message is in the log.',

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 
 /** Simultaneous connections; a relay carries as many. */
-export const CONNECTION_LIMIT = 64;
+const CONNECTION_LIMIT = 64;
 /** A connection without a session is closed after this long. A participant that verifies for longer connects again. */
 const SESSION_WAIT_MS = 120_000;
 

@@ -17,9 +17,8 @@ interface GrpcHost {
 const MAX_MESSAGE_BYTES = 1024 * 1024 + 64 * 1024;
 /** The longest message before a connection has a session: an opening with its keys and signature, or a sealed call. */
 const MAX_FIRST_MESSAGE_BYTES = 16 * 1024;
-/** Requests of one connection at once. Each may hold one unfinished message. */
+/** Requests of one connection at once. Each may hold one unfinished message and, by Node's default, 64 KiB of headers. */
 const MAX_REQUESTS = 8;
-const MAX_HEADER_BYTES = 8 * 1024;
 
 /**
  * Serves participants on a port of the transport. The channel is plain, since everything secret is sealed. The first
@@ -105,7 +104,6 @@ async function loadGrpc(service: ParticipantService): Promise<GrpcHost> {
       const options = {
         'grpc.max_receive_message_length': MAX_FIRST_MESSAGE_BYTES,
         'grpc.max_concurrent_streams': MAX_REQUESTS,
-        'grpc.max_metadata_size': MAX_HEADER_BYTES,
         'grpc.enable_channelz': 0,
       };
       const server = new Server(options);

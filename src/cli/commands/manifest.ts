@@ -33,6 +33,10 @@ export const MANIFEST: CommandGroup = {
           '--limit <NAME=NUMBER>',
           'seconds, memoryMiB, diskMiB, processes, inputMiB, participantMiB or participantTransfers',
         ),
+        repeatedOption(
+          '--disclose <NAME=VALUE>',
+          'bound what the host learns: exitCode, runTimeSeconds, resultPadding or log',
+        ),
         option('--hash <name>', 'digest of each SOURCE that is a file')
           .choices(['sha256', 'sha3-256'])
           .default('sha256'),

@@ -7,6 +7,7 @@ import { unixTransport } from '../../../src/link/transport/unix.ts';
 const service = {
   evidence: () => Promise.resolve(new Uint8Array(1)),
   openSession: () => ({ sequence: 0, ciphertext: new Uint8Array(1) }),
+  attachUpload: () => ({ take: () => Promise.resolve(), end: () => 1, interrupt: () => undefined }),
   call: () => Promise.resolve({ sequence: 0, ciphertext: new Uint8Array(1) }),
 } as unknown as ParticipantService;
 

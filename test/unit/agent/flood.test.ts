@@ -5,8 +5,9 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { connectivityState, credentials } from '@grpc/grpc-js';
+import { connectivityState, credentials, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BULK_MAGIC } from '../../../src/rpc/bulk.ts';
 import { AgentServiceClient } from '../../../src/rpc/gen/cocosai/agent/v1/agent.ts';
 
 const FLOOD = 64;
@@ -15,7 +16,7 @@ const MIB = 1024 * 1024;
 const STREAMS = 64;
 
 /** The server runs in another process, so that its memory is measured alone. */
-describe('a participant server under a flood of connections', () => {
+describe('a participant server under a flood of connections', { timeout: 60_000 }, () => {
   let folder: string;
   let file: string;
   let server: ChildProcess;
@@ -29,7 +30,7 @@ describe('a participant server under a flood of connections', () => {
       execArgv: ['--import', 'tsx', '--expose-gc'],
     });
     before = Number((await once(server, 'message'))[0]);
-  });
+  }, 60_000);
 
   afterEach(async () => {
     for (const close of closing.splice(0)) close();
@@ -43,12 +44,29 @@ describe('a participant server under a flood of connections', () => {
     return Number((await once(server, 'message'))[0]);
   }
 
-  /** Opens a session as a participant does, on a new connection. */
-  async function openSession(): Promise<AgentServiceClient> {
+  function connect(): AgentServiceClient {
     const client = new AgentServiceClient(`unix:${file}`, credentials.createInsecure(), {
       'grpc.use_local_subchannel_pool': 1,
     });
     closing.push(() => client.close());
+    return client;
+  }
+
+  /** Sends one segment. Returns how many the server took. */
+  function upload(client: AgentServiceClient): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const call = client.upload((error, response) =>
+        error === null ? resolve(response.segments) : reject(error),
+      );
+      call.on('error', () => undefined);
+      call.write({ ticket: none, index: 0, last: true, ciphertext: Buffer.alloc(MIB) });
+      call.end();
+    });
+  }
+
+  /** Opens a session as a participant does, on a new connection. */
+  async function openSession(): Promise<AgentServiceClient> {
+    const client = connect();
     await new Promise<void>((resolve, reject) => {
       const request = { ...empty, kem: 'x-wing', aead: 'aes-256-gcm', role: 'consumer' };
       client.openSession(request, (error) => (error === null ? resolve() : reject(error)));
@@ -61,14 +79,15 @@ describe('a participant server under a flood of connections', () => {
     ...{ nonce: none, signature: none },
   };
 
-  async function silent(): Promise<void> {
+  async function silent(): Promise<net.Socket> {
     const socket = net.connect(file).on('error', () => undefined);
     closing.push(() => socket.destroy());
     await once(socket, 'connect');
+    return socket;
   }
 
   /** A connection whose requests all begin with a message that never ends. Resolves when the server took or refused it. */
-  async function unfinished(bytes: number): Promise<void> {
+  async function unfinished(bytes: number, header = 'x'): Promise<void> {
     const session = http2.connect('http://agent', { createConnection: () => net.connect(file) });
     session.on('error', () => undefined);
     closing.push(() => session.destroy());
@@ -82,6 +101,7 @@ describe('a participant server under a flood of connections', () => {
         ':path': '/cocosai.agent.v1.AgentService/Upload',
         'content-type': 'application/grpc',
         te: 'trailers',
+        'x-long': header,
       });
       stream.on('error', () => undefined);
       return new Promise<void>((resolve) => {
@@ -108,6 +128,26 @@ describe('a participant server under a flood of connections', () => {
     },
     60_000,
   );
+
+  it('opens a session beside 64 unfinished prefaces of bulk streams', async () => {
+    for (let count = 0; count < FLOOD; count += 1) (await silent()).write(Buffer.from(BULK_MAGIC));
+    await openSession();
+    expect((await memory()) - before).toBeLessThan(40 * MIB);
+  });
+
+  it('opens a session beside 64 connections with long headers, in bounded memory', async () => {
+    for (let count = 0; count < FLOOD; count += 1) await unfinished(1024, 'x'.repeat(60_000));
+    const grown = (await memory()) - before;
+    await openSession();
+    expect(grown).toBeLessThan(56 * MIB);
+  }, 60_000);
+
+  it('takes a segment of 1 MiB on a connection that has a session, and on no other', async () => {
+    const stranger = connect();
+    await expect(upload(stranger)).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    const participant = await openSession();
+    expect(await upload(participant)).toBe(1);
+  });
 
   it('keeps the connections that have a session', async () => {
     const participant = await openSession();

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ActorSystem } from '../../../src/agent/actors.ts';
 import { Attestations } from '../../../src/agent/evidence/attestations.ts';
 import type { ActorsPort, ChildEvent, ComputationPort } from '../../../src/agent/ports.ts';
+import { PublicJournal } from '../../../src/agent/public-journal.ts';
 import { InputStore } from '../../../src/agent/transfers/input-store.ts';
 import { UploadRegistry } from '../../../src/agent/transfers/upload-registry.ts';
 import { CocosError } from '../../../src/errors.ts';
@@ -13,6 +15,7 @@ import { inert } from '../../../src/machines/effect.ts';
 import { Manifest } from '../../../src/machines/manifest.ts';
 import type { MirrorRecord } from '../../../src/machines/mirrored.ts';
 import { transferMachine } from '../../../src/machines/transfer.machine.ts';
+import { ADDRESSES, AgentSystem, anyEvent, stateOf } from '../link/agent-system.ts';
 
 const SECRET = 'row-of-a-dataset';
 const KEY = `ed25519:${'A'.repeat(43)}`;
@@ -125,6 +128,33 @@ describe('the journal of the agent', () => {
     expect(mirrors.get('computation')?.value).toBe('delivered');
     expect(JSON.stringify(records)).not.toContain(SECRET);
     actors.stop();
+  });
+
+  it('is the journal of the machines as long as every record fits', () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 60 }), (events) => {
+        const mirrors = new MirrorSet(() => undefined);
+        const journal = new PublicJournal(
+          (record) => {
+            expect(record.kind).not.toBe('state');
+            mirrors.apply(record);
+          },
+          () => system.authority.snapshot(),
+        );
+        const system: AgentSystem = new AgentSystem((record) => journal.add(record));
+        system.start();
+        for (const { address, event } of events) system.send(address, event);
+        const late = new MirrorSet(() => undefined);
+        for (const record of journal.snapshot()) late.apply(record);
+        for (const address of ADDRESSES) {
+          const own = stateOf(system.get(address));
+          expect(stateOf(mirrors.get(address)), address).toEqual(own);
+          expect(stateOf(late.get(address)), address).toEqual(own);
+        }
+        system.stop();
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it('omits an actor whose input does not fit', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,7 +8,7 @@ import { packDirectory } from '../../../src/archive/pack.ts';
 import type { CommandGroup, CommandRow } from '../../../src/cli/command-row.ts';
 import { COMMANDS } from '../../../src/cli/commands/table.ts';
 import { sha256Text } from '../../../src/crypto/digest.ts';
-import { encodePrivateKeyFile } from '../../../src/crypto/key-file.ts';
+import { encodePrivateKeyFile, encodePublicKeyFile } from '../../../src/crypto/key-file.ts';
 import { encodeKemKey, encodeSigningKey, generateParticipantKeys } from '../../../src/crypto/keys.ts';
 import { generateSigningKeyPair } from '../../../src/crypto/signing.ts';
 import { signReceipt } from '../../../src/protocol/receipt.ts';
@@ -52,6 +52,36 @@ describe('a usage error', () => {
     [['enclave', 'create', '--mode', 'dream']],
   ])('is reported for %j', async (args) => {
     expect(await runCli(...args)).toMatchObject({ exit: 64, error: 'USAGE' });
+  });
+});
+
+describe('manifest create', () => {
+  it('writes what the host may learn of a run', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'cocos-manifest-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const at = (name: string) => path.join(folder, name);
+    const keys = generateParticipantKeys();
+    writeFileSync(at('ann.key.pub'), encodePublicKeyFile('ann', keys));
+    const create = (out: string, ...disclose: string[]) =>
+      runCli(
+        ...[
+          'manifest',
+          'create',
+          '--name',
+          'm',
+          '--algorithm',
+          `sha256:${'0'.repeat(64)}@${at('ann.key.pub')}`,
+        ],
+        ...['--consumer', at('ann.key.pub'), ...disclose, '--out', at(out)],
+      );
+    const bounds = ['exitCode=binary', 'runTimeSeconds=60', 'resultPadding=powerOfTwo', 'log=off'];
+    expect(await create('m', ...bounds.flatMap((each) => ['--disclose', each]))).toMatchObject({ exit: 0 });
+    expect(JSON.parse(readFileSync(at('m'), 'utf8'))).toMatchObject({
+      disclosure: { exitCode: 'binary', runTimeSeconds: 60, resultPadding: 'powerOfTwo', log: 'off' },
+    });
+    expect(await create('bad', '--disclose', 'exitCode=never')).toMatchObject({ error: 'MANIFEST_INVALID' });
+    expect(await create('plain')).toMatchObject({ exit: 0 });
+    expect(JSON.parse(readFileSync(at('plain'), 'utf8'))).not.toHaveProperty('disclosure');
   });
 });
 

@@ -7,6 +7,7 @@ import { CocosError } from '../../../errors.ts';
 
 const RUNTIME = '/cocos/runtime';
 const VERSION_TIMEOUT_MS = 10_000;
+const MAX_VERSION_LENGTH = 40;
 
 /** The sandbox contains /usr. A program outside it is mounted separately. */
 export function placeProgram(path: string): { inside: string; runtimeFile: { runtimeFile?: string } } {
@@ -31,7 +32,9 @@ export async function versionOf(program: string, args: readonly string[]): Promi
       timeout: VERSION_TIMEOUT_MS,
       env: {},
     });
-    return stdout.trim();
+    // Interpreters add more lines; receipt and journal have room for a short name.
+    const [line = ''] = stdout.trim().split('\n');
+    return line.replace(/[^A-Za-z0-9 ,.+-]/g, ' ').slice(0, MAX_VERSION_LENGTH);
   } catch (cause) {
     throw new CocosError('SANDBOX_UNAVAILABLE', `The interpreter '${program}' does not run.`, { cause });
   }

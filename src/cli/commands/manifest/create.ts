@@ -20,6 +20,7 @@ interface Options {
   readonly start: readonly string[];
   readonly stop: readonly string[];
   readonly limit: readonly string[];
+  readonly disclose: readonly string[];
   readonly hash: DigestName;
   readonly policyDigest?: string;
   readonly out: string;
@@ -73,9 +74,19 @@ async function createManifest(options: Options): Promise<Manifest> {
     ),
     start: options.start.length === 0 ? 'auto' : await Promise.all(options.start.map(signing)),
     stop: await Promise.all(options.stop.map(signing)),
+    ...(options.disclose.length === 0 ? {} : { disclosure: disclosureOf(options.disclose) }),
     ...(options.policyDigest === undefined ? {} : { policyDigest: options.policyDigest }),
   };
   return parseManifest(manifest, 'The manifest that the options describe');
+}
+
+function disclosureOf(texts: readonly string[]): Record<string, string | number> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [name, value] = split(text, 'NAME=VALUE');
+      return [name, /^\d+$/.test(value) ? Number(value) : value];
+    }),
+  );
 }
 
 async function digestOf(source: string, name: DigestName): Promise<string> {

@@ -122,9 +122,16 @@ describe('exceedsDisk', () => {
     expect(await exceedsDisk(folder, 999_999_999)).toBe(true);
   });
 
-  it('counts a file whose name is not UTF-8', async () => {
-    const name = Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.of(0xe9)]);
-    writeFileSync(name, Buffer.alloc(8192));
+  it.each([
+    ['not UTF-8', Buffer.of(0x63, 0xe9)],
+    ['not ASCII', Buffer.from('caf\u00e9')],
+  ])('counts files and the content of folders whose names are %s', async (_what, name) => {
+    const child = Buffer.concat([Buffer.from(`${folder}/`), name]);
+    writeFileSync(child, Buffer.alloc(8192));
+    expect(await exceedsDisk(folder, 8191)).toBe(true);
+    rmSync(child);
+    mkdirSync(child);
+    writeFileSync(Buffer.concat([child, Buffer.from('/x')]), Buffer.alloc(8192));
     expect(await exceedsDisk(folder, 8191)).toBe(true);
   });
 

@@ -360,6 +360,19 @@ describe.skipIf(!canRun)('runAlgorithm with a binary', () => {
   });
 });
 
+describe.skipIf(!canRun)('a program that the kernel cannot start', () => {
+  it.each([
+    ['binary', 'ALGORITHM_INVALID'],
+    ['python', 'SANDBOX_UNAVAILABLE'],
+  ] as const)('of the kind %s is reported as %s', async (kind, code) => {
+    // Reports a process in the sandbox and no exit status, as bubblewrap does then.
+    const bwrap = join(bench.folder, 'no-start');
+    writeFileSync(bwrap, `#!/bin/sh\necho "{ \\"child-pid\\": $$ }" >&3\nread -r _ <&4\nexit 1\n`);
+    chmodSync(bwrap, 0o755);
+    expect(await codeOfAsync(() => bench.run(kind, '#!/bin/sh\n', { runtimePaths: { bwrap } }))).toBe(code);
+  });
+});
+
 describe.skipIf(!canRun)('runAlgorithm with WebAssembly', () => {
   /** (module (import proc_exit) (memory 1 pages) (func _start: proc_exit(code))), assembled by hand. */
   const exiting = (code: number, memoryPages = 1) => {
