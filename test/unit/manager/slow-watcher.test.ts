@@ -22,7 +22,14 @@ afterEach(async () => {
 const text = 'x'.repeat(4_000);
 const cause = { code: 'INTERNAL', message: text, details: { one: text, two: text, three: text } };
 const context = {
-  ...{ transferId: 't', input: 'data', participant: 'p', size: 1, digest: 'd', atMs: 1 },
+  ...{
+    transferId: 't',
+    input: 'data',
+    participant: 'p',
+    size: 1,
+    digest: `sha256:${'0'.repeat(64)}`,
+    atMs: 1,
+  },
   ...{ waitMs: 1, segments: 0, received: 0, deadlineMs: null, cause },
 };
 const state = { status: 'active', value: 'aborted', context };
