@@ -22,7 +22,13 @@ const Report = z.object({
       name: z.string(),
       status: z.string(),
       message: z.string().optional(),
-      assertionResults: z.array(z.object({ status: z.string(), fullName: z.string() })),
+      assertionResults: z.array(
+        z.object({
+          status: z.string(),
+          fullName: z.string(),
+          failureMessages: z.array(z.string()).nullish(),
+        }),
+      ),
     }),
   ),
 });
@@ -48,6 +54,7 @@ rmSync(REPORTS, { recursive: true, force: true });
 mkdirSync(REPORTS, { recursive: true });
 const sum = { passed: 0, failed: 0, skipped: 0 };
 const skips: string[] = [];
+const failures: string[] = [];
 for (const suite of suites) {
   console.log(`\n── ${suite.name}: ${suite.what}`);
   const file = path.join(REPORTS, `${suite.name}.json`);
@@ -65,7 +72,11 @@ for (const suite of suites) {
       ],
       ...(filters.length > 0 ? ['--passWithNoTests', ...filters] : []),
     ],
-    { cwd: ROOT, stdio: 'inherit', env: { ...process.env, FORCE_COLOR: '0' } },
+    {
+      cwd: ROOT,
+      stdio: 'inherit',
+      env: { ...process.env, ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }) },
+    },
   );
   count(suite, file, status);
 }
@@ -75,7 +86,7 @@ function count(suite: Suite, file: string, status: number | null): void {
   try {
     report = Report.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {
-    console.error(`the suite ${suite.name} ended without a report (exit ${status})`);
+    failures.push(`suite ${suite.name}: ended without a report (exit ${status})`);
     sum.failed += 1;
     return;
   }
@@ -84,20 +95,38 @@ function count(suite: Suite, file: string, status: number | null): void {
   // A file that cannot be loaded, or an error outside any test, fails the run without a failed test.
   const broken = report.testResults.filter(
     (each) => each.status === 'failed' && each.assertionResults.every((test) => test.status !== 'failed'),
-  ).length;
-  const failed = report.numFailedTests + broken;
+  );
+  for (const { name, message } of broken)
+    failures.push(`${path.relative(ROOT, name)}: ${excerpt(message ?? '')}`);
+  const failed = report.numFailedTests + broken.length;
+  if (failed === 0 && status !== 0) failures.push(`suite ${suite.name}: an error outside of any test`);
   sum.failed += failed === 0 && status !== 0 ? 1 : failed;
   for (const { name, assertionResults } of report.testResults) {
-    for (const test of assertionResults) {
-      if (test.status === 'passed' || test.status === 'failed') continue;
-      skips.push(`${path.relative(ROOT, name)}: ${test.fullName}`);
+    for (const { status: outcome, fullName, failureMessages } of assertionResults) {
+      if (outcome === 'passed') continue;
+      const title = `${path.relative(ROOT, name)}: ${fullName}`;
+      if (outcome === 'failed') failures.push(`${title}\n${excerpt((failureMessages ?? []).join('\n'))}`);
+      else skips.push(title);
     }
   }
+}
+
+/** Enough of a failure to act on where only the end of the output was kept. */
+function excerpt(message: string): string {
+  const lines = message
+    .split('\n')
+    .filter((line) => !line.includes('node_modules'))
+    .slice(0, 12);
+  return lines.map((line) => `    ${line.slice(0, 300)}`).join('\n');
 }
 
 if (skips.length > 0) {
   console.log('\nskipped, with the reason in the name of the test or of its group:');
   for (const skip of skips) console.log(`  ${skip}`);
+}
+if (failures.length > 0) {
+  console.log('\nfailed:');
+  for (const failure of failures) console.log(`  ${failure}`);
 }
 console.log(`\nfull reports: ${path.relative(ROOT, REPORTS)}`);
 console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
