@@ -182,19 +182,17 @@ with multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))
 
   it('kills all processes of the run at the time limit', async () => {
     const marker = `cocos-marker-${process.pid}`;
-    const started = performance.now();
     const run = await python(
       `
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-subprocess.Popen([sys.executable, '-c', 'import os,time; os.setsid(); time.sleep(60)', ${JSON.stringify(marker)}])
-print('started'); time.sleep(60)
+subprocess.Popen([sys.executable, '-c', 'import os,time; os.setsid(); time.sleep(3600)', ${JSON.stringify(marker)}])
+print('started'); time.sleep(3600)
 `,
-      { limits: { ...DEFAULT_LIMITS, seconds: 1 } },
+      { limits: { ...DEFAULT_LIMITS, seconds: 4 } },
     );
     expect(run.outcome).toMatchObject({ exitCode: null, signal: 'SIGKILL', limit: 'time' });
     expect(run.stdout).toEqual(['started']);
-    expect(performance.now() - started).toBeLessThan(8000);
     expect(execFileSync('ps', ['-eo', 'args']).toString()).not.toContain(marker);
   });
 
