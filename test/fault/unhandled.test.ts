@@ -6,12 +6,21 @@ import { collect, ROOT, startSystem, stopProcess } from '../harness/system.ts';
 
 /** A promise that the program does not handle: planted by a module that is loaded before the program. */
 
-const SCRIPT = `process.on('SIGUSR2', () => void Promise.reject(new Error('planted fault')));`;
-const PLANT = `data:text/javascript,${encodeURIComponent(SCRIPT)}`;
+const moduleOf = (script: string): string => `data:text/javascript,${encodeURIComponent(script)}`;
+const REJECT = `void Promise.reject(new Error('planted fault'))`;
+const ON_SIGNAL = moduleOf(`process.on('SIGUSR2', () => ${REJECT});`);
+/** As soon as the program has its handler. */
+const AT_START = moduleOf(
+  `const timer = setInterval(() => {
+    if (process.listenerCount('unhandledRejection') === 0) return;
+    clearInterval(timer);
+    ${REJECT};
+  }, 20);`,
+);
 
 describe('an unhandled promise rejection', () => {
   it('ends the manager with the cause in its log', async () => {
-    const system = await startSystem({ COCOSAI_MODE: 'process', NODE_OPTIONS: `--import=${PLANT}` });
+    const system = await startSystem({ COCOSAI_MODE: 'process', NODE_OPTIONS: `--import=${ON_SIGNAL}` });
     try {
       const ended = new Promise((resolve) => system.manager.once('exit', resolve));
       system.manager.kill('SIGUSR2');
@@ -29,7 +38,7 @@ describe('an unhandled promise rejection', () => {
     const system = await startSystem({ COCOSAI_MODE: 'process' });
     const child = spawn(
       process.execPath,
-      ['--import', PLANT, path.join(ROOT, 'dist', `${program}.js`), ...args],
+      ['--import', AT_START, path.join(ROOT, 'dist', `${program}.js`), ...args],
       {
         env: {
           ...system.environment,
@@ -40,10 +49,7 @@ describe('an unhandled promise rejection', () => {
       },
     );
     try {
-      const outcome = collect(child);
-      const timer = setInterval(() => child.kill('SIGUSR2'), 1_000);
-      const { code, stderr } = await outcome;
-      clearInterval(timer);
+      const { code, stderr } = await collect(child);
       expect(code).toBe(70);
       expect(stderr).toContain('INTERNAL');
     } finally {
