@@ -110,8 +110,8 @@ function checkProfile(path: Path, product: SnpProduct, kind: Endorsement['kind']
   const misnamed = names.filter(([certificate, name]) => certificate.subject.commonName !== name);
   const problems = [
     ...profileProblems(path.leaf, 'leaf'),
-    ...profileProblems(path.intermediate, 'ca'),
-    ...profileProblems(path.root, 'ca'),
+    ...profileProblems(path.intermediate, 'intermediate'),
+    ...profileProblems(path.root, 'root'),
     ...misnamed.map(([certificate, name]) => `${certificate.subject.commonName ?? '?'} is not ${name}`),
   ];
   const found = problems.length === 0 ? 'as expected' : problems.join('; ');

@@ -77,7 +77,7 @@ export function appraiseTdx(
   const { trustedRoots, requireRevocationLists } = policy.tdx;
   const verified = verifyQuote(
     quote,
-    { own, all: certificates },
+    { quote: chain, own, all: certificates },
     collateral,
     { revocationLists, requireRevocationLists, trustedRoots, at, crypto, cache },
     checks,
