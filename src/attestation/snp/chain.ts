@@ -2,6 +2,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';
@@ -21,6 +22,8 @@ export interface ChainInput {
   readonly report: SnpReport;
   /** From the evidence and from collateral, in any order. */
   readonly certificates: readonly Certificate[];
+  /** DER of the endorsement certificate that the caller names; without it, the one that signed is looked for. */
+  readonly endorsementKey: Uint8Array | undefined;
   readonly revocationLists: readonly RevocationList[];
   /** Whether evidence without a current list of the root is refused. */
   readonly requireRevocationList: boolean;
@@ -62,7 +65,11 @@ function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   const { report, crypto } = input;
   const expected = `a ${report.signingKey.toUpperCase()} certificate with a P-384 key`;
   const wanted = `SEV-${report.signingKey.toUpperCase()}`;
-  const candidates = input.certificates.filter((c) => c.subject.commonName === wanted);
+  const { endorsementKey } = input;
+  const candidates = input.certificates.filter(
+    ({ der, subject }) =>
+      subject.commonName === wanted && (endorsementKey === undefined || sameBytes(der, endorsementKey)),
+  );
   // A cache may contain several certificates of a chip; choose the one that signed.
   const signer = candidates.find((c) => signedReport(report, c, crypto));
   const leaf = signer ?? candidates[0];

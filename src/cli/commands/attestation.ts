@@ -45,10 +45,13 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise an SEV-SNP report: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--report <file>', 'the 1184-byte report, alone or with its certificate table'),
-      requiredOption('--vcek <file>', 'certificate of the signing key: VCEK or VLEK, PEM or DER'),
-      requiredOption(
+      option(
+        '--vcek <file>',
+        'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
+      ),
+      option(
         '--chain <file...>',
-        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER',
+        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
       ),
       option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
       option('--product <name>', 'expected product line: milan, genoa or turin'),

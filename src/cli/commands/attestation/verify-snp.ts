@@ -1,18 +1,24 @@
 import { verifySnp } from '../../../attestation/appraisal/standalone.ts';
 import { NO_COLLATERAL } from '../../../attestation/collateral/collateral.ts';
 import type { AppraisalPolicy } from '../../../attestation/policy/policy.ts';
+import { SNP_REPORT_BYTES } from '../../../attestation/snp/abi.ts';
 import type { SnpProduct } from '../../../attestation/snp/products.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { parseTime } from '../../trust/attestation-options.ts';
-import { readCertificates, readEvidence, readRevocationLists } from '../../trust/evidence-files.ts';
+import {
+  readCertificate,
+  readCertificates,
+  readEvidence,
+  readRevocationLists,
+} from '../../trust/evidence-files.ts';
 import { policyOf, showVerdict } from './show-verdict.ts';
 
 interface Options {
   readonly report: string;
-  readonly vcek: string;
-  readonly chain: readonly string[];
+  readonly vcek?: string;
+  readonly chain?: readonly string[];
   readonly crl?: readonly string[];
   readonly product?: string;
   readonly policy?: string;
@@ -21,9 +27,17 @@ interface Options {
 
 export async function run(context: CommandContext, options: Options): Promise<void> {
   const product = parseProduct(options.product);
+  const report = await readEvidence(options.report);
+  if (report.length === SNP_REPORT_BYTES && (options.vcek ?? options.chain) === undefined) {
+    throw new CocosError(
+      'USAGE',
+      `${options.report} has no certificate table, so the certificates are needed: add --vcek and --chain.`,
+    );
+  }
   const verdict = verifySnp({
-    report: await readEvidence(options.report),
-    certificates: await readCertificates([options.vcek, ...options.chain]),
+    report,
+    endorsementKey: options.vcek === undefined ? undefined : await readCertificate(options.vcek),
+    certificates: await readCertificates(options.chain ?? []),
     policy: requiring(await policyOf(options.policy, 'snp'), options.crl !== undefined),
     collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
     at: parseTime(options.at),
