@@ -123,6 +123,7 @@ export function parseX509Layer(der: Uint8Array, hashes: AttestationHashes): Dice
     issuer,
     subject,
     key,
+    keyId: null,
     ...measured,
     validity: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
     problems: [
