@@ -63,6 +63,15 @@ function signedReport(report: SnpReport, leaf: Certificate, crypto: AttestationC
 /** Finds the endorsement certificate, recording `chain.leaf` and `report.signature`. */
 function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   const { report, crypto } = input;
+  if (report.signingKey === 'none') {
+    checks.record(
+      'chain.leaf',
+      false,
+      'a report signed by a VCEK or VLEK',
+      'SIGNING_KEY says that no key signed',
+    );
+    return null;
+  }
   const expected = `a ${report.signingKey.toUpperCase()} certificate with a P-384 key`;
   const wanted = `SEV-${report.signingKey.toUpperCase()}`;
   const { endorsementKey } = input;
@@ -73,7 +82,7 @@ function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   // A cache may contain several certificates of a chip; choose the one that signed.
   const signer = candidates.find((c) => signedReport(report, c, crypto));
   const leaf = signer ?? candidates[0];
-  if (leaf === undefined || report.signingKey === 'none') {
+  if (leaf === undefined) {
     checks.record('chain.leaf', false, expected, 'none');
     return null;
   }

@@ -187,10 +187,13 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'verify-ear',
-      description: 'verify and show an attestation result (EAR)',
+      description: 'verify and show an attestation result (EAR): exit code 0 trustworthy, 2 rejected',
       parameters: [
         argument('<file>'),
         requiredOption('--key <key>', 'public key that must have signed it, ed25519:…'),
+        option('--nonce <hex>', 'nonce that the evidence must have answered, 64 hex digits'),
+        option('--max-age <seconds>', 'maximum age of the result'),
+        atOption(),
       ],
       load: () => import('./attestation/verify-ear.ts'),
     },

@@ -28,6 +28,7 @@ interface Options {
 export async function run(context: CommandContext, options: Options): Promise<void> {
   const product = parseProduct(options.product);
   const report = await readEvidence(options.report);
+  refuseOtherKinds(options.report, report);
   if (report.length === SNP_REPORT_BYTES && (options.vcek ?? options.chain) === undefined) {
     throw new CocosError(
       'USAGE',
@@ -45,6 +46,21 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     crypto,
   });
   showVerdict(context, verdict, ['report.parse', 'report.size', 'certificates.parse']);
+}
+
+/** Signature of an Azure HCL report, which contains an SNP report. */
+const HCL_SIGNATURE = 'HCLA';
+
+/** Files that people confuse with a report: no evidence was appraised then. @throws CocosError FILE_UNREADABLE */
+function refuseOtherKinds(file: string, bytes: Uint8Array): void {
+  const head = Buffer.from(bytes.subarray(0, 64)).toString('latin1');
+  const kind = head.startsWith(HCL_SIGNATURE)
+    ? 'an Azure HCL report, whose SNP report are the 1184 bytes from offset 32'
+    : /^[\t\n\r -~]+$/.test(head)
+      ? 'text (for example hex, base64, JSON or PEM)'
+      : null;
+  if (kind === null) return;
+  throw new CocosError('FILE_UNREADABLE', `${file} is ${kind}: expected the binary report of 1184 bytes.`);
 }
 
 /** A revocation list that the user names must be used: without this, one of another root would be ignored silently. */
