@@ -31,7 +31,8 @@ export { classifyCollateral, mergeCollateral } from './collateral/collateral-fil
 export { type Corim, decodeCorim, encodeCorim } from './corim/comid.ts';
 export { referenceFromCorim, referenceToCorim } from './corim/reference-corim.ts';
 export { type DiceChainFile, splitDiceChain } from './dice/chain-file.ts';
-export { type EventLog, type LogEvent, parseEventLog } from './eventlog/parse.ts';
+export type { EventLog, LogEvent } from './eventlog/log.ts';
+export { parseEventLog } from './eventlog/parse.ts';
 export { replay, replayRtmrs } from './eventlog/replay.ts';
 export { type Claims, decodeClaims, encodeClaims, qualifyingData, reportData } from './evidence/claims.ts';
 export { decodeEvidence, type EvidenceBundle, encodeEvidence, evidenceDigest } from './evidence/evidence.ts';

@@ -1,4 +1,5 @@
 import { constants, createPublicKey, hash, type KeyObject, verify } from 'node:crypto';
+import { ed25519 } from '@noble/curves/ed25519.js';
 import type { AttestationCrypto, EcCurve, RsaPublicKey } from './crypto-port.ts';
 
 const CURVES: Readonly<Record<EcCurve, { readonly pointBytes: number; readonly signatureBytes: number }>> = {
@@ -45,10 +46,26 @@ function loadPoint(curve: EcCurve, point: Uint8Array): KeyObject | null {
   }
 }
 
+/** An odd number of at least 3: with 1, every message is its own signature (RFC 8017 section 3.1). */
+function isRsaExponent(exponent: Uint8Array): boolean {
+  const value = exponent.reduce((number, byte) => number * 256 + byte, 0);
+  return exponent.length <= RSA_EXPONENT_BYTES && value >= 3 && value % 2 === 1;
+}
+
+/** Points of small order verify signatures that nobody made, so they are no keys; OpenSSL accepts them. */
+function loadEd25519(key: Uint8Array): KeyObject | null {
+  try {
+    if (ed25519.Point.fromBytes(key, false).isSmallOrder()) return null;
+  } catch {
+    return null;
+  }
+  return loadDer(Buffer.concat([ED25519_SPKI_PREFIX, key]));
+}
+
 /** RSA keys load much faster as JSON Web Key than as DER. */
 function loadRsa({ modulus, exponent }: RsaPublicKey): KeyObject | null {
   const { least, most } = RSA_MODULUS_BYTES;
-  if (modulus.length < least || modulus.length > most || exponent.length > RSA_EXPONENT_BYTES) return null;
+  if (modulus.length < least || modulus.length > most || !isRsaExponent(exponent)) return null;
   const key = { kty: 'RSA', n: base64Url(modulus), e: base64Url(exponent) };
   try {
     return createPublicKey({ key, format: 'jwk' });
@@ -87,8 +104,7 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   const pointKey = (curve: EcCurve, point: Uint8Array): KeyObject | null =>
     keyOf(latin1(point), () => loadPoint(curve, point));
-  const edKey = (key: Uint8Array): KeyObject | null =>
-    keyOf(latin1(key), () => loadDer(Buffer.concat([ED25519_SPKI_PREFIX, key])));
+  const edKey = (key: Uint8Array): KeyObject | null => keyOf(latin1(key), () => loadEd25519(key));
   const rsaKey = (key: RsaPublicKey): KeyObject | null =>
     keyOf(`${latin1(key.exponent)} ${latin1(key.modulus)}`, () => loadRsa(key));
   return {

@@ -1,7 +1,15 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { Collateral } from '../../src/attestation/collateral/collateral.ts';
 import { integer, octetString, oid, sequence } from '../../src/attestation/x509/der-writer.ts';
-import { AUTHORITY, type Extension, type Issuer, issue, revocationList, toPem } from './x509-issuer.ts';
+import {
+  AUTHORITY,
+  authority,
+  type Extension,
+  type Issuer,
+  issue,
+  revocationList,
+  toPem,
+} from './x509-issuer.ts';
 
 /**
  * A hierarchy like Intel's with its own root: every signature is valid, and each property of a quote and of its
@@ -29,6 +37,8 @@ export interface PckOptions {
   readonly components?: readonly number[];
   readonly pceSvn?: number;
   readonly fmspc?: string;
+  /** Of the root: CAs that may follow below. */
+  readonly rootPathLength?: number;
 }
 
 function sgxExtension(options: PckOptions): Extension {
@@ -75,7 +85,13 @@ export function createIntel(pckOptions: PckOptions = {}): Intel {
     publicKey: KeyObject,
     extensions: readonly Extension[],
   ) => issue({ subject, issuer, serial, validity: span, publicKey, extensions });
-  const rootCertificate = certificate(root.name, root, Uint8Array.of(1), rootKey, AUTHORITY);
+  const rootCertificate = certificate(
+    root.name,
+    root,
+    Uint8Array.of(1),
+    rootKey,
+    authority(pckOptions.rootPathLength),
+  );
   return {
     root: { ...root, certificate: rootCertificate },
     platform: {

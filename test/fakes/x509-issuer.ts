@@ -67,11 +67,20 @@ function extensionOf({ oid: id, critical, value }: Extension): Uint8Array {
   return sequence(oid(id), ...(critical === true ? [derTrue()] : []), octetString(value));
 }
 
-/** Extensions of an authority. */
-export const AUTHORITY: readonly Extension[] = [
-  { oid: '2.5.29.19', critical: true, value: sequence(derTrue()) },
-  { oid: '2.5.29.15', critical: true, value: bitString(Uint8Array.of(0x06), 1) },
+/**
+ * Extensions of an authority.
+ *
+ * @param usage first byte of keyUsage: keyCertSign is 4, cRLSign 2
+ */
+export const authority = (pathLength?: number, usage = 0x06): readonly Extension[] => [
+  {
+    oid: '2.5.29.19',
+    critical: true,
+    value: sequence(derTrue(), ...(pathLength === undefined ? [] : [integer(pathLength)])),
+  },
+  { oid: '2.5.29.15', critical: true, value: bitString(Uint8Array.of(usage), 1) },
 ];
+export const AUTHORITY = authority();
 
 /** Names are common names, or DER where a test needs others. */
 export function issue(input: {

@@ -60,6 +60,7 @@ const FORM_CHECKS = {
   'event-log.form': may('vtpm', 'The log is complete, and only padding follows its last event.'),
   'event-log.banks': may('vtpm', 'Every event of the log has a digest for the requested bank.'),
   'event-log.algorithms': may('vtpm', 'Each event lists each algorithm of the header once.'),
+  'event-log.order': may('vtpm', 'The events are in the order that firmware keeps.'),
   'event-log.registers': may('vtpm', 'All events extend existing registers.'),
 } as const satisfies Record<string, CheckRow>;
 

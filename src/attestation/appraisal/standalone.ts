@@ -31,6 +31,8 @@ export interface SnpInput extends Given {
   readonly certificates: readonly Uint8Array[];
   /** The product line that the caller expects; version 2 reports do not name it. */
   readonly product?: SnpProduct | undefined;
+  /** The endorsement certificate that must have signed, DER; without it, any of the certificates may have. */
+  readonly endorsementKey?: Uint8Array | undefined;
 }
 
 /** Splits a report from its certificates. Data too short for a table remains part of the report, whose size is then wrong. */
@@ -51,10 +53,14 @@ export function verifySnp(input: SnpInput): Verdict {
   const { report, certificates } = splitExtended(input.report, checks);
   const { chain, namedEmulated } = appraiseSnp(
     report,
-    [...input.certificates, ...certificates],
+    [
+      ...(input.endorsementKey === undefined ? [] : [input.endorsementKey]),
+      ...input.certificates,
+      ...certificates,
+    ],
     { ...input, cache: input.cache ?? new CertificateCache() },
     checks,
-    input.product,
+    input,
   );
   const emulated = chain?.product === 'emulated';
   const platform = chain === null ? 'unknown' : emulated ? 'emulated' : 'snp';

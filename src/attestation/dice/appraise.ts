@@ -60,6 +60,13 @@ function parseChain(input: DiceInput, checks: CheckList): DiceLayer[] | null {
   }
 }
 
+function unsignedText({ signed }: DiceLayer, keys: readonly PublicKey[]): string {
+  const { kind } = signed.scheme;
+  if (keys.some((key) => key.kind === kind)) return 'none of them signed the first layer';
+  const kinds = [...new Set(keys.map((key) => key.kind))].join(' and ');
+  return `the first layer is signed with ${kind}, the trusted keys are ${kinds}`;
+}
+
 /** Records `dice.root`: which trusted key, if any, signed the first layer. */
 function checkRoot(first: DiceLayer, input: DiceInput, checks: CheckList): PublicKey | null {
   const { policy, rootKey, namedRoot, crypto } = input;
@@ -82,7 +89,7 @@ function checkRoot(first: DiceLayer, input: DiceInput, checks: CheckList): Publi
     'dice.root',
     key !== undefined,
     expected,
-    key === undefined ? 'none of them signed the first layer' : 'signed',
+    key === undefined ? unsignedText(first, keys) : 'signed',
   );
   return key ?? null;
 }
@@ -114,13 +121,14 @@ function checkIdentifiers(
 ): void {
   const problems: string[] = [];
   layers.forEach((layer, index) => {
-    const own = keyIdentifier(layer.key, input.crypto);
+    const own = layer.keyId ?? keyIdentifier(layer.key, input.crypto);
     if (own !== layer.subject)
       problems.push(
         `layer ${index + 1} has the subject ${layer.subject}, but the identifier of its key is ${own ?? '?'}`,
       );
-    const before =
-      index === 0 ? (root === null ? null : keyIdentifier(root, input.crypto)) : layers[index - 1]?.subject;
+    // A root key that the policy names has no identifier but the derived one.
+    const rootId = root === null || layer.keyId !== null ? null : keyIdentifier(root, input.crypto);
+    const before = index === 0 ? rootId : layers[index - 1]?.subject;
     if (before !== null && before !== layer.issuer) {
       problems.push(
         `layer ${index + 1} has the issuer ${layer.issuer}, but the previous layer is ${before ?? '?'}`,

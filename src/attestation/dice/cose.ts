@@ -1,6 +1,7 @@
-import { concatBytes } from '@noble/hashes/utils.js';
-import { decode, decodeFirst, encode } from 'cborg';
+import { bytesToHex, concatBytes } from '@noble/hashes/utils.js';
+import { decode, decodeFirst, encode, rfc8949EncodeOptions } from 'cborg';
 import { CocosError } from '../../errors.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { PublicKey } from '../x509/public-key.ts';
 import type { SignatureScheme } from './layer.ts';
 
@@ -20,7 +21,14 @@ const OPTIONS = {
 const KEY_TYPE_OKP = 1;
 const KEY_TYPE_EC2 = 2;
 const CURVES = { p256: 1, p384: 2, ed25519: 6 } as const;
-const LABEL = { alg: 1, keyType: 1, keyAlg: 3, curve: -1, x: -2, y: -3 } as const;
+const LABEL = { alg: 1, keyId: 4, keyType: 1, ownId: 2, keyAlg: 3, curve: -1, x: -2, y: -3 } as const;
+/** The algorithm of each kind of key, where the key names one (RFC 9053 section 2; fully specified ones of RFC 9864). */
+const KEY_ALGORITHMS: Readonly<Record<PublicKey['kind'], readonly number[]>> = {
+  ed25519: [-8, -19],
+  'P-256': [-7, -9],
+  'P-384': [-35, -51],
+  rsa: [],
+};
 const SCHEMES: Readonly<Record<number, SignatureScheme>> = {
   [-8]: { kind: 'ed25519' },
   [-7]: { kind: 'P-256', hash: 'sha256' },
@@ -35,9 +43,13 @@ export function decodeCbor(bytes: Uint8Array, what: string): unknown {
   if (bytes.length > MAX_COSE_BYTES) throw coseError(`${what} is larger than ${MAX_COSE_BYTES} bytes`);
   try {
     const value: unknown = decode(bytes, OPTIONS);
+    if (!sameBytes(new Uint8Array(encode(value, rfc8949EncodeOptions)), bytes))
+      throw coseError(
+        `${what} is not in deterministic encoding (RFC 8949 4.2.1): keys sorted, shortest lengths`,
+      );
     return value;
   } catch (cause) {
-    throw coseError(`${what} is not CBOR`, cause);
+    throw cause instanceof CocosError ? cause : coseError(`${what} is not CBOR`, cause);
   }
 }
 
@@ -78,7 +90,7 @@ export interface CoseSign1 {
 }
 
 /**
- * Reads an untagged COSE_Sign1 with nothing in its unprotected header.
+ * Reads an untagged COSE_Sign1 with at most a key id in its unprotected header.
  *
  * @throws CocosError EVIDENCE_INVALID
  */
@@ -89,8 +101,10 @@ export function parseSign1(bytes: Uint8Array): CoseSign1 {
   const header = asBytes(first, 'protected header');
   const payload = asBytes(second, 'payload');
   const signature = asBytes(third, 'signature');
-  if (asMap(unprotectedHeader, 'unprotected header').size !== 0)
-    throw coseError('the unprotected header is not empty');
+  // A key id only helps to find a key; nothing else may be there, since nobody signed it.
+  const unsigned = asMap(unprotectedHeader, 'unprotected header');
+  if (unsigned.size > 1 || (unsigned.size === 1 && !(unsigned.get(LABEL.keyId) instanceof Uint8Array)))
+    throw coseError('the unprotected header holds more than a key id');
   const protectedHeader = asMap(decodeCbor(header, 'protected header'), 'protected header');
   const scheme = SCHEMES[Number(protectedHeader.get(LABEL.alg))];
   if (protectedHeader.size !== 1 || scheme === undefined)
@@ -105,7 +119,21 @@ export function parseSign1(bytes: Uint8Array): CoseSign1 {
  * @throws CocosError EVIDENCE_INVALID
  */
 export function parseCoseKey(bytes: Uint8Array): PublicKey {
-  const key = asMap(decodeCbor(bytes, 'a key'), 'a key');
+  const map = asMap(decodeCbor(bytes, 'a key'), 'a key');
+  const key = keyOf(map);
+  const algorithm = map.get(LABEL.keyAlg);
+  if (algorithm !== undefined && !KEY_ALGORITHMS[key.kind].some((known) => known === algorithm))
+    throw coseError(`a key of kind ${key.kind} names algorithm ${String(algorithm)}`);
+  return key;
+}
+
+/** The identifier that a COSE_Key gives itself (kid), hex; null without one. @throws CocosError EVIDENCE_INVALID */
+export function coseKeyId(bytes: Uint8Array): string | null {
+  const id = asMap(decodeCbor(bytes, 'a key'), 'a key').get(LABEL.ownId);
+  return id === undefined ? null : bytesToHex(asBytes(id, 'a key id'));
+}
+
+function keyOf(key: ReadonlyMap<unknown, unknown>): PublicKey {
   const type = key.get(LABEL.keyType);
   const curve = key.get(LABEL.curve);
   const coordinate = (label: number, size: number): Uint8Array => {

@@ -10,6 +10,8 @@ export interface DiceLayer {
   readonly issuer: string;
   readonly subject: string;
   readonly key: PublicKey;
+  /** Identifier that the signed key gives itself, in profiles that do not derive it from the key; hex. */
+  readonly keyId: string | null;
   /** Null if a certificate of another profile does not contain it. */
   readonly codeHash: Uint8Array | null;
   /** Hash of the configuration descriptor, or the inline configuration. */
@@ -17,7 +19,7 @@ export interface DiceLayer {
   /** The descriptor behind the hash; null for an inline configuration. */
   readonly configurationDescriptor: Uint8Array | null;
   readonly authorityHash: Uint8Array | null;
-  readonly mode: DiceMode;
+  readonly mode: DiceMode | 'unstated';
   /** Milliseconds since 1970; null in CBOR, which has no dates. */
   readonly validity: { readonly notBefore: number; readonly notAfter: number } | null;
   /** Contradictions within the certificate and violations of the profile; empty if there are none. */

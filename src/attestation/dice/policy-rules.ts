@@ -22,10 +22,10 @@ export type DiceLayerRule = z.infer<typeof DiceLayerRule>;
 export const DicePolicy = z.strictObject({
   required: z.boolean().default(false).describe('Refuse evidence without a chain.'),
   allowedModes: z
-    .array(z.enum(DICE_MODES))
+    .array(z.enum([...DICE_MODES, 'unstated']))
     .min(1)
     .default(['normal'])
-    .describe('Modes in which a layer may run.'),
+    .describe('Modes in which a layer may run; `unstated` accepts profiles whose certificates name none.'),
   rootKeys: z
     .array(z.string().regex(/^(?:[0-9a-f]{64}|04[0-9a-f]{128}|04[0-9a-f]{192})$/))
     .max(64)

@@ -117,12 +117,13 @@ export function parseX509Layer(der: Uint8Array, hashes: AttestationHashes): Dice
   const subject = certificate.subject.serialNumber;
   if (issuer === null || subject === null) throw derError('a name has no identifier');
   const measured = readMeasured(certificate, hashes);
-  const authority = certificate.isCa && certificate.maySignCertificates === true;
+  const authority = certificate.isCa && certificate.keyUsage?.keyCertSign === true;
   return {
     encoded: der,
     issuer,
     subject,
     key,
+    keyId: null,
     ...measured,
     validity: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
     problems: [

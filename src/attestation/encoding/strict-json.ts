@@ -1,6 +1,8 @@
 import { CocosError } from '../../errors.ts';
 
-/** JSON (RFC 8259) without duplicate members: parsers differ in which of them they use. */
+/** JSON (RFC 8259) without duplicate members, in which parsers differ, and without names that JavaScript treats specially. */
+
+const SPECIAL_NAME = '__proto__';
 
 /** Index after the string whose first quotation mark is at `start`. */
 function endOfString(text: string, start: number): number {
@@ -15,8 +17,8 @@ function followedByColon(text: string, from: number): boolean {
   return text[at] === ':';
 }
 
-/** The name that an object has twice, or null; the text is known to be JSON. */
-function repeatedName(text: string): string | null {
+/** What is wrong with a name in an object, or null; the text is known to be JSON. */
+function nameProblem(text: string): string | null {
   // Names of each open object; created with its first name, since most open values of a deep text have none.
   const open: (Set<unknown> | null)[] = [];
   for (let at = 0; at < text.length; at += 1) {
@@ -29,7 +31,8 @@ function repeatedName(text: string): string | null {
     if (followedByColon(text, end)) {
       const name: unknown = JSON.parse(text.slice(at, end));
       const names = open.at(-1) ?? new Set();
-      if (names.has(name)) return String(name);
+      if (names.has(name)) return `the member ${JSON.stringify(name)} occurs twice`;
+      if (name === SPECIAL_NAME) return `the member ${SPECIAL_NAME} is not allowed`;
       open[open.length - 1] = names.add(name);
     }
     at = end - 1;
@@ -37,7 +40,7 @@ function repeatedName(text: string): string | null {
   return null;
 }
 
-/** @throws CocosError INPUT_INVALID when the text is not JSON or an object in it has a member twice. */
+/** @throws CocosError INPUT_INVALID when the text is not JSON, or an object in it has a member twice or `__proto__`. */
 export function parseStrictJson(text: string): unknown {
   let value: unknown;
   try {
@@ -45,7 +48,7 @@ export function parseStrictJson(text: string): unknown {
   } catch (cause) {
     throw new CocosError('INPUT_INVALID', 'not valid JSON', { cause });
   }
-  const name = repeatedName(text);
-  if (name !== null) throw new CocosError('INPUT_INVALID', `the member ${JSON.stringify(name)} occurs twice`);
+  const problem = nameProblem(text);
+  if (problem !== null) throw new CocosError('INPUT_INVALID', problem);
   return value;
 }

@@ -1,6 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { HashName } from '../../crypto/crypto-port.ts';
-import type { EventLog } from './parse.ts';
+import type { EventLog } from './log.ts';
 import { isExtended, registerName } from './replay.ts';
 import { eventTypeName } from './types.ts';
 

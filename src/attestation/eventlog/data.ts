@@ -1,27 +1,63 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AttestationCrypto, HashName } from '../../crypto/crypto-port.ts';
 import { hashOf } from './algorithms.ts';
-import type { EventLog, LogEvent } from './parse.ts';
-import { EV_EFI_VARIABLE_BOOT, EV_NO_ACTION, HASHED_WHOLE } from './types.ts';
+import type { EventLog, LogEvent } from './log.ts';
+import {
+  EV_EFI_VARIABLE_AUTHORITY,
+  EV_EFI_VARIABLE_BOOT,
+  EV_NO_ACTION,
+  eventTypeName,
+  HASHED_WHOLE,
+} from './types.ts';
 
 /**
  * Whether the data of an event is authentic. A replay proves digests. The data beside a digest is unproven unless the
  * specification defines the digest as that of the data.
  */
 
-/** `defined`: the digest is of the data. `mismatch`: it should be, but is not. `hint`: it is the digest of something else. */
-export type DataState = 'defined' | 'mismatch' | 'hint';
+/**
+ * Known deviations of genuine firmware and boot loaders in `EV_EFI_VARIABLE_AUTHORITY`, all of which still cover the
+ * certificate. `variable-authority-data`: the digest is that of the variable's data without its header.
+ * `variable-authority-padding`: the digest leaves out the bytes that shim's structure has after the variable.
+ */
+export const EVENT_QUIRKS = ['variable-authority-data', 'variable-authority-padding'] as const;
+export type EventQuirk = (typeof EVENT_QUIRKS)[number];
+
+/**
+ * `defined`: the digest is of the data. `mismatch`: it should be, but is not. `hint`: it is the digest of something else.
+ * A quirk: it deviates from the specification in a known way.
+ */
+export type DataState = 'defined' | 'mismatch' | 'hint' | EventQuirk;
 
 const VARIABLE_HEADER_BYTES = 32;
 
-/** Data of a UEFI variable in UEFI_VARIABLE_DATA: after a GUID, two lengths and the name; null if they do not add up. */
-function variableData(data: Uint8Array): Uint8Array | null {
+/** Bytes that the C structure of shim adds to the sizes in it. */
+const MAX_PADDING_BYTES = 7;
+
+/** Where the data of a variable starts and ends in UEFI_VARIABLE_DATA (a GUID, two lengths, the name); null if it does not fit. */
+function variableSpan(data: Uint8Array): { readonly start: number; readonly end: number } | null {
   if (data.length < VARIABLE_HEADER_BYTES) return null;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const nameBytes = view.getBigUint64(16, true) * 2n;
-  const dataBytes = view.getBigUint64(24, true);
-  if (BigInt(VARIABLE_HEADER_BYTES) + nameBytes + dataBytes !== BigInt(data.length)) return null;
-  return data.subarray(VARIABLE_HEADER_BYTES + Number(nameBytes));
+  const start = BigInt(VARIABLE_HEADER_BYTES) + view.getBigUint64(16, true) * 2n;
+  const end = start + view.getBigUint64(24, true);
+  return end > BigInt(data.length) ? null : { start: Number(start), end: Number(end) };
+}
+
+/** Data of a variable that fills the event; null otherwise. */
+function variableData(data: Uint8Array): Uint8Array | null {
+  const span = variableSpan(data);
+  return span === null || span.end !== data.length ? null : data.subarray(span.start);
+}
+
+function quirkOf(event: LogEvent, bank: HashName, crypto: AttestationCrypto): EventQuirk | null {
+  const { data } = event;
+  const span = variableSpan(data);
+  if (span === null || data.length - span.end > MAX_PADDING_BYTES) return null;
+  if (matches(event, data.subarray(span.start, span.end), bank, crypto)) return 'variable-authority-data';
+  for (let end = span.end; end < data.length; end += 1) {
+    if (matches(event, data.subarray(0, end), bank, crypto)) return 'variable-authority-padding';
+  }
+  return null;
 }
 
 function matches(
@@ -46,10 +82,28 @@ export function dataState(event: LogEvent, bank: HashName, crypto: AttestationCr
     return own ? 'defined' : 'mismatch';
   }
   if (!HASHED_WHOLE.has(event.type)) return 'hint';
-  return matches(event, event.data, bank, crypto) ? 'defined' : 'mismatch';
+  if (matches(event, event.data, bank, crypto)) return 'defined';
+  const quirk = event.type === EV_EFI_VARIABLE_AUTHORITY ? quirkOf(event, bank, crypto) : null;
+  return quirk ?? 'mismatch';
 }
 
-/** Events whose data does not match its digest. */
-export function mismatchedEvents(log: EventLog, bank: HashName, crypto: AttestationCrypto): LogEvent[] {
-  return log.events.filter((event) => dataState(event, bank, crypto) === 'mismatch');
+/** Whether the data of all events can be believed, with the reason for people. */
+export function checkEventData(
+  log: EventLog,
+  bank: HashName,
+  accepted: readonly EventQuirk[],
+  crypto: AttestationCrypto,
+): { readonly ok: boolean; readonly found: string } {
+  const quirks = new Set<EventQuirk>();
+  for (const event of log.events) {
+    const state = dataState(event, bank, crypto);
+    if (state === 'defined' || state === 'hint') continue;
+    const what = `event ${event.number}, ${eventTypeName(event.type)}`;
+    if (state === 'mismatch') return { ok: false, found: `${what}, has other data` };
+    if (!accepted.includes(state))
+      return { ok: false, found: `${what}, has the quirk ${state}, which the policy does not accept` };
+    quirks.add(state);
+  }
+  if (quirks.size === 0) return { ok: true, found: 'as specified' };
+  return { ok: true, found: `as specified, with the accepted quirk ${[...quirks].join(' and ')}` };
 }

@@ -1,6 +1,8 @@
 import type { HashName } from '../../crypto/crypto-port.ts';
 import { BinaryReader } from '../encoding/binary-reader.ts';
 import { DIGEST_BYTES, HASH_IDS } from './algorithms.ts';
+import type { EventLog, LogEvent, LogKind } from './log.ts';
+import { checkOrder, SPEC_ID_SIGNATURE } from './order.ts';
 import { EV_NO_ACTION } from './types.ts';
 
 /**
@@ -11,42 +13,11 @@ import { EV_NO_ACTION } from './types.ts';
 /** Size limit of a log; the ACPI area of a CCEL is 256 KiB with its padding. */
 export const MAX_EVENT_LOG_BYTES = 4 * 1024 * 1024;
 const MAX_EVENTS = 16_384;
-const SPEC_ID_SIGNATURE = 'Spec ID Event03\0';
 const SHA1_BYTES = 20;
 const MAX_ALGORITHMS = 8;
 const END_MARK = 0xffff_ffff;
 /** The check that fails for a malformed log. */
 const FORM = 'event-log.form';
-
-/** `pcr`: a TPM's log. `rtmr`: the log of a TDX guest (CCEL), where register 0 is MRTD and n is RTMR n-1. */
-export type LogKind = 'pcr' | 'rtmr';
-
-export interface LogEvent {
-  /** From 1, without the header. */
-  readonly number: number;
-  /** Index in the log. */
-  readonly register: number;
-  readonly type: number;
-  readonly digests: ReadonlyMap<HashName, Uint8Array>;
-  readonly data: Uint8Array;
-}
-
-export interface EventLog {
-  readonly kind: LogKind;
-  /** Null for the old SHA-1-only form. */
-  readonly specId: {
-    readonly platformClass: number;
-    readonly minor: number;
-    readonly major: number;
-    readonly errata: number;
-    readonly uintnSize: number;
-  } | null;
-  /** Banks that every event has. */
-  readonly banks: readonly HashName[];
-  readonly events: readonly LogEvent[];
-  /** Where the last event ends. */
-  readonly end: number;
-}
 
 interface Algorithm {
   readonly id: number;
@@ -121,8 +92,12 @@ function readEvents(
   const padding = startOfPadding(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   while (reader.left > 0 && reader.offset < padding) {
-    const mark = reader.left < 4 || view.getUint32(reader.offset, true) === END_MARK;
-    if (mark) throw reader.error('the last event is followed by data other than padding');
+    // Windows ends its log with an informative event in the register of the end mark.
+    const isEnd =
+      reader.left < 8 ||
+      (view.getUint32(reader.offset, true) === END_MARK &&
+        view.getUint32(reader.offset + 4, true) !== EV_NO_ACTION);
+    if (isEnd) throw reader.error('the last event is followed by data other than padding');
     if (events.length === MAX_EVENTS) throw reader.error(`more than ${MAX_EVENTS} events`);
     const register = reader.u32('a register');
     const type = reader.u32('a type');
@@ -143,6 +118,11 @@ function guessKind(banks: readonly HashName[], events: readonly LogEvent[]): Log
 const isSpecId = (data: Uint8Array): boolean =>
   String.fromCharCode(...data.subarray(0, SPEC_ID_SIGNATURE.length)) === SPEC_ID_SIGNATURE;
 
+function ordered(log: EventLog): EventLog {
+  checkOrder(log);
+  return log;
+}
+
 /**
  * Parses one log.
  *
@@ -162,10 +142,10 @@ export function parseEventLog(bytes: Uint8Array, kind?: LogKind): EventLog {
     const { specId, algorithms } = readSpecId(data);
     const events = readEvents(reader, bytes, (from) => readDigests(from, algorithms));
     const banks = algorithms.map(({ id }) => HASH_IDS[id]).filter((name) => name !== undefined);
-    return { kind: kind ?? guessKind(banks, events), specId, banks, events, end: reader.offset };
+    return ordered({ kind: kind ?? guessKind(banks, events), specId, banks, events, end: reader.offset });
   }
   const legacy = new BinaryReader(bytes, 'event log', 'little', FORM);
   const events = readEvents(legacy, bytes, (from) => new Map([['sha1', from.bytes(SHA1_BYTES, 'a digest')]]));
   if (events.length === 0) throw legacy.error('no events');
-  return { kind: kind ?? 'pcr', specId: null, banks: ['sha1'], events, end: legacy.offset };
+  return ordered({ kind: kind ?? 'pcr', specId: null, banks: ['sha1'], events, end: legacy.offset });
 }

@@ -2,25 +2,17 @@ import { concatBytes } from '@noble/hashes/utils.js';
 import type { AttestationCrypto, HashName } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
 import { HASH_BYTES, hashOf } from './algorithms.ts';
-import type { EventLog, LogEvent } from './parse.ts';
+import type { EventLog, LogEvent } from './log.ts';
+import { isStartupLocality } from './order.ts';
 import { EV_NO_ACTION } from './types.ts';
 
 /** Replays a log: value = H(value ‖ digest) for each event of a register, starting at zero. */
 
-const STARTUP_LOCALITY = 'StartupLocality\0';
 const MAX_REGISTER = { pcr: 23, rtmr: 4 } as const;
 
-/** Locality at which the TPM was started, from its event; it is the last byte of the initial value of PCR 0. */
-function startupLocality(events: readonly LogEvent[]): number {
-  const event = events.find(
-    ({ register, type, data }) =>
-      register === 0 &&
-      type === EV_NO_ACTION &&
-      data.length === STARTUP_LOCALITY.length + 1 &&
-      String.fromCharCode(...data.subarray(0, STARTUP_LOCALITY.length)) === STARTUP_LOCALITY,
-  );
-  return event?.data[STARTUP_LOCALITY.length] ?? 0;
-}
+/** Locality at which the TPM was started; it is the last byte of the initial value of PCR 0. */
+const startupLocality = (events: readonly LogEvent[]): number =>
+  events.find(isStartupLocality)?.data.at(-1) ?? 0;
 
 /** Whether an event extends its register. */
 export function isExtended(event: LogEvent): boolean {

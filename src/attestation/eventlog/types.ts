@@ -37,7 +37,10 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 export const EV_NO_ACTION = 0x00000003;
+export const EV_SEPARATOR = 0x00000004;
+export const EV_EFI_VARIABLE_DRIVER_CONFIG = 0x80000001;
 export const EV_EFI_VARIABLE_BOOT = 0x80000002;
+export const EV_EFI_VARIABLE_AUTHORITY = 0x800000e0;
 
 /** Types whose digest is, by the specification, that of their complete data. */
 export const HASHED_WHOLE: ReadonlySet<number> = new Set([

@@ -1,6 +1,7 @@
 import { concatBytes } from '@noble/hashes/utils.js';
 import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
+import { footerEntries } from './footer-table.ts';
 import { type KernelHashes, kernelHashesTable } from './kernel-hashes.ts';
 import { readOvmfMetadata } from './ovmf.ts';
 import { extendBare, extendNormal, extendVmsa, initialDigest, PAGE_BYTES, PAGE_TYPE } from './page.ts';
@@ -20,6 +21,8 @@ export interface SevLaunch {
 const unsupported = (sentence: string): CocosError => new CocosError('MEASURE_UNSUPPORTED', sentence);
 
 function sevParts({ firmware, kernel }: SevLaunch, hashes: AttestationHashes): Uint8Array[] {
+  if (footerEntries(firmware) === null)
+    throw unsupported('the file is not SEV firmware: it has neither SEV metadata nor a reset block');
   if (kernel === null) return [firmware];
   const table = readOvmfMetadata(firmware)?.hashesTable ?? null;
   if (table === null) throw unsupported('this firmware would boot the kernel without measuring it');
@@ -37,7 +40,7 @@ export function measureSev(launch: SevLaunch, hashes: AttestationHashes): Uint8A
  * @throws CocosError MEASURE_UNSUPPORTED
  */
 export function measureSevEs(
-  launch: SevLaunch & { readonly vcpus: number; readonly vcpuType: string },
+  launch: SevLaunch & { readonly vcpus: number; readonly vcpuType: string | number },
   hashes: AttestationHashes,
 ): Uint8Array {
   const metadata = readOvmfMetadata(launch.firmware);
@@ -70,7 +73,7 @@ export function measureSvsm(
     readonly svsm: Uint8Array;
     readonly variablesBytes: number;
     readonly vcpus: number;
-    readonly vcpuType: string;
+    readonly vcpuType: string | number;
   },
   hashes: AttestationHashes,
 ): Uint8Array {

@@ -105,16 +105,20 @@ export function continueWithMetadata(
 }
 
 /**
- * The part of a launch measurement under QEMU that depends only on the firmware image.
+ * The part of a launch measurement that depends only on the firmware image and the hypervisor.
  *
  * @param firmware the complete file passed to `-bios`, a multiple of 4096 bytes
  * @throws CocosError MEASURE_UNSUPPORTED
  */
-export function firmwareState(firmware: Uint8Array, hashes: AttestationHashes): FirmwareState {
+export function firmwareState(
+  firmware: Uint8Array,
+  hashes: AttestationHashes,
+  vmm: Vmm = 'qemu',
+): FirmwareState {
   const pages = measureFirmwarePages(firmware, hashes);
   const metadata = readOvmfMetadata(firmware);
   if (metadata === null) return { state: bytesToHex(pages), layout: undefined };
-  return continueWithMetadata(pages, metadata, 'qemu', hashes);
+  return continueWithMetadata(pages, metadata, vmm, hashes);
 }
 
 export interface VmLaunch {
@@ -125,7 +129,8 @@ export interface VmLaunch {
   readonly initrd: string | null;
   readonly commandLine: string;
   readonly vcpus: number;
-  readonly vcpuType: string;
+  /** A model of QEMU, or the CPUID signature of another one (CPUID(1).EAX). */
+  readonly vcpuType: string | number;
   readonly guestFeatures: number;
   /** Hypervisor (default: `qemu`). */
   readonly vmm?: Vmm;

@@ -6,7 +6,8 @@ import { PAGE_BYTES } from './page.ts';
  */
 
 /** Hypervisors differ in a few reset values and in the order of sections. */
-export type Vmm = 'qemu' | 'ec2' | 'gce';
+export const VMMS = ['qemu', 'ec2', 'gce'] as const;
+export type Vmm = (typeof VMMS)[number];
 
 /** EIP of the first vCPU: the x86 reset vector. */
 export const BSP_EIP = 0xffff_fff0;
@@ -150,7 +151,8 @@ export function svsmVmsaPage(eip: number, signature: number): Uint8Array {
     pat: PAT,
     rdx: signature,
     features: 0x1,
-    mxcsr: 0,
+    // The reset value, which KVM takes over from the registers that QEMU sets.
+    mxcsr: 0x1f80,
     fcw: 0,
   });
 }

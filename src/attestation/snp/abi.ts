@@ -85,7 +85,7 @@ export interface SnpReport {
   readonly currentTcb: Uint8Array;
   readonly platformInfo: bigint;
   readonly authorKeyUsed: boolean;
-  readonly chipIdMasked: boolean;
+  readonly chipKeyMasked: boolean;
   readonly signingKey: SigningKeyKind;
   readonly reportData: Uint8Array;
   readonly measurement: Uint8Array;
@@ -196,7 +196,7 @@ export function parseSnpReport(bytes: Uint8Array): SnpReport {
     currentTcb: at('currentTcb'),
     platformInfo: u64('platformInfo'),
     authorKeyUsed: (keyInfo & 1) === 1,
-    chipIdMasked: (keyInfo & 2) === 2,
+    chipKeyMasked: (keyInfo & 2) === 2,
     signingKey: parseSigningKey(keyInfo),
     reportData: at('reportData'),
     measurement: at('measurement'),

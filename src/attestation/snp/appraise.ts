@@ -24,18 +24,24 @@ export interface SnpAppraisal {
   readonly namedEmulated: boolean;
 }
 
+/** What a caller knows of the signer. */
+export interface ExpectedSigner {
+  readonly product?: SnpProduct | undefined;
+  readonly endorsementKey?: Uint8Array | undefined;
+}
+
 /**
  * Records the checks of `SCOPES.snp`.
  *
  * @param ders certificates sent with the report
- * @param product the expected product line, if any
+ * @param expected the product line and the endorsement certificate (DER) that the caller names, if any
  */
 export function appraiseSnp(
   bytes: Uint8Array,
   ders: readonly Uint8Array[],
   context: AppraisalContext,
   checks: CheckList,
-  product?: SnpProduct,
+  { product, endorsementKey }: ExpectedSigner = {},
 ): SnpAppraisal {
   const { policy, at, crypto, cache } = context;
   const report = parseChecked(checks, 'report.parse', 'an SNP report', () => parseSnpReport(bytes));
@@ -49,6 +55,7 @@ export function appraiseSnp(
     {
       report,
       certificates,
+      endorsementKey,
       revocationLists,
       requireRevocationList,
       emulatedRoot,
@@ -64,7 +71,7 @@ export function appraiseSnp(
   if (product !== undefined && product !== chain.product) {
     checks.record('report.product', false, product, `${chain.product} root`);
   }
-  const tcb = verifyReport(report, chain, checks);
+  const tcb = verifyReport(report, chain, policy.snp, checks);
   if (tcb === null) return { ...nothing, chain };
   checkSnpPolicy(report, tcb, chain, policy, checks);
   return { report, chain, genuine: true, namedEmulated };

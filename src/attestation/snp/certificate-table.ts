@@ -1,6 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import { isZero } from '../encoding/bytes.ts';
+import { certificateDers, looksLikePem } from '../x509/pem.ts';
 
 /**
  * The certificate table that a host hands to its guest with a report (GHCB specification, SNP extended guest request;
@@ -26,8 +27,18 @@ const invalid = (sentence: string): CocosError =>
     details: { check: 'report.certificate-table' },
   });
 
+/** The specification has DER; some hosts store PEM. */
+function certificatesOf(data: Uint8Array): Uint8Array[] {
+  if (!looksLikePem(data)) return [data];
+  try {
+    return certificateDers(data);
+  } catch (cause) {
+    throw invalid(`an entry is PEM without certificates: ${CocosError.from(cause).message}`);
+  }
+}
+
 /**
- * The certificates in a table, in its order. Other entries are omitted. An empty table has none.
+ * The certificates in a table as DER, in its order. Other entries are omitted. An empty table has none.
  *
  * @throws CocosError EVIDENCE_INVALID if entries exceed the table or overlap, if the end marker is missing, or if bytes
  * outside all entries are not zero
@@ -61,5 +72,5 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
   }
   return entries
     .filter(({ guid }) => CERTIFICATE_GUIDS.has(guid))
-    .map(({ start, end }) => Uint8Array.from(table.subarray(start, end)));
+    .flatMap(({ start, end }) => certificatesOf(Uint8Array.from(table.subarray(start, end))));
 }

@@ -2,6 +2,7 @@ import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import { CocosError } from '../../errors.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';
@@ -21,6 +22,8 @@ export interface ChainInput {
   readonly report: SnpReport;
   /** From the evidence and from collateral, in any order. */
   readonly certificates: readonly Certificate[];
+  /** DER of the endorsement certificate that the caller names; without it, the one that signed is looked for. */
+  readonly endorsementKey: Uint8Array | undefined;
   readonly revocationLists: readonly RevocationList[];
   /** Whether evidence without a current list of the root is refused. */
   readonly requireRevocationList: boolean;
@@ -60,13 +63,26 @@ function signedReport(report: SnpReport, leaf: Certificate, crypto: AttestationC
 /** Finds the endorsement certificate, recording `chain.leaf` and `report.signature`. */
 function findLeaf(input: ChainInput, checks: CheckList): Leaf | null {
   const { report, crypto } = input;
+  if (report.signingKey === 'none') {
+    checks.record(
+      'chain.leaf',
+      false,
+      'a report signed by a VCEK or VLEK',
+      'SIGNING_KEY says that no key signed',
+    );
+    return null;
+  }
   const expected = `a ${report.signingKey.toUpperCase()} certificate with a P-384 key`;
   const wanted = `SEV-${report.signingKey.toUpperCase()}`;
-  const candidates = input.certificates.filter((c) => c.subject.commonName === wanted);
+  const { endorsementKey } = input;
+  const candidates = input.certificates.filter(
+    ({ der, subject }) =>
+      subject.commonName === wanted && (endorsementKey === undefined || sameBytes(der, endorsementKey)),
+  );
   // A cache may contain several certificates of a chip; choose the one that signed.
   const signer = candidates.find((c) => signedReport(report, c, crypto));
   const leaf = signer ?? candidates[0];
-  if (leaf === undefined || report.signingKey === 'none') {
+  if (leaf === undefined) {
     checks.record('chain.leaf', false, expected, 'none');
     return null;
   }
@@ -110,8 +126,8 @@ function checkProfile(path: Path, product: SnpProduct, kind: Endorsement['kind']
   const misnamed = names.filter(([certificate, name]) => certificate.subject.commonName !== name);
   const problems = [
     ...profileProblems(path.leaf, 'leaf'),
-    ...profileProblems(path.intermediate, 'ca'),
-    ...profileProblems(path.root, 'ca'),
+    ...profileProblems(path.intermediate, 'intermediate'),
+    ...profileProblems(path.root, 'root'),
     ...misnamed.map(([certificate, name]) => `${certificate.subject.commonName ?? '?'} is not ${name}`),
   ];
   const found = problems.length === 0 ? 'as expected' : problems.join('; ');

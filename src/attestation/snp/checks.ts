@@ -23,6 +23,7 @@ export const SNP_CHECKS = {
     'The platform firmware is committed, if the policy requires it.',
   ),
   'policy.alias-check': may('policy', 'The machine has checked its memory for aliases.'),
+  'policy.mitigations': may('policy', 'The mitigations that the policy requires are active.'),
   'policy.platform-info': may('policy', 'The properties of the platform conform to the policy.'),
   'policy.guest-svn': must('policy', 'The guest security version reaches the minimum.'),
   'policy.measurement': may('policy', 'The policy lists the launch measurement.'),

@@ -26,6 +26,9 @@ const MinimumTcbs = z
   .default({});
 export type MinimumTcbs = z.infer<typeof MinimumTcbs>;
 
+/** 64 bits as hex, the most significant digit first. */
+const MitigationVector = z.string().regex(/^0x[0-9a-f]{1,16}$/, 'must be 1 to 16 hex digits after 0x');
+
 const PlatformInfoName = z.enum(Object.keys(PLATFORM_INFO_BITS) as [keyof typeof PLATFORM_INFO_BITS]);
 
 export const SnpPolicy = z.strictObject({
@@ -66,6 +69,18 @@ export const SnpPolicy = z.strictObject({
     .boolean()
     .default(false)
     .describe('Refuse machines that did not check their memory for aliases since the last reset.'),
+  allowMaskedChipId: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Accept a report whose chip id the host has masked with zeros. The chip is then not known from the report.',
+    ),
+  requiredMitigations: z
+    .strictObject({ launch: MitigationVector.optional(), current: MitigationVector.optional() })
+    .prefault({})
+    .describe(
+      'Bits that must be set in LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR (AMD-SB-3020 and later). Reports before version 5 have none and are refused.',
+    ),
   platformInfo: z
     .strictObject({
       required: z.array(PlatformInfoName).max(16).default([]),

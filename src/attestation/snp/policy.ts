@@ -129,6 +129,24 @@ function checkPlatform(report: SnpReport, policy: SnpPolicy, checks: CheckList):
   checks.record('policy.platform-info', ok, expected, text);
 }
 
+function checkMitigations(report: SnpReport, { requiredMitigations }: SnpPolicy, checks: CheckList): void {
+  const { mitigations } = report;
+  const hex = (bits: bigint): string => `0x${bits.toString(16)}`;
+  const found =
+    mitigations === null
+      ? `none in a report of version ${report.version}`
+      : `launch ${hex(mitigations.launch)}, current ${hex(mitigations.current)}`;
+  const { launch, current } = requiredMitigations;
+  if (launch === undefined && current === undefined) {
+    checks.notChecked('policy.mitigations', `the policy requires none; found ${found}`);
+    return;
+  }
+  const has = (bits: bigint | undefined, required: string | undefined): boolean =>
+    required === undefined || (bits !== undefined && (bits & BigInt(required)) === BigInt(required));
+  const ok = has(mitigations?.launch, launch) && has(mitigations?.current, current);
+  checks.record('policy.mitigations', ok, `launch ${launch ?? 'any'}, current ${current ?? 'any'}`, found);
+}
+
 function checkIdentity(report: SnpReport, policy: SnpPolicy, checks: CheckList): void {
   const absent = 'the policy lists none';
   const one = (value: string | undefined): readonly string[] | undefined =>
@@ -166,6 +184,7 @@ export function checkSnpPolicy(
   checkMinimum('policy.minimum-current-tcb', tcb.current, product, snp.minimumCurrentTcb, checks);
   checkFirmware(report, tcb, snp, checks);
   checkPlatform(report, snp, checks);
+  checkMitigations(report, snp, checks);
   const least = snp.minimumGuestSvn;
   checks.record('policy.guest-svn', report.guestSvn >= least, `at least ${least}`, String(report.guestSvn));
   checkIdentity(report, snp, checks);

@@ -1,7 +1,10 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
+import { isZero } from '../encoding/bytes.ts';
 import type { SnpReport } from './abi.ts';
 import type { SnpChain } from './chain.ts';
+import type { SnpPolicy } from './policy-rules.ts';
 import { cpuMatches, nameMatches, PRODUCTS } from './products.ts';
 import { decodeTcb, TCB_PARTS, type Tcb, tcbAtMost, tcbText } from './tcb.ts';
 
@@ -26,7 +29,15 @@ function checkProduct(report: SnpReport, chain: SnpChain, checks: CheckList): vo
   );
 }
 
-function checkChip(report: SnpReport, chain: SnpChain, checks: CheckList): void {
+/** The host can configure its firmware to write a chip id of zeros (SNP_CONFIG, MASK_CHIP_ID). */
+function checkMaskedChip(hardwareId: Uint8Array, policy: SnpPolicy, checks: CheckList): void {
+  const expected = bytesToHex(hardwareId);
+  const note = 'the host masks the chip id: the certificate says which chip signed, the report does not';
+  if (policy.allowMaskedChipId) checks.notChecked('report.chip-id', note);
+  else checks.record('report.chip-id', false, expected, 'masked (zeros)', note);
+}
+
+function checkChip(report: SnpReport, chain: SnpChain, policy: SnpPolicy, checks: CheckList): void {
   const { hardwareId } = chain.endorsement;
   if (hardwareId === null) {
     const provider = chain.endorsement.providerId ?? '?';
@@ -34,6 +45,19 @@ function checkChip(report: SnpReport, chain: SnpChain, checks: CheckList): void 
       'report.chip-id',
       `signed by a key of the provider ${provider}, which does not identify a chip`,
     );
+    return;
+  }
+  if (report.chipKeyMasked) {
+    // MASK_CHIP_KEY: the firmware does not use the key of the chip, so a VCEK cannot have signed.
+    checks.record('report.chip-id', false, 'a key of the chip in use', 'MASK_CHIP_KEY is set');
+    return;
+  }
+  if (isZero(hardwareId)) {
+    checks.record('report.chip-id', false, 'a certificate of a chip', 'a hardware id of zeros');
+    return;
+  }
+  if (isZero(report.chipId)) {
+    checkMaskedChip(hardwareId, policy, checks);
     return;
   }
   // Turin's id has 8 bytes; the rest of the field is zero.
@@ -52,7 +76,8 @@ function decodeAll(report: SnpReport, chain: SnpChain, checks: CheckList) {
       launch: decodeTcb(report.launchTcb, layout),
     };
   } catch (thrown) {
-    checks.record('report.tcb-order', false, 'TCB versions of the product', CocosError.from(thrown).message);
+    checks.record('report.reserved', false, 'TCB versions of the product', CocosError.from(thrown).message);
+    checks.notChecked('report.tcb-order', 'the TCB versions cannot be read');
     return null;
   }
 }
@@ -70,9 +95,14 @@ export interface VerifiedTcb {
  *
  * @returns its TCB versions, or null when the report is not genuine.
  */
-export function verifyReport(report: SnpReport, chain: SnpChain, checks: CheckList): VerifiedTcb | null {
+export function verifyReport(
+  report: SnpReport,
+  chain: SnpChain,
+  policy: SnpPolicy,
+  checks: CheckList,
+): VerifiedTcb | null {
   checkProduct(report, chain, checks);
-  checkChip(report, chain, checks);
+  checkChip(report, chain, policy, checks);
   const tcb = decodeAll(report, chain, checks);
   if (tcb === null) return null;
   const certified = chain.endorsement.tcb;

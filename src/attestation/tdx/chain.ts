@@ -5,7 +5,7 @@ import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';
 import { buildPath, checkValidity, nameOf, type Path } from '../x509/path.ts';
-import { criticalProblems } from '../x509/profile.ts';
+import { authorityProblem, criticalProblems, type PathRole } from '../x509/profile.ts';
 import { checkRevocation } from '../x509/revocation.ts';
 
 /** The chain of a TDX quote: PCK certificate, its authority, Intel's root (PCK Certificate and CRL Profile). */
@@ -37,23 +37,25 @@ export function isTrustedRoot(root: Certificate, context: TdxContext): boolean {
 }
 
 /** Violations of Intel's profile in a certificate: ECDSA P-256 with SHA-256 throughout. */
-export function intelProblems(certificate: Certificate, role: 'ca' | 'leaf'): string[] {
+export function intelProblems(certificate: Certificate, role: PathRole): string[] {
   const name = nameOf(certificate);
   const problems = criticalProblems(certificate);
   if (certificate.signatureAlgorithm.oid !== OID_ECDSA_SHA256)
     problems.push(`${name} is not signed with ECDSA SHA-256`);
   if (certificate.key?.kind !== 'P-256') problems.push(`${name} has no P-256 key`);
-  const authority = certificate.isCa && certificate.maySignCertificates === true;
-  if (role === 'ca' && !authority) problems.push(`${name} is not a CA`);
+  const problem = role === 'leaf' ? null : authorityProblem(certificate, role === 'root' ? 1 : 0);
+  if (problem !== null) problems.push(problem);
   if (role === 'leaf' && certificate.isCa) problems.push(`${name} is a CA`);
+  if (role === 'leaf' && certificate.keyUsage?.digitalSignature === false)
+    problems.push(`${name} may not sign data`);
   return problems;
 }
 
 function checkProfile({ leaf, intermediate, root }: Path, checks: CheckList): void {
   const problems = [
     ...intelProblems(leaf, 'leaf'),
-    ...intelProblems(intermediate, 'ca'),
-    ...intelProblems(root, 'ca'),
+    ...intelProblems(intermediate, 'intermediate'),
+    ...intelProblems(root, 'root'),
   ];
   if (!AUTHORITY_NAMES.includes(nameOf(intermediate)))
     problems.push(`${nameOf(intermediate)} is no authority of PCKs`);

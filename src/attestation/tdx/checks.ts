@@ -3,6 +3,10 @@ import { type CheckRow, may, must } from '../appraisal/check-row.ts';
 /** Checks of a TDX quote besides its certificate chain and signature. */
 export const TDX_CHECKS = {
   'tdx.trailing-bytes': must('parse', 'Only zero padding follows the signature data.'),
+  'tdx.certificate-order': must(
+    'parse',
+    'The quote contains the PCK certificate, its CA and the root, in this order and nothing else.',
+  ),
   'tdx.qe-vendor': must('report', "The quoting enclave is Intel's."),
   'tdx.qe-report-signature': must(
     'report',

@@ -4,8 +4,9 @@ import type { CheckList } from '../appraisal/verdict.ts';
 import type { Collateral, SignedJson } from '../collateral/collateral.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
-import { crlIsOf, isRevoked } from '../x509/crl.ts';
+import { isRevoked } from '../x509/crl.ts';
 import { findIssuer, nameOf } from '../x509/path.ts';
+import { isListOf } from '../x509/revocation.ts';
 import { isSignedBy } from '../x509/signature.ts';
 import { isoTime } from '../x509/time.ts';
 import { intelProblems, isTrustedRoot, type TdxContext } from './chain.ts';
@@ -32,36 +33,24 @@ function signerProblem(signer: Certificate, all: readonly Certificate[], context
     (certificate) => at < certificate.notBefore || at > certificate.notAfter,
   );
   if (outside !== undefined) return `${nameOf(outside)} is not valid at ${isoTime(at)}`;
-  const problem = [...intelProblems(signer, 'leaf'), ...intelProblems(root, 'ca')][0];
+  const problem = [...intelProblems(signer, 'leaf'), ...intelProblems(root, 'root')][0];
   if (problem !== undefined) return problem;
-  const revoked = revocationLists.some(
-    (list) => crlIsOf(list, root) && isRevoked(list, signer) && isSignedBy(list, root, context),
-  );
+  const revoked = revocationLists.some((list) => isListOf(list, root, context) && isRevoked(list, signer));
   return revoked ? 'it is revoked' : null;
 }
 
-/** Records that a signing key of Intel signed exactly these bytes. */
-function checkSignature(
-  what: What,
+/** Why a signing key of Intel did not sign exactly these bytes; null when it did. */
+function signatureProblem(
   { item, value }: Parsed<object>,
   certificates: readonly Certificate[],
   context: TdxContext,
-  checks: CheckList,
-): void {
-  const name = `tdx.${what}-signature` as const;
+): string | null {
   const signers = certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME);
-  const expected = `signed by ${SIGNER_NAME}`;
-  if (signers.length === 0) {
-    checks.record(name, false, expected, 'no certificate of that name is there');
-    return;
-  }
+  if (signers.length === 0) return 'no certificate of that name is there';
   // The signing certificate may have been renewed with the same key; choose the one that is valid now.
   const problems = signers.map((signer) => signerProblem(signer, certificates, context));
   const usable = signers.filter((_, index) => problems[index] === null);
-  if (usable.length === 0) {
-    checks.record(name, false, expected, problems[0] ?? 'none is usable');
-    return;
-  }
+  if (usable.length === 0) return problems[0] ?? 'none is usable';
   const signed = usable.some((signer) => {
     const { key } = signer;
     if (context.cache.knows(value, signer)) return true;
@@ -71,7 +60,12 @@ function checkSignature(
     if (right) context.cache.remember(value, signer);
     return right;
   });
-  checks.record(name, signed, expected, signed ? 'signed' : 'invalid signature');
+  return signed ? null : 'invalid signature';
+}
+
+/** Records that a signing key of Intel signed exactly these bytes. */
+function recordSignature(what: What, problem: string | null, checks: CheckList): void {
+  checks.record(`tdx.${what}-signature`, problem === null, `signed by ${SIGNER_NAME}`, problem ?? 'signed');
 }
 
 function checkDates(
@@ -119,14 +113,32 @@ function parseEach<T extends object>(
   return parsed.length === 0 && problem !== '' ? problem : parsed;
 }
 
-/** Of several, the newest that is current, else the newest. */
-function newest<T extends { issueDate: number; nextUpdate: number }>(
+interface Dated {
+  readonly issueDate: number;
+  readonly nextUpdate: number;
+  readonly tcbEvaluationDataNumber: number;
+}
+
+/**
+ * The item that decides: of those that Intel signed and that are current, the one with the highest evaluation number,
+ * of equal ones the newest. The order of files never matters. An item that fails is chosen only without another.
+ */
+function decisive<T extends Dated>(
   list: readonly Parsed<T>[],
+  signed: (item: Parsed<T>) => boolean,
   at: number,
 ): Parsed<T> | undefined {
-  const sorted = list.toSorted((a, b) => b.value.issueDate - a.value.issueDate);
-  return sorted.find(({ value }) => value.issueDate <= at && at < value.nextUpdate) ?? sorted[0];
+  const sorted = list.toSorted(
+    ({ value: a }, { value: b }) =>
+      b.tcbEvaluationDataNumber - a.tcbEvaluationDataNumber || b.issueDate - a.issueDate,
+  );
+  const current = sorted.filter(({ value }) => value.issueDate <= at && at < value.nextUpdate);
+  return current.find(signed) ?? sorted.find(signed) ?? current[0] ?? sorted[0];
 }
+
+/** How the item was chosen, for people. */
+const chosenText = ({ value }: Parsed<Dated>, count: number): string =>
+  `evaluation ${value.tcbEvaluationDataNumber}${count > 1 ? `, the highest current one of ${count}` : ''}`;
 
 /**
  * Finds the TCB information of a platform and records every `tdx.tcb-info*` check.
@@ -149,14 +161,16 @@ export function findTcbInfo(
     `FMSPC ${info.fmspc}, PCE ${info.pceId}`;
   const wanted = platform({ fmspc: bytesToHex(pck.fmspc), pceId: bytesToHex(pck.pceId) });
   const own = parsed.filter(({ value }) => platform(value) === wanted);
-  const chosen = newest(own.length > 0 ? own : parsed, context.at);
+  const list = own.length > 0 ? own : parsed;
+  const problemOf = (item: Parsed<TcbInfo>) => signatureProblem(item, certificates, context);
+  const chosen = decisive(list, (item) => problemOf(item) === null, context.at);
   if (chosen === undefined) {
     checks.missing('tdx.tcb-info', `no TCB information is at hand for ${wanted}`);
     return null;
   }
   const { value } = chosen;
-  checks.record('tdx.tcb-info', true, 'TCB information', `evaluation ${value.tcbEvaluationDataNumber}`);
-  checkSignature('tcb-info', chosen, certificates, context, checks);
+  checks.record('tdx.tcb-info', true, 'TCB information', chosenText(chosen, list.length));
+  recordSignature('tcb-info', problemOf(chosen), checks);
   checkDates('tcb-info', value, context.at, checks);
   checks.equal('tdx.tcb-info-platform', wanted, platform(value));
   return value;
@@ -174,14 +188,15 @@ export function findQeIdentity(
     checks.record('tdx.qe-identity', false, 'a TD_QE identity of version 2', parsed);
     return null;
   }
-  const chosen = newest(parsed, context.at);
+  const problemOf = (item: Parsed<QeIdentity>) => signatureProblem(item, certificates, context);
+  const chosen = decisive(parsed, (item) => problemOf(item) === null, context.at);
   if (chosen === undefined) {
     checks.missing('tdx.qe-identity', 'no identity of the quoting enclave is at hand');
     return null;
   }
   const { value } = chosen;
-  checks.record('tdx.qe-identity', true, 'identity TD_QE', `evaluation ${value.tcbEvaluationDataNumber}`);
-  checkSignature('qe-identity', chosen, certificates, context, checks);
+  checks.record('tdx.qe-identity', true, 'identity TD_QE', chosenText(chosen, parsed.length));
+  recordSignature('qe-identity', problemOf(chosen), checks);
   checkDates('qe-identity', value, context.at, checks);
   return value;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hexListOf, hexOf, InstantText, Sha256Text } from '../encoding/byte-schemas.ts';
+import { EventQuirks } from '../eventlog/policy-rules.ts';
 import { TCB_STATUSES } from './tcb-status.ts';
 
 /** Policy rules for TDX quotes. Registers without a value are not compared. */
@@ -54,6 +55,9 @@ export const TdxPolicy = z.strictObject({
   mrConfigId: hexListOf(48).optional().describe('MRCONFIGID.'),
   mrOwner: hexListOf(48).optional().describe('MROWNER.'),
   mrOwnerConfig: hexListOf(48).optional().describe('MROWNERCONFIG.'),
+  acceptedEventQuirks: EventQuirks.describe(
+    'Known deviations of firmware in the data of its events that are accepted; see the documentation of event logs.',
+  ),
   mrServiceTd: hexListOf(48).optional().describe('Service TDs that may be bound; none if absent.'),
   reportData: hexOf(64).optional().describe('REPORTDATA, 64 bytes, of a quote that is appraised alone.'),
 });

@@ -11,6 +11,9 @@ export const MAX_QUOTE_BYTES = 64 * 1024;
 const HEADER_BYTES = 48;
 const KEY_TYPE_ECDSA_P256 = 2;
 const TEE_TYPE_TDX = 0x81;
+/** In version 3, the field of the TEE type is reserved and zero. */
+const TEE_TYPE_SGX = 0;
+const SGX_QUOTE_VERSION = 3;
 const CERTIFICATION_PCK_CHAIN = 5;
 const CERTIFICATION_QE_REPORT = 6;
 /** Body types of version 5. */
@@ -99,7 +102,10 @@ export function parseTdxQuote(bytes: Uint8Array): TdxQuote {
   if (version !== 4 && version !== 5) {
     // With the TEE type of TDX it is a quote of another version; without it, it may be anything.
     const quote = teeType === TEE_TYPE_TDX;
-    throw quote ? reader.error(`version ${version} is unknown`, 'report.version') : reader.error('no quote');
+    if (quote) throw reader.error(`version ${version} is unknown`, 'report.version');
+    if (version === SGX_QUOTE_VERSION && teeType === TEE_TYPE_SGX)
+      throw reader.error('a quote of an SGX enclave, not of a trust domain', 'tdx.tee-type');
+    throw reader.error('no quote');
   }
   if (keyType !== KEY_TYPE_ECDSA_P256)
     throw reader.error(`attestation key type ${keyType} is not ECDSA P-256`, 'tdx.key-type');

@@ -1,6 +1,7 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import type { SignedJson } from '../collateral/collateral.ts';
+import { parseStrictJson } from '../encoding/strict-json.ts';
 
 /**
  * Answers of Intel's provisioning service: `{"tcbInfo":{…},"signature":"…"}`. The signature is over the bytes of the
@@ -94,16 +95,21 @@ export function splitSignedJson(text: string, name: 'tcbInfo' | 'enclaveIdentity
 }
 
 /**
- * Parses the signed bytes themselves as JSON.
+ * Parses the signed bytes themselves as JSON without duplicate members.
  *
  * @throws CocosError EVIDENCE_INVALID
  */
 export function parseSignedBody(body: Uint8Array): unknown {
   if (body.length > MAX_JSON_CHARACTERS) throw invalid('larger than 4 MiB');
+  let text: string;
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-    return value;
+    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch (cause) {
-    throw invalid('the signed bytes are not JSON', cause);
+    throw invalid('the signed bytes are not UTF-8', cause);
+  }
+  try {
+    return parseStrictJson(text);
+  } catch (cause) {
+    throw invalid(`the signed bytes: ${CocosError.from(cause).message}`, cause);
   }
 }

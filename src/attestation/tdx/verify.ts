@@ -2,7 +2,9 @@ import { bytesToHex, concatBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import type { Collateral } from '../collateral/collateral.ts';
+import { sameBytes } from '../encoding/bytes.ts';
 import type { Certificate } from '../x509/certificate.ts';
+import type { Path } from '../x509/path.ts';
 import { type TdxContext, verifyPckChain } from './chain.ts';
 import { findQeIdentity, findTcbInfo } from './collateral-check.ts';
 import { type PckExtensions, parsePckExtensions } from './pck.ts';
@@ -51,6 +53,18 @@ function checkSignatures(quote: TdxQuote, leaf: Certificate, context: TdxContext
   const point = concatBytes(Uint8Array.of(0x04), attestationKey);
   const signed = crypto.verifyEcdsa('P-256', 'sha256', point, quote.signed, quote.signature);
   checks.record('report.signature', signed, 'signed by the attestation key', word(signed));
+}
+
+/** The quoting library writes exactly this chain (Intel TDX DCAP, PCK certificate chain); a quote has a single form. */
+function checkOrder(path: Path, found: readonly Uint8Array[], checks: CheckList): void {
+  const wanted = [path.leaf, path.intermediate, path.root];
+  const ok =
+    found.length === wanted.length &&
+    wanted.every(({ der }, index) => sameBytes(der, found[index] ?? new Uint8Array()));
+  const order = found.map((der) => wanted.findIndex((each) => sameBytes(each.der, der)) + 1);
+  const names = ['another certificate', 'PCK certificate', 'CA', 'root'];
+  const expected = names.slice(1).join(', ');
+  checks.record('tdx.certificate-order', ok, expected, order.map((place) => names[place] ?? '?').join(', '));
 }
 
 const OUT_OF_DATE: readonly TcbStatus[] = ['OutOfDate', 'OutOfDateConfigurationNeeded', 'Revoked'];
@@ -135,12 +149,17 @@ function checkLevels(
  * Verifies a quote: its chain, its signatures, its collateral, its levels. Records all `chain.*` and `tdx.*` checks
  * that are not the policy's.
  *
- * @param certificates those of the quote, which must contain its complete chain, and those with the collateral
+ * @param certificates DER of those in the quote, which must be its complete chain; those of the evidence; those and the
+ * collateral's
  * @returns null if the chain is not proven; a `tcb` of null if the collateral does not cover the platform
  */
 export function verifyQuote(
   quote: TdxQuote,
-  certificates: { readonly own: readonly Certificate[]; readonly all: readonly Certificate[] },
+  certificates: {
+    readonly quote: readonly Uint8Array[];
+    readonly own: readonly Certificate[];
+    readonly all: readonly Certificate[];
+  },
   collateral: Collateral,
   context: TdxContext,
   checks: CheckList,
@@ -152,6 +171,7 @@ export function verifyQuote(
   checks.record('tdx.trailing-bytes', padding, 'nothing or zero padding', found);
   const path = verifyPckChain(certificates.own, context, checks);
   if (path === null) return null;
+  checkOrder(path, certificates.quote, checks);
   checkSignatures(quote, path.leaf, context, checks);
   let pck: PckExtensions;
   try {

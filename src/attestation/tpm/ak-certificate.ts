@@ -1,18 +1,46 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AppraisalContext } from '../appraisal/context.ts';
 import type { Certificate } from '../x509/certificate.ts';
+import { DerReader, oidText, readOnly, TAG } from '../x509/der.ts';
 import { findIssuer, nameOf } from '../x509/path.ts';
+import { authorityProblem, criticalProblems } from '../x509/profile.ts';
 import { sameKey } from '../x509/public-key.ts';
 import { isoTime } from '../x509/time.ts';
 import type { AttestationKey } from './public-area.ts';
 
-/** Certificates of attestation keys, up to a root that the policy names. */
+/** Certificates of attestation keys, up to a root that the policy names (RFC 5280 6.1). */
 
 const MAX_DEPTH = 5;
+const OID_EXTENDED_KEY_USAGE = '2.5.29.37';
+const OID_SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
+/** tcg-kp-AIKCertificate (TCG Credential Profiles): a CA says with it that the key is one of a TPM that only signs what the TPM made. */
+const AIK_CERTIFICATE = '2.23.133.8.3';
+/** May be critical: the usage is checked, and names of machines are not used. */
+const KNOWN_CRITICAL = [OID_EXTENDED_KEY_USAGE, OID_SUBJECT_ALTERNATIVE_NAME];
+
+/** The purposes in extendedKeyUsage. @throws CocosError EVIDENCE_INVALID */
+function purposesOf({ extensions }: Certificate): string[] {
+  const extension = extensions.find(({ oid }) => oid === OID_EXTENDED_KEY_USAGE);
+  if (extension === undefined) return [];
+  const reader = new DerReader(readOnly(extension.value, TAG.sequence, 'extendedKeyUsage').content);
+  const purposes: string[] = [];
+  while (!reader.done) purposes.push(oidText(reader.next(), 'purpose'));
+  return purposes;
+}
+
+/** Why a certificate is not that of an attestation key; null if it is. */
+function leafProblem(certificate: Certificate): string | null {
+  const name = nameOf(certificate);
+  if (certificate.isCa) return 'the certificate of the key is a CA certificate';
+  if (certificate.keyUsage?.digitalSignature === false) return `the key of ${name} may not sign data`;
+  if (!purposesOf(certificate).includes(AIK_CERTIFICATE))
+    return `${name} is not a certificate of an attestation key (its extended key usage lacks ${AIK_CERTIFICATE})`;
+  return null;
+}
 
 /**
- * Why the certificates do not endorse a key; null if they do: one of them contains the key, and each is valid and signed
- * by the next, up to a trusted root.
+ * Why the certificates do not endorse a key; null if they do: one of them is a certificate of an attestation key with this
+ * key, and each is valid and signed by the next, a CA, up to a trusted root.
  *
  * @param ders DER, in any order.
  * @throws CocosError EVIDENCE_INVALID when a certificate is malformed.
@@ -28,15 +56,20 @@ export function endorsementProblem(
     policy.vtpm.trustedRoots.includes(`sha256:${bytesToHex(crypto.sha256(certificate.der))}`);
   let current = all.find((certificate) => sameKey(certificate.key, key.key));
   if (current === undefined) return 'no certificate contains this key';
-  if (current.isCa) return 'the certificate of the key is a CA certificate';
+  const problem = leafProblem(current);
+  if (problem !== null) return problem;
   for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
     if (at < current.notBefore || at > current.notAfter)
       return `${nameOf(current)} is not valid at ${isoTime(at)}`;
+    const [critical] = criticalProblems(current, KNOWN_CRITICAL);
+    if (critical !== undefined) return critical;
     if (isTrusted(current)) return null;
     const found = findIssuer(current, all, context);
     if (found === null || !found.signed) return `no certificate endorses ${nameOf(current)}`;
     const { issuer } = found;
-    if (!issuer.isCa || issuer.maySignCertificates === false) return `${nameOf(issuer)} is not a CA`;
+    // Of the certificates below the issuer, all but the first are CAs.
+    const authority = authorityProblem(issuer, depth);
+    if (authority !== null) return authority;
     if (issuer === current) return `the root ${nameOf(issuer)} is not trusted`;
     current = issuer;
   }

@@ -4,10 +4,10 @@ import { recordThrown } from '../appraisal/context.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import { HASH_BYTES } from '../eventlog/algorithms.ts';
 import { firstDeparture } from '../eventlog/compare.ts';
-import { mismatchedEvents } from '../eventlog/data.ts';
-import { type EventLog, parseEventLog } from '../eventlog/parse.ts';
+import { checkEventData } from '../eventlog/data.ts';
+import type { EventLog } from '../eventlog/log.ts';
+import { parseEventLog } from '../eventlog/parse.ts';
 import { replay } from '../eventlog/replay.ts';
-import { eventTypeName } from '../eventlog/types.ts';
 import type { PcrBanks, QuoteInput } from './quote-input.ts';
 
 /** The event log against the quoted PCRs, its own digests, and the reference log. */
@@ -68,12 +68,8 @@ function checkReplay(replayed: PcrBanks, log: EventLog, input: QuoteInput, check
 }
 
 function checkData(log: EventLog, bank: HashName, input: QuoteInput, checks: CheckList): void {
-  const [first] = mismatchedEvents(log, bank, input.crypto);
-  const found =
-    first === undefined
-      ? 'as specified'
-      : `event ${first.number}, ${eventTypeName(first.type)}, has other data`;
-  checks.record('vtpm.event-data', first === undefined, 'data that matches its digests', found);
+  const { ok, found } = checkEventData(log, bank, input.policy.acceptedEventQuirks, input.crypto);
+  checks.record('vtpm.event-data', ok, 'data that matches its digests', found);
 }
 
 function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList): void {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
+import { EventQuirks } from '../eventlog/policy-rules.ts';
 
 /** Policy rules for TPM quotes. */
 
@@ -26,6 +27,9 @@ export const VtpmPolicy = z.strictObject({
     .default({})
     .describe('Accepted PCR values, per bank.'),
   requireEventLog: z.boolean().default(false).describe('Refuse a quote without an event log.'),
+  acceptedEventQuirks: EventQuirks.describe(
+    'Known deviations of firmware in the data of its events that are accepted; see the documentation of event logs.',
+  ),
   requireSafeClock: z.boolean().default(false).describe('Refuse a TPM whose clock may have been set back.'),
   unloggedPcrs: z
     .array(z.int().min(0).max(23))

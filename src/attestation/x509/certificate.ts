@@ -45,6 +45,12 @@ export interface Extension {
   readonly value: Uint8Array;
 }
 
+export interface KeyUsage {
+  readonly digitalSignature: boolean;
+  readonly keyCertSign: boolean;
+  readonly cRLSign: boolean;
+}
+
 /** A parsed X.509 version 3 certificate (RFC 5280 4.1). Nothing in it is verified. */
 export interface Certificate {
   readonly der: Uint8Array;
@@ -66,8 +72,10 @@ export interface Certificate {
   readonly extensions: readonly Extension[];
   /** From basicConstraints; false when the extension is missing. */
   readonly isCa: boolean;
-  /** From keyUsage bit 5; null when the extension is missing. */
-  readonly maySignCertificates: boolean | null;
+  /** From basicConstraints: number of CA certificates that may follow below; null without a limit. */
+  readonly pathLength: number | null;
+  /** From keyUsage (RFC 5280 4.2.1.3); null when the extension is missing, which allows every usage. */
+  readonly keyUsage: KeyUsage | null;
 }
 
 /** AlgorithmIdentifier (RFC 5280 4.1.1.2). @throws CocosError EVIDENCE_INVALID */
@@ -137,25 +145,35 @@ function parseExtensions(value: DerValue): Extension[] {
   return list;
 }
 
-function parseBasicConstraints(extensions: readonly Extension[]): boolean {
+function parseBasicConstraints(extensions: readonly Extension[]): {
+  readonly isCa: boolean;
+  readonly pathLength: number | null;
+} {
   const extension = extensions.find((e) => e.oid === OID_BASIC_CONSTRAINTS);
-  if (extension === undefined) return false;
+  if (extension === undefined) return { isCa: false, pathLength: null };
   const reader = new DerReader(readOnly(extension.value, TAG.sequence, 'basicConstraints').content);
   const flag = reader.optional(TAG.boolean);
   if (flag !== undefined && flag.content[0] !== 0xff)
     throw derError('basicConstraints is not encoded in DER');
-  const pathLength = reader.optional(TAG.integer);
-  if (pathLength !== undefined) smallInteger(pathLength, 'path length');
+  const limit = reader.optional(TAG.integer);
   reader.end('basicConstraints');
-  return flag !== undefined;
+  const isCa = flag !== undefined;
+  if (limit === undefined) return { isCa, pathLength: null };
+  if (!isCa) throw derError('a certificate that is not a CA has a path length');
+  return { isCa, pathLength: smallInteger(limit, 'path length') };
 }
 
-function parseKeyUsage(extensions: readonly Extension[]): boolean | null {
+function parseKeyUsage(extensions: readonly Extension[]): KeyUsage | null {
   const extension = extensions.find((e) => e.oid === OID_KEY_USAGE);
   if (extension === undefined) return null;
   const bits = readOnly(extension.value, TAG.bitString, 'keyUsage').content;
   if (bits.length < 2) throw derError('keyUsage has no bits');
-  return ((bits[1] ?? 0) & 0x04) !== 0;
+  const first = bits[1] ?? 0;
+  return {
+    digitalSignature: (first & 0x80) !== 0,
+    keyCertSign: (first & 0x04) !== 0,
+    cRLSign: (first & 0x02) !== 0,
+  };
 }
 
 /**
@@ -203,7 +221,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
     signatureAlgorithm: parseAlgorithm(algorithmValue),
     signature,
     extensions,
-    isCa: parseBasicConstraints(extensions),
-    maySignCertificates: parseKeyUsage(extensions),
+    ...parseBasicConstraints(extensions),
+    keyUsage: parseKeyUsage(extensions),
   };
 }

@@ -18,6 +18,9 @@ const PSS_FIELDS =
 const PSS_TRAILER = 'a303020101';
 const PSS_PARAMETERS = [`3034${PSS_FIELDS}`, `3039${PSS_FIELDS}${PSS_TRAILER}`].map(hexToBytes);
 
+/** Place of a certificate in a path of three. */
+export type PathRole = 'leaf' | 'intermediate' | 'root';
+
 /** Extensions that may be critical because they are understood: keyUsage and basicConstraints. */
 const KNOWN_CRITICAL: readonly string[] = ['2.5.29.15', '2.5.29.19'];
 
@@ -40,11 +43,25 @@ export function criticalProblems(certificate: Certificate, known: readonly strin
 }
 
 /**
+ * Why a certificate may not have issued the one below it (RFC 5280 6.1.4); null if it may.
+ *
+ * @param below CA certificates between it and the leaf.
+ */
+export function authorityProblem(certificate: Certificate, below: number): string | null {
+  const name = certificate.subject.commonName ?? '(no name)';
+  if (!certificate.isCa || certificate.keyUsage?.keyCertSign !== true) return `${name} is not a CA`;
+  const { pathLength } = certificate;
+  if (pathLength !== null && below > pathLength)
+    return `${name} allows ${pathLength} CAs below it, not ${below}`;
+  return null;
+}
+
+/**
  * Violations of the profile in a certificate; empty if there are none.
  *
- * @param role `ca` for intermediate and root, `leaf` for the endorsement certificate.
+ * @param role place in the path: the endorsement certificate, its CA, the root.
  */
-export function profileProblems(certificate: Certificate, role: 'ca' | 'leaf'): string[] {
+export function profileProblems(certificate: Certificate, role: PathRole): string[] {
   const name = certificate.subject.commonName ?? '(no name)';
   const problems: string[] = [];
   if (!isPssSha384(certificate.signatureAlgorithm))
@@ -52,8 +69,9 @@ export function profileProblems(certificate: Certificate, role: 'ca' | 'leaf'): 
   if (certificate.signature.length !== RSA_SIGNATURE_BYTES)
     problems.push(`${name} is not signed by RSA-4096`);
   problems.push(...criticalProblems(certificate));
-  if (role === 'ca') {
-    if (!certificate.isCa || certificate.maySignCertificates !== true) problems.push(`${name} is not a CA`);
+  if (role !== 'leaf') {
+    const problem = authorityProblem(certificate, role === 'root' ? 1 : 0);
+    if (problem !== null) problems.push(problem);
     if (certificate.key?.kind !== 'rsa') problems.push(`${name} has no RSA key`);
   } else if (certificate.isCa) {
     problems.push(`${name} is a CA`);

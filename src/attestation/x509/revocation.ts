@@ -20,6 +20,10 @@ export interface RevocationInput {
   readonly required: boolean;
 }
 
+/** Whether an authority issued a list: of its name, by a key that may sign lists (RFC 5280 6.3.3 f), with its signature. */
+export const isListOf = (list: RevocationList, authority: Certificate, context: SignatureContext): boolean =>
+  crlIsOf(list, authority) && authority.keyUsage?.cRLSign !== false && isSignedBy(list, authority, context);
+
 /**
  * Records `chain.revocation-list` and `chain.revocation`. A list counts only when its authority signed it; a stale one
  * fails the first check, but what it revokes stays revoked.
@@ -32,8 +36,11 @@ export function checkRevocation(input: RevocationInput, context: SignatureContex
   const absent: string[] = [];
   for (const { authority, certificates } of input.issued) {
     const own = lists.filter((list) => crlIsOf(list, authority));
-    const signed = own.filter((list) => isSignedBy(list, authority, context));
-    if (signed.length < own.length) problems.push(`a list of ${nameOf(authority)} has an invalid signature`);
+    const signed = own.filter((list) => isListOf(list, authority, context));
+    if (authority.keyUsage?.cRLSign === false && own.length > 0)
+      problems.push(`${nameOf(authority)} may not sign revocation lists`);
+    else if (signed.length < own.length)
+      problems.push(`a list of ${nameOf(authority)} has an invalid signature`);
     if (own.length === 0) absent.push(nameOf(authority));
     const current = signed.find((list) => at >= list.thisUpdate && at <= list.nextUpdate);
     const newest = signed.toSorted((a, b) => b.thisUpdate - a.thisUpdate)[0];

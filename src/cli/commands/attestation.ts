@@ -45,10 +45,13 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise an SEV-SNP report: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--report <file>', 'the 1184-byte report, alone or with its certificate table'),
-      requiredOption('--vcek <file>', 'certificate of the signing key: VCEK or VLEK, PEM or DER'),
-      requiredOption(
+      option(
+        '--vcek <file>',
+        'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
+      ),
+      option(
         '--chain <file...>',
-        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER',
+        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
       ),
       option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
       option('--product <name>', 'expected product line: milan, genoa or turin'),
@@ -184,10 +187,13 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'verify-ear',
-      description: 'verify and show an attestation result (EAR)',
+      description: 'verify and show an attestation result (EAR): exit code 0 trustworthy, 2 rejected',
       parameters: [
         argument('<file>'),
         requiredOption('--key <key>', 'public key that must have signed it, ed25519:…'),
+        option('--nonce <hex>', 'nonce that the evidence must have answered, 64 hex digits'),
+        option('--max-age <seconds>', 'maximum age of the result'),
+        atOption(),
       ],
       load: () => import('./attestation/verify-ear.ts'),
     },

@@ -25,6 +25,14 @@ export async function readCertificates(files: readonly string[]): Promise<Uint8A
   return all.flat();
 }
 
+/** The certificate of a file that must hold exactly one. @throws CocosError FILE_UNREADABLE */
+export async function readCertificate(file: string): Promise<Uint8Array> {
+  const [first, ...more] = await readCertificates([file]);
+  if (first !== undefined && more.length === 0) return first;
+  const found = first === undefined ? 'no certificate' : `${more.length + 1} certificates`;
+  throw new CocosError('FILE_UNREADABLE', `${file} contains ${found}: expected exactly one.`);
+}
+
 /** Revocation lists in DER from files in PEM or DER. @throws CocosError FILE_UNREADABLE */
 export async function readRevocationLists(files: readonly string[]): Promise<Uint8Array[]> {
   const all = await Promise.all(

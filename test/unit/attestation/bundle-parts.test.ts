@@ -17,6 +17,7 @@ import {
 } from '../../../src/attestation/evidence/evidence.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
+import { bitString, oid, sequence } from '../../../src/attestation/x509/der-writer.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   NONCE,
@@ -37,7 +38,7 @@ import {
   type LogEvent,
   publicArea,
 } from '../../fakes/fake-tpm.ts';
-import { AUTHORITY, issue } from '../../fakes/x509-issuer.ts';
+import { AUTHORITY, authority, type Extension, issue } from '../../fakes/x509-issuer.ts';
 
 beforeAll(async () => {
   await testRoot();
@@ -193,14 +194,14 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
       publicKey: authority,
       extensions: AUTHORITY,
     });
-    const certificate = (key = boot.ak, notAfter = span.notAfter) =>
+    const certificate = (key = boot.ak, notAfter = span.notAfter, extensions = AIK) =>
       issue({
         subject: 'AK',
         issuer,
         serial: Uint8Array.of(2),
         validity: { ...span, notAfter },
         publicKey: createPublicKey(key),
-        extensions: [],
+        extensions,
       });
     const trusted = {
       policy: { vtpm: { trustedRoots: [`sha256:${Buffer.from(sha256(root)).toString('hex')}`] } },
@@ -218,8 +219,72 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
       'vtpm.key-binding',
     ]);
     expect(await failures(withChain(Uint8Array.of(1)), trusted)).toEqual(['vtpm.key-binding']);
+    const refused = [
+      [],
+      [purposes('1.3.6.1.5.5.7.3.1')],
+      [...AIK, usage(0x04)],
+      [...AIK, { oid: '1.2.3.4', critical: true, value: Uint8Array.of(5, 0) }],
+      [...AIK, ...AUTHORITY],
+    ];
+    for (const extensions of refused) {
+      const leaf = certificate(boot.ak, span.notAfter, extensions);
+      expect(await failures(withChain(leaf, root), trusted)).toEqual(['vtpm.key-binding']);
+    }
+    const usable = certificate(boot.ak, span.notAfter, [...AIK, usage(0x80)]);
+    expect(await failures(withChain(usable, root), trusted)).toEqual([]);
+  });
+
+  it('holds the authorities of a certificate of the key to their path length and usage', async () => {
+    const span = { notBefore: NOW - 1000, notAfter: NOW + 1000 };
+    const [rootKey, middleKey] = [0, 1].map(
+      () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+    );
+    if (rootKey === undefined || middleKey === undefined) throw new Error('no keys');
+    const chain = (rootExtensions: readonly Extension[], middleExtensions: readonly Extension[]) => {
+      const base = { serial: Uint8Array.of(3), validity: span };
+      const [top, middle] = [
+        { name: 'Root', key: rootKey },
+        { name: 'Middle', key: middleKey },
+      ] as const;
+      return [
+        issue({
+          ...base,
+          subject: 'AK',
+          issuer: middle,
+          publicKey: createPublicKey(boot.ak),
+          extensions: AIK,
+        }),
+        issue({
+          ...base,
+          subject: 'Middle',
+          issuer: top,
+          publicKey: middleKey,
+          extensions: middleExtensions,
+        }),
+        issue({ ...base, subject: 'Root', issuer: top, publicKey: rootKey, extensions: rootExtensions }),
+      ] as const;
+    };
+    const outcome = async (...extensions: Parameters<typeof chain>) => {
+      const ders = chain(...extensions);
+      const trustedRoots = [`sha256:${Buffer.from(sha256(ders[2])).toString('hex')}`];
+      return failures(
+        (bundle: EvidenceBundle) => ({
+          vtpm: { ...boot.quote(NONCE, bundle.claims), certificates: [...ders] },
+        }),
+        { policy: { vtpm: { trustedRoots } } },
+      );
+    };
+    expect(await outcome(authority(1), authority(0))).toEqual([]);
+    expect(await outcome(authority(0), authority(0))).toEqual(['vtpm.key-binding']);
+    expect(await outcome(authority(), authority(undefined, 0x02))).toEqual(['vtpm.key-binding']);
+    expect(await outcome(authority(), AIK)).toEqual(['vtpm.key-binding']);
   });
 });
+
+const purposes = (id: string): Extension => ({ oid: '2.5.29.37', value: sequence(oid(id)) });
+const usage = (bits: number): Extension => ({ oid: '2.5.29.15', value: bitString(Uint8Array.of(bits)) });
+/** tcg-kp-AIKCertificate. */
+const AIK: readonly Extension[] = [purposes('2.23.133.8.3')];
 
 describe('appraise without a nonce', () => {
   it('uses the nonce in the bundle, and reports that the age of the evidence is unknown', async () => {

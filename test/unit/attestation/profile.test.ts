@@ -37,7 +37,7 @@ describe('the certificate profile', () => {
   });
 
   it('accepts the certificates of the platform', () => {
-    expect(profileProblems(parseCertificate(root.ask.certificate), 'ca')).toEqual([]);
+    expect(profileProblems(parseCertificate(root.ask.certificate), 'intermediate')).toEqual([]);
     expect(profileProblems(parseCertificate(endorse(root).certificate), 'leaf')).toEqual([]);
   });
 
@@ -52,7 +52,7 @@ describe('the certificate profile', () => {
   ])('refuses %s', (_, oid, parameters) => {
     const certificate = parseCertificate(root.ask.certificate);
     const signatureAlgorithm = { oid, parameters: Buffer.from(parameters, 'hex') };
-    expect(profileProblems({ ...certificate, signatureAlgorithm }, 'ca')).toHaveLength(1);
+    expect(profileProblems({ ...certificate, signatureAlgorithm }, 'intermediate')).toHaveLength(1);
   });
 });
 

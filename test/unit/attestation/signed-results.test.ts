@@ -174,6 +174,21 @@ describe('an attestation result (EAR)', () => {
     expect((await run(`${text}.x`)).exit).toBe(74);
     expect((await run('no token')).exit).toBe(74);
   });
+
+  it('is refused when it says rejected, answers another nonce, or is too old', async () => {
+    const run = (content: string, ...options: string[]) =>
+      runCli('attestation', 'verify-ear', write('token', content), '--key', key, ...options);
+    const good = await token('good.jwt');
+    const nonce = Buffer.from(NONCE).toString('hex');
+    const later = (seconds: number) => new Date(Date.parse(AT) + seconds * 1000).toISOString();
+    expect((await run(good, '--nonce', nonce, '--at', later(60), '--max-age', '60')).exit).toBe(0);
+    expect((await run(good, '--nonce', '0'.repeat(64))).exit).toBe(2);
+    expect((await run(good, '--at', later(61), '--max-age', '60')).exit).toBe(2);
+    expect((await run(good, '--at', later(-3600))).exit).toBe(2);
+    expect((await run(good, '--max-age', '0')).exit).toBe(64);
+    const bad = await token('bad.jwt', '--nonce', '0'.repeat(64));
+    expect((await run(bad)).exit).toBe(2);
+  });
 });
 
 describe('reference values as CoRIM', () => {

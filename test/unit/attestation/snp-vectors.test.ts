@@ -144,7 +144,7 @@ describe.skipIf(!hasVectors).each(CASES)('SNP evidence %s', (name) => {
     expect(report.vmpl).toBe(want.vmpl);
     expect(report.platformInfo).toBe(BigInt(want.platform_info));
     expect(report.authorKeyUsed).toBe(want.author_key_en);
-    expect(report.chipIdMasked).toBe(want.mask_chip_key);
+    expect(report.chipKeyMasked).toBe(want.mask_chip_key);
     expect(report.signingKey.toUpperCase()).toBe(want.signing_key_name);
     for (const [field, text] of [
       ['familyId', want.family_id],

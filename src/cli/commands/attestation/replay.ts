@@ -1,5 +1,6 @@
 import { isHashName } from '../../../attestation/eventlog/algorithms.ts';
-import { type EventLog, parseEventLog } from '../../../attestation/eventlog/parse.ts';
+import type { EventLog } from '../../../attestation/eventlog/log.ts';
+import { parseEventLog } from '../../../attestation/eventlog/parse.ts';
 import { registerName, replay } from '../../../attestation/eventlog/replay.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
@@ -35,7 +36,12 @@ export async function run({ output }: CommandContext, options: Options, file: st
 function bankOf(log: EventLog, asked: string | undefined) {
   const bank =
     asked ?? (log.kind === 'rtmr' ? 'sha384' : log.banks.includes('sha256') ? 'sha256' : log.banks[0]);
-  if (bank === undefined) throw new CocosError('FILE_UNREADABLE', 'The event log contains no digests.');
+  if (bank === undefined) {
+    throw new CocosError(
+      'EVIDENCE_INVALID',
+      'The event log has no digests of a known algorithm: only sha1, sha256, sha384 and sha512 can be replayed.',
+    );
+  }
   if (isHashName(bank)) return bank;
   throw new CocosError(
     'USAGE',

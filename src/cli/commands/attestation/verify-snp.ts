@@ -1,18 +1,24 @@
 import { verifySnp } from '../../../attestation/appraisal/standalone.ts';
 import { NO_COLLATERAL } from '../../../attestation/collateral/collateral.ts';
 import type { AppraisalPolicy } from '../../../attestation/policy/policy.ts';
+import { SNP_REPORT_BYTES } from '../../../attestation/snp/abi.ts';
 import type { SnpProduct } from '../../../attestation/snp/products.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { parseTime } from '../../trust/attestation-options.ts';
-import { readCertificates, readEvidence, readRevocationLists } from '../../trust/evidence-files.ts';
+import {
+  readCertificate,
+  readCertificates,
+  readEvidence,
+  readRevocationLists,
+} from '../../trust/evidence-files.ts';
 import { policyOf, showVerdict } from './show-verdict.ts';
 
 interface Options {
   readonly report: string;
-  readonly vcek: string;
-  readonly chain: readonly string[];
+  readonly vcek?: string;
+  readonly chain?: readonly string[];
   readonly crl?: readonly string[];
   readonly product?: string;
   readonly policy?: string;
@@ -21,9 +27,18 @@ interface Options {
 
 export async function run(context: CommandContext, options: Options): Promise<void> {
   const product = parseProduct(options.product);
+  const report = await readEvidence(options.report);
+  refuseOtherKinds(options.report, report);
+  if (report.length === SNP_REPORT_BYTES && (options.vcek ?? options.chain) === undefined) {
+    throw new CocosError(
+      'USAGE',
+      `${options.report} has no certificate table, so the certificates are needed: add --vcek and --chain.`,
+    );
+  }
   const verdict = verifySnp({
-    report: await readEvidence(options.report),
-    certificates: await readCertificates([options.vcek, ...options.chain]),
+    report,
+    endorsementKey: options.vcek === undefined ? undefined : await readCertificate(options.vcek),
+    certificates: await readCertificates(options.chain ?? []),
     policy: requiring(await policyOf(options.policy, 'snp'), options.crl !== undefined),
     collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
     at: parseTime(options.at),
@@ -31,6 +46,21 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     crypto,
   });
   showVerdict(context, verdict, ['report.parse', 'report.size', 'certificates.parse']);
+}
+
+/** Signature of an Azure HCL report, which contains an SNP report. */
+const HCL_SIGNATURE = 'HCLA';
+
+/** Files that people confuse with a report: no evidence was appraised then. @throws CocosError FILE_UNREADABLE */
+function refuseOtherKinds(file: string, bytes: Uint8Array): void {
+  const head = Buffer.from(bytes.subarray(0, 64)).toString('latin1');
+  const kind = head.startsWith(HCL_SIGNATURE)
+    ? 'an Azure HCL report, whose SNP report are the 1184 bytes from offset 32'
+    : /^[\t\n\r -~]+$/.test(head)
+      ? 'text (for example hex, base64, JSON or PEM)'
+      : null;
+  if (kind === null) return;
+  throw new CocosError('FILE_UNREADABLE', `${file} is ${kind}: expected the binary report of 1184 bytes.`);
 }
 
 /** A revocation list that the user names must be used: without this, one of another root would be ignored silently. */

@@ -1,5 +1,6 @@
 import { measureSev, measureSevEs, measureSvsm } from '../../../attestation/measure/other-modes.ts';
 import { firmwareState, measureVm } from '../../../attestation/measure/snp.ts';
+import { VMMS } from '../../../attestation/measure/vmsa.ts';
 import { attestationCrypto as hashes } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
@@ -14,7 +15,9 @@ interface Options {
   readonly initrd?: string;
   readonly append?: string;
   readonly vcpus: string;
-  readonly vcpuType: string;
+  readonly vcpuType?: string;
+  readonly vcpuSig?: string;
+  readonly vmm: string;
   readonly guestFeatures: string;
   readonly mode: string;
   readonly svsm?: string;
@@ -35,7 +38,11 @@ async function measure(options: Options): Promise<Uint8Array> {
     );
   }
   const vcpus = parseNumber(options.vcpus, '--vcpus', 1, MAX_VCPUS);
-  const { vcpuType } = options;
+  const vcpuType = vcpuTypeOf(options);
+  const vmm = VMMS.find((each) => each === options.vmm);
+  if (vmm === undefined)
+    throw new CocosError('USAGE', `Invalid value '${options.vmm}' for --vmm: expected ${VMMS.join(', ')}.`);
+  if (vmm !== 'qemu' && mode !== 'snp') throw new CocosError('USAGE', `--vmm ${vmm} requires --mode snp.`);
   // Hex digits, with or without 0x.
   const features = `0x${options.guestFeatures.replace(/^0x/, '')}`;
   const guestFeatures = parseNumber(features, '--guest-features', 0, 0xffff_ffff);
@@ -43,10 +50,16 @@ async function measure(options: Options): Promise<Uint8Array> {
   const kernel = await kernelOf(options);
   switch (mode) {
     case 'snp': {
-      const { state, layout } = firmwareState(firmware, hashes);
+      const { state, layout } = firmwareState(firmware, hashes, vmm);
+      if (layout === undefined) {
+        throw new CocosError(
+          'MEASURE_UNSUPPORTED',
+          `${options.ovmf} is not SEV-SNP firmware: it has neither SEV metadata nor a reset block.`,
+        );
+      }
       const none = { kernel: null, initrd: null, commandLine: '' };
       return measureVm(
-        { firmware: { digest: state, layout }, ...(kernel ?? none), vcpus, vcpuType, guestFeatures },
+        { firmware: { digest: state, layout }, ...(kernel ?? none), vcpus, vcpuType, guestFeatures, vmm },
         hashes,
       );
     }
@@ -67,6 +80,14 @@ async function measure(options: Options): Promise<Uint8Array> {
     case 'sev':
       return measureSev({ firmware, kernel }, hashes);
   }
+}
+
+/** The model of the vCPUs, or its signature; exactly one of them. */
+function vcpuTypeOf({ vcpuType, vcpuSig }: Options): string | number {
+  if (vcpuSig === undefined && vcpuType !== undefined) return vcpuType;
+  if (vcpuSig === undefined || vcpuType !== undefined)
+    throw new CocosError('USAGE', 'Exactly one of --vcpu-type and --vcpu-sig is required.');
+  return parseNumber(vcpuSig, '--vcpu-sig', 1, 0xffff_ffff);
 }
 
 /** Digests of kernel and initrd; null without a kernel. */
