@@ -4,15 +4,14 @@ import type { AgentBundle } from './agent-bundle.ts';
 import { ADDON } from './agent-bundle.ts';
 import { FileTree } from './file-tree.ts';
 import { GUEST_NODE } from './guest-node.ts';
+import { runPinned } from './pinned-program.ts';
 import { compilePython } from './python-bytecode.ts';
-import { runStep } from './run-step.ts';
 import { stripElf } from './strip-elf.ts';
 import type { UnpackedPackages } from './unpack.ts';
 import { buildVerityTree, type VerityTree } from './verity.ts';
 
 /** Packages that only the initramfs needs, or of which the root holds one program. */
 const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1', 'util-linux']);
-const LIB = 'usr/lib/x86_64-linux-gnu/';
 /** Parts of the packages that no program in the guest reads. */
 const DROPPED =
   /^(usr\/share\/(?!zoneinfo\/)|usr\/share\/zoneinfo\/(posix|right)\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(idlelib|turtledemo|tkinter|test|lib2to3)\/|usr\/lib\/python3\.13\/turtle\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
@@ -77,10 +76,7 @@ export function buildRootImage(
   return { ...verity, bytes: Buffer.concat([image, verity.tree]) };
 }
 
-/**
- * Runs mkfs.erofs of the pinned package under its own loader and libraries: the version decides the bytes,
- * and the host need not have it.
- */
+/** The bytes are those of the pinned mkfs.erofs. */
 function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Buffer {
   const stage = join(work, 'root');
   const output = join(work, 'root.erofs');
@@ -88,7 +84,6 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
   rmSync(output, { force: true });
   tree.writeTo(stage);
   compilePython(stage);
-  const libraries = packages.list.map((entry) => join(packages.folder(entry.wish), LIB)).join(':');
   const options = [
     '-T0',
     `-U${UUID}`,
@@ -101,13 +96,6 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
     '-Eztailpacking,fragments,dedupe',
     '--quiet',
   ];
-  runStep('mkfs.erofs', join(packages.folder('libc6'), LIB, 'ld-linux-x86-64.so.2'), [
-    '--library-path',
-    libraries,
-    join(packages.folder('erofs-utils'), 'usr/bin/mkfs.erofs'),
-    ...options,
-    output,
-    stage,
-  ]);
+  runPinned(packages, 'erofs-utils', 'usr/bin/mkfs.erofs', [...options, output, stage]);
   return readFileSync(output);
 }

@@ -118,7 +118,7 @@ describe('an enclave in a virtual machine', () => {
       .filter((transition) => transition.address === address && transition.event === 'boot.progressed')
       .map(({ context }) => context.bootStep);
     expect(steps).toEqual([
-      ...['start', 'modules', 'entropy', 'root-disk', 'root-verity', 'switch-root'],
+      ...['start', 'acpi', 'modules', 'entropy', 'root-disk', 'root-verity', 'switch-root'],
       ...['mounts', 'cgroups', 'settings', 'agent'],
     ]);
     expect(states).toEqual([
