@@ -12,6 +12,7 @@ import { makeCodeCache } from './code-cache.ts';
 import { commandLineFor } from './command-line.ts';
 import { GUEST_NODE } from './guest-node.ts';
 import { buildInitramfs } from './initramfs.ts';
+import { selectModules } from './kernel-modules.ts';
 import { ROOT } from './options.ts';
 import {
   type BootFiles,
@@ -95,11 +96,13 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
 } {
   const stock = readFileSync(join(packages.folder('linux-image-cloud-amd64'), 'boot', kernelName(packages)));
   const { kernel, aml } = buildFencedKernel(packages, stock, join(work, 'acpi-fence'));
+  const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
+  const modules = selectModules(packages.folder('linux-image-cloud-amd64'), busybox);
   const cache = makeCodeCache(GUEST_NODE, agent.script, { evaluate: !isTest, work });
   return assembleImage({
     ...{ packages, kernel, agent, keys },
-    initrd: buildInitramfs(packages, aml),
-    root: buildRootImage(packages, agent, cache, work),
+    initrd: buildInitramfs(packages, modules, aml),
+    root: buildRootImage({ packages, agent, modules, cache, work }),
     node: readFileSync(GUEST_NODE),
     sbom: billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
     rebuild: ['npm ci', `npm run eos -- --out DIR${keys === null ? '' : ' --secure-boot KEYS'}`],

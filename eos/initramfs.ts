@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Aml } from './acpi-fence/compile.ts';
 import { writeCpio } from './cpio.ts';
 import { FileTree } from './file-tree.ts';
-import { type KernelModule, selectModules } from './kernel-modules.ts';
+import type { KernelModule } from './kernel-modules.ts';
 import type { UnpackedPackages } from './unpack.ts';
 
 /** What the first init calls; everything else of busybox stays unreachable by name. */
@@ -14,11 +14,9 @@ const APPLETS = [
   'head',
   'hexdump',
   'insmod',
-  'mke2fs',
   'mount',
   'poweroff',
   'printf',
-  'rmdir',
   'sh',
   'sleep',
   'switch_root',
@@ -45,7 +43,11 @@ export interface InitramfsParts {
 }
 
 /** The first file system, of the pinned packages. */
-export function buildInitramfs(packages: UnpackedPackages, aml: Aml): Buffer {
+export function buildInitramfs(
+  packages: UnpackedPackages,
+  modules: readonly KernelModule[],
+  aml: Aml,
+): Buffer {
   const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
   return packInitramfs({
     busybox: readFileSync(busybox),
@@ -55,7 +57,7 @@ export function buildInitramfs(packages: UnpackedPackages, aml: Aml): Buffer {
         tree.addFrom(packages.folder(wish), (path) => pattern.test(path));
       }
     },
-    modules: selectModules(packages.folder('linux-image-cloud-amd64'), busybox),
+    modules: modules.filter(({ need }) => need !== 'scratch-files'),
     aml,
   });
 }
