@@ -25,9 +25,11 @@ set_if_there() { [ ! -e "/proc/sys/$1" ] || set_to "$1" "$2"; }
 # block of data. Their root is in the kernel's memory from the first mount to the end of the guest. On a small disk
 # data and trees share their space, as its manual advises.
 scratch() {
-  while read -r module; do
-    busybox insmod "/usr/lib/cocos/modules/$module" || fail "module $module"
-  done </usr/lib/cocos/modules/list
+  if [ -e /usr/lib/cocos/modules/list ]; then
+    while read -r module; do
+      busybox insmod "/usr/lib/cocos/modules/$module" || fail "module $module"
+    done </usr/lib/cocos/modules/list
+  fi
   # mkfs looks for an older file system there, and a block that was never written cannot be read.
   busybox dd if=/dev/zero of=/dev/dm-2 bs=4096 seek=16 count=1 conv=notrunc 2>/dev/null || fail "scratch disk"
   kind="-m single -d single"
