@@ -157,4 +157,24 @@ describe('ACPI tables of a hostile host', () => {
       expect(text).not.toContain('COCOS-BOOT modules');
     },
   );
+
+  it('are not reached by a loader that goes around the fence: the guest ends before its kernel says a word', async () => {
+    const kernel = readFileSync(path.join(EOS, 'vmlinuz'));
+    const around = path.join(scratch, 'around');
+    // code32_start of the x86 boot protocol: the kernel's own 32-bit entry, which goes on to its 64-bit entry.
+    kernel.writeUInt32LE(0x10_0000, 0x214);
+    writeFileSync(around, kernel);
+    const line = readFileSync(path.join(EOS, 'cmdline'), 'utf8').replace('quiet', 'earlyprintk=serial');
+    const files = [
+      '-bios',
+      path.join(EOS, 'bios.bin'),
+      '-initrd',
+      path.join(EOS, 'initrd.img'),
+      '-append',
+      line,
+    ];
+    const word = 'Linux version';
+    expect(await boot('through', [...files, '-kernel', path.join(EOS, 'vmlinuz')], word)).toContain(word);
+    expect(await boot('around', [...files, '-kernel', around], word)).not.toContain(word);
+  });
 });

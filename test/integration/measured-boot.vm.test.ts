@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseEventLog } from '../../src/attestation/eventlog/parse.ts';
 import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
 import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 import { qmpCommands } from '../../src/manager/guests/vm/qmp.ts';
@@ -128,6 +129,10 @@ describe.skipIf(reason !== null)('a measured boot', () => {
     // Sizes of memory file systems follow the size of the guest.
     const text = `${JSON.stringify(seen, null, 1)}\n`.replace(/(size|nr_inodes)=\d+k?/g, '$1=N');
     await expect(text).toMatchFileSnapshot(join(FIXTURES, 'golden-guest.txt'));
+
+    // The log of the BIOS comes through the fence: every event is that of a firmware, or of the agent, which has one.
+    const { events } = parseEventLog(Buffer.from(report.quote().eventLog, 'base64'), 'pcr');
+    expect(events.length).toBeGreaterThan(5);
 
     // The scratch disk holds neither the canary that the guest wrote nor a file system that the host could read.
     expect(report.said('scratch')).toBe('written');
