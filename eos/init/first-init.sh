@@ -32,20 +32,6 @@ mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o nosuid,mode=0755 devtmpfs /dev
 step start
 
-# The entry of this kernel (eos/acpi-fence/) has replaced the host's ACPI tables. A kernel that was started around that
-# entry, or without it, has read the host's: this guest goes no further.
-step acpi
-for table in /sys/firmware/acpi/tables/* /sys/firmware/acpi/tables/dynamic/*; do
-  [ -f "$table" ] || continue
-  case ${table#/sys/firmware/acpi/tables/} in
-    DSDT) cmp -s "$table" /acpi/dsdt ;;
-    SSDT) cmp -s "$table" /acpi/tpm ;;
-    APIC | CCEL | FACP | FACS | HPET | TPM2) ;;
-    *) false ;;
-  esac || fail "tables that are not the guest's own"
-done
-[ -f /sys/firmware/acpi/tables/DSDT ] || fail "no tables"
-
 roothash=
 rootblocks=
 read -r line </proc/cmdline
@@ -61,6 +47,20 @@ for word in $line; do
   esac
 done
 if [ -z "$roothash" ] || [ -z "$rootblocks" ]; then fail "no root hash on the command line"; fi
+
+# The entry of this kernel (eos/acpi-fence/) has replaced the host's ACPI tables. A kernel that was started around that
+# entry, or without it, has read the host's: this guest goes no further.
+step acpi
+for table in /sys/firmware/acpi/tables/* /sys/firmware/acpi/tables/dynamic/*; do
+  [ -f "$table" ] || continue
+  case ${table#/sys/firmware/acpi/tables/} in
+    DSDT) cmp -s "$table" /acpi/dsdt ;;
+    SSDT) cmp -s "$table" /acpi/tpm ;;
+    APIC | CCEL | FACP | FACS | HPET | TPM2) ;;
+    *) false ;;
+  esac || fail "tables that are not the guest's own"
+done
+[ -f /sys/firmware/acpi/tables/DSDT ] || fail "no tables"
 
 # Modules of the kinds $1 and $2 of the list.
 load() {
