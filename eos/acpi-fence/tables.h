@@ -240,9 +240,11 @@ static int write_madt(struct madt *own, const struct madt *host, const void *map
 {
   u32 length = host->header.length, fixed = sizeof *host - MADT_ENTRIES, at, end = 0, count = 0;
   u64 mailbox = 0;
+  /* As long as it says, which need not be as long as ours. */
+  const u8 *entries = (const u8 *)host + fixed;
   if (length < fixed || length > 65536) return 0;
-  for (at = 0; at + 2 <= length - fixed; at += host->entries[at + 1]) {
-    const u8 *entry = host->entries + at;
+  for (at = 0; at + 2 <= length - fixed; at += entries[at + 1]) {
+    const u8 *entry = entries + at;
     u8 kind = entry[0], size = entry[1];
     u32 id, flags;
     if (size < 2 || at + size > length - fixed) return 0;
