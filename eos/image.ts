@@ -6,11 +6,13 @@ import { measureTd, withVariables } from '../src/attestation/measure/tdvf.ts';
 import { predictRtmrs, predictUefiPcrs } from '../src/attestation/measure/uefi-pcrs.ts';
 import { attestationCrypto } from '../src/crypto/attestation-crypto.ts';
 import { VERSION } from '../src/version.ts';
+import { buildFencedKernel } from './acpi-fence/compile.ts';
 import { ADDON, type AgentBundle } from './agent-bundle.ts';
 import { makeCodeCache } from './code-cache.ts';
 import { commandLineFor } from './command-line.ts';
 import { GUEST_NODE } from './guest-node.ts';
 import { buildInitramfs } from './initramfs.ts';
+import { selectModules } from './kernel-modules.ts';
 import { ROOT } from './options.ts';
 import {
   type BootFiles,
@@ -76,6 +78,7 @@ type Files = Record<string, Uint8Array | string>;
 interface ImageParts {
   /** Firmware, kernel stub and vsock daemon are taken from here. */
   readonly packages: UnpackedPackages;
+  /** With the fence in front of it. */
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array;
   readonly root: RootImage;
@@ -91,12 +94,15 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
   files: Files;
   rootHash: string;
 } {
-  const kernel = readFileSync(join(packages.folder('linux-image-cloud-amd64'), 'boot', kernelName(packages)));
+  const stock = readFileSync(join(packages.folder('linux-image-cloud-amd64'), 'boot', kernelName(packages)));
+  const { kernel, aml } = buildFencedKernel(packages, stock, join(work, 'acpi-fence'));
+  const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
+  const modules = selectModules(packages.folder('linux-image-cloud-amd64'), busybox);
   const cache = makeCodeCache(GUEST_NODE, agent.script, { evaluate: !isTest, work });
   return assembleImage({
     ...{ packages, kernel, agent, keys },
-    initrd: buildInitramfs(packages),
-    root: buildRootImage(packages, agent, cache, work),
+    initrd: buildInitramfs(packages, modules, aml),
+    root: buildRootImage({ packages, agent, modules, cache, work }),
     node: readFileSync(GUEST_NODE),
     sbom: billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
     rebuild: ['npm ci', `npm run eos -- --out DIR${keys === null ? '' : ' --secure-boot KEYS'}`],

@@ -1,22 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Aml } from './acpi-fence/compile.ts';
 import { writeCpio } from './cpio.ts';
 import { FileTree } from './file-tree.ts';
-import { type KernelModule, selectModules } from './kernel-modules.ts';
+import type { KernelModule } from './kernel-modules.ts';
 import type { UnpackedPackages } from './unpack.ts';
 
 /** What the first init calls; everything else of busybox stays unreachable by name. */
 const APPLETS = [
   'blockdev',
+  'cmp',
   'dd',
   'head',
   'hexdump',
   'insmod',
-  'mke2fs',
   'mount',
   'poweroff',
   'printf',
-  'rmdir',
   'sh',
   'sleep',
   'switch_root',
@@ -38,10 +38,16 @@ export interface InitramfsParts {
   addTools(tree: FileTree): void;
   /** In the order in which they are loaded; none where the kernel holds its drivers. */
   readonly modules: readonly KernelModule[];
+  /** All that the kernel may have found in ACPI tables. */
+  readonly aml: Aml;
 }
 
 /** The first file system, of the pinned packages. */
-export function buildInitramfs(packages: UnpackedPackages): Buffer {
+export function buildInitramfs(
+  packages: UnpackedPackages,
+  modules: readonly KernelModule[],
+  aml: Aml,
+): Buffer {
   const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
   return packInitramfs({
     busybox: readFileSync(busybox),
@@ -51,7 +57,8 @@ export function buildInitramfs(packages: UnpackedPackages): Buffer {
         tree.addFrom(packages.folder(wish), (path) => pattern.test(path));
       }
     },
-    modules: selectModules(packages.folder('linux-image-cloud-amd64'), busybox),
+    modules: modules.filter(({ need }) => need !== 'scratch-files'),
+    aml,
   });
 }
 
@@ -61,7 +68,7 @@ export function buildInitramfs(packages: UnpackedPackages): Buffer {
  * Not compressed: reading a larger file costs less than unpacking it does, and the bytes then depend on no
  * compressor.
  */
-export function packInitramfs({ busybox, addTools, modules }: InitramfsParts): Buffer {
+export function packInitramfs({ busybox, addTools, modules, aml }: InitramfsParts): Buffer {
   const tree = new FileTree();
   for (const folder of ['dev', 'newroot', 'proc', 'sys', 'usr/bin', 'usr/sbin', LIBRARY])
     tree.addFolder(folder);
@@ -75,6 +82,8 @@ export function packInitramfs({ busybox, addTools, modules }: InitramfsParts): B
   for (const module of modules) tree.addFile(`modules/${module.file}`, module.bytes);
   const list = modules.map((module) => `${module.file} ${module.need}\n`);
   tree.addFile('modules/list', list.join(''));
+  tree.addFile('acpi/dsdt', aml.dsdt);
+  tree.addFile('acpi/tpm', aml.tpm);
   tree.addFile('init', readFileSync(new URL('./init/first-init.sh', import.meta.url)), 0o755);
   return writeCpio(tree);
 }

@@ -6,8 +6,10 @@ import { basename, join } from 'node:path';
 const REQUIRED = ['virtio_blk', 'dm_verity', 'erofs', 'vmw_vsock_virtio_transport', 'configfs'];
 /** Modules that a guest with a scratch disk needs besides. */
 const SCRATCH = ['dm_crypt', 'dm_integrity', 'authenc', 'xts'];
-/** Modules that load only where the hardware is: fast AES, report providers of the two TEEs. No network driver. */
-const OPTIONAL = ['aesni_intel', 'tsm', 'sev_guest', 'tdx_guest'];
+/** Modules of its file system, which are in the root image: they are large, and the initramfs is not compressed. */
+const SCRATCH_FILES = ['btrfs'];
+/** Modules that load only where the hardware is: fast AES and SHA-256, report providers of the two TEEs. No network driver. */
+const OPTIONAL = ['aesni_intel', 'sha256_ssse3', 'tsm', 'sev_guest', 'tdx_guest'];
 
 export interface KernelModule {
   /** File name in the initramfs, such as `dm-verity.ko`. */
@@ -16,8 +18,11 @@ export interface KernelModule {
   readonly need: Need;
 }
 
-/** Loaded or the boot fails; loaded where it can be; loaded, or the boot fails, only with a scratch disk. */
-export type Need = 'required' | 'optional' | 'scratch';
+/**
+ * Loaded or the boot fails; loaded where it can be; loaded, or the boot fails, only with a scratch disk: by the first
+ * init, and by the second.
+ */
+export type Need = 'required' | 'optional' | 'scratch' | 'scratch-files';
 
 /**
  * The modules of the guest in loading order, unpacked (init's insmod reads no xz), their signatures kept.
@@ -47,6 +52,7 @@ export function selectModules(kernel: string, busybox: string): KernelModule[] {
   for (const name of REQUIRED) add(name, 'required');
   for (const name of OPTIONAL) add(name, 'optional');
   for (const name of SCRATCH) add(name, 'scratch');
+  for (const name of SCRATCH_FILES) add(name, 'scratch-files');
   return [...chosen.values()];
 }
 

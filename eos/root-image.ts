@@ -4,18 +4,18 @@ import type { AgentBundle } from './agent-bundle.ts';
 import { ADDON } from './agent-bundle.ts';
 import { FileTree } from './file-tree.ts';
 import { GUEST_NODE } from './guest-node.ts';
+import type { KernelModule } from './kernel-modules.ts';
+import { runPinned } from './pinned-program.ts';
 import { compilePython } from './python-bytecode.ts';
-import { runStep } from './run-step.ts';
 import { stripElf } from './strip-elf.ts';
 import type { UnpackedPackages } from './unpack.ts';
 import { buildVerityTree, type VerityTree } from './verity.ts';
 
 /** Packages that only the initramfs needs, or of which the root holds one program. */
-const NOT_IN_ROOT = new Set(['busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'libudev1', 'util-linux']);
-const LIB = 'usr/lib/x86_64-linux-gnu/';
+const NOT_IN_ROOT = new Set(['btrfs-progs', 'busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'util-linux']);
 /** Parts of the packages that no program in the guest reads. */
 const DROPPED =
-  /^(usr\/share\/(?!zoneinfo\/)|usr\/share\/zoneinfo\/(posix|right)\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(idlelib|turtledemo|tkinter|test|lib2to3)\/|usr\/lib\/python3\.13\/turtle\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
+  /^(usr\/share\/(?!zoneinfo\/)|usr\/share\/zoneinfo\/(posix|right)\/|usr\/lib\/(systemd|udev|lsb|mime)\/|usr\/lib\/x86_64-linux-gnu\/(gconv|audit|perl|engines-3|ossl-modules)\/|usr\/lib\/python3\.13\/(idlelib|turtledemo|tkinter|test|lib2to3)\/|usr\/lib\/python3\.13\/turtle\.py$|usr\/lib\/python3\.13\/lib-dynload\/(_?xx|_test|_ctypes_test|_dbm\.)|usr\/lib\/x86_64-linux-gnu\/libmvec\.|usr\/bin\/(?!bwrap$|python3\.13$)|usr\/sbin\/|sbin\/|bin\/|etc\/(?!python3\.13\/))/;
 /** Whether a file of a package becomes part of the root. */
 export function isInRoot(path: string): boolean {
   return !DROPPED.test(path);
@@ -28,19 +28,22 @@ export interface RootImage extends VerityTree {
   readonly bytes: Buffer;
 }
 
+export interface RootParts {
+  readonly packages: UnpackedPackages;
+  readonly agent: AgentBundle;
+  /** Those for the second init are taken. */
+  readonly modules: readonly KernelModule[];
+  /** Compiled form of the agent's script. */
+  readonly cache: Uint8Array;
+  /** Folder for intermediate files. */
+  readonly work: string;
+}
+
 /**
  * The read-only root: node, the agent, Python, bubblewrap and their libraries in erofs, with a dm-verity
  * tree behind it.
- *
- * @param cache compiled form of the agent's script
- * @param work folder for intermediate files
  */
-export function buildRootImage(
-  packages: UnpackedPackages,
-  agent: AgentBundle,
-  cache: Uint8Array,
-  work: string,
-): RootImage {
+export function buildRootImage({ packages, agent, modules, cache, work }: RootParts): RootImage {
   const tree = new FileTree();
   for (const entry of packages.list.filter((p) => p.use === 'guest' && !NOT_IN_ROOT.has(p.wish))) {
     tree.addFrom(packages.folder(entry.wish), isInRoot);
@@ -58,11 +61,13 @@ export function buildRootImage(
   // For root alone: an algorithm runs as another user and finds no shell.
   const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
   tree.addFile('usr/sbin/busybox', readFileSync(busybox), 0o700);
-  tree.addFile(
-    'usr/sbin/setpriv',
-    readFileSync(join(packages.folder('util-linux'), 'usr/bin/setpriv')),
-    0o700,
-  );
+  const program = (wish: string, path: string): void =>
+    tree.addFile(path.replace('/bin/', '/sbin/'), readFileSync(join(packages.folder(wish), path)), 0o700);
+  program('util-linux', 'usr/bin/setpriv');
+  program('btrfs-progs', 'usr/sbin/mkfs.btrfs');
+  const late = modules.filter(({ need }) => need === 'scratch-files');
+  for (const { file, bytes } of late) tree.addFile(`usr/lib/cocos/modules/${file}`, bytes);
+  tree.addFile('usr/lib/cocos/modules/list', late.map(({ file }) => `${file}\n`).join(''));
   tree.addFile('usr/sbin/init', readFileSync(new URL('./init/init.sh', import.meta.url)), 0o700);
   tree.addFile(
     'etc/passwd',
@@ -77,10 +82,7 @@ export function buildRootImage(
   return { ...verity, bytes: Buffer.concat([image, verity.tree]) };
 }
 
-/**
- * Runs mkfs.erofs of the pinned package under its own loader and libraries: the version decides the bytes,
- * and the host need not have it.
- */
+/** The bytes are those of the pinned mkfs.erofs. */
 function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Buffer {
   const stage = join(work, 'root');
   const output = join(work, 'root.erofs');
@@ -88,26 +90,18 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
   rmSync(output, { force: true });
   tree.writeTo(stage);
   compilePython(stage);
-  const libraries = packages.list.map((entry) => join(packages.folder(entry.wish), LIB)).join(':');
   const options = [
     '-T0',
     `-U${UUID}`,
     '--all-root',
     '-x-1',
     '-b4096',
-    // Level 3 would make the image 2.4 MiB larger; zstd unpacks both equally fast.
-    '-zzstd,6',
+    // Level 3 would make the image 3.3 MiB larger; zstd unpacks both equally fast.
+    '-zzstd,7',
     '-C65536',
     '-Eztailpacking,fragments,dedupe',
     '--quiet',
   ];
-  runStep('mkfs.erofs', join(packages.folder('libc6'), LIB, 'ld-linux-x86-64.so.2'), [
-    '--library-path',
-    libraries,
-    join(packages.folder('erofs-utils'), 'usr/bin/mkfs.erofs'),
-    ...options,
-    output,
-    stage,
-  ]);
+  runPinned(packages, 'erofs-utils', 'usr/bin/mkfs.erofs', [...options, output, stage]);
   return readFileSync(output);
 }

@@ -59,9 +59,17 @@ export function billOfMaterials({ packages, bundled, eosVersion }: SbomInput): s
         licenses: [{ license: { id: 'Apache-2.0' } }],
       },
     },
-    components: [...debian, ...npm],
+    components: [fenceComponent(eosVersion), ...debian, ...npm],
   };
   return `${JSON.stringify(bill, null, 2)}\n`;
+}
+
+/** Of this project, in the file of the kernel. */
+function fenceComponent(version: string): Component {
+  const name = 'cocosai-acpi-fence';
+  const purl = `pkg:generic/${name}@${version}`;
+  const licenses = [{ license: { name: 'Apache-2.0' } }];
+  return { type: 'firmware', 'bom-ref': purl, name, version, purl, licenses };
 }
 
 function debianComponent(entry: PinnedPackage, folder: string): Component {

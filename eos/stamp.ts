@@ -22,7 +22,7 @@ export function hashInputs(
   for (const entry of packages) add(entry.wish, entry.sha256);
   const sources = readdirSync(join(ROOT, 'eos'), { recursive: true, encoding: 'utf8' });
   for (const path of sources
-    .filter((p) => !p.includes('node_modules') && /\.(ts|sh|cjs|json)$/.test(p))
+    .filter((p) => !p.includes('node_modules') && /\.(ts|sh|cjs|json|c|h|asl|ld)$/.test(p))
     .sort()) {
     add(path, readFileSync(join(ROOT, 'eos', path)));
   }

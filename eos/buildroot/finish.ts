@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensurePinnedPackages } from '../../setup/pinned-packages.mjs';
+import { buildFencedKernel } from '../acpi-fence/compile.ts';
 import { ADDON } from '../agent-bundle.ts';
 import { assembleImage, PROGRAMS } from '../image.ts';
 import { packInitramfs } from '../initramfs.ts';
@@ -48,12 +49,15 @@ function finish({ images, target, out, secureBoot }: Folders): string {
   mkdirSync(out, { recursive: true });
   const work = mkdtempSync(join(out, '.work-'));
   try {
+    const packages = unpackPackages(ensurePinnedPackages().packages, join(work, 'packages'));
+    const { kernel, aml } = buildFencedKernel(packages, image('bzImage'), join(work, 'acpi-fence'));
     const { files, rootHash } = assembleImage({
-      packages: unpackPackages(ensurePinnedPackages().packages, join(work, 'packages')),
-      kernel: image('bzImage'),
+      packages,
+      kernel,
       initrd: packInitramfs({
         busybox: image('busybox'),
         modules: [],
+        aml,
         addTools: (tree) => {
           const isTool = (path: string): boolean => path === 'usr/sbin/dmsetup' || LIBRARIES.test(path);
           tree.addFrom(target, isTool);

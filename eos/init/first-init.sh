@@ -48,6 +48,20 @@ for word in $line; do
 done
 if [ -z "$roothash" ] || [ -z "$rootblocks" ]; then fail "no root hash on the command line"; fi
 
+# The entry of this kernel (eos/acpi-fence/) has replaced the host's ACPI tables. A kernel that was started around that
+# entry, or without it, has read the host's: this guest goes no further.
+step acpi
+for table in /sys/firmware/acpi/tables/* /sys/firmware/acpi/tables/dynamic/*; do
+  [ -f "$table" ] || continue
+  case ${table#/sys/firmware/acpi/tables/} in
+    DSDT) cmp -s "$table" /acpi/dsdt ;;
+    SSDT) cmp -s "$table" /acpi/tpm ;;
+    APIC | CCEL | FACP | FACS | HPET | TPM2) ;;
+    *) false ;;
+  esac || fail "tables that are not the guest's own"
+done
+[ -f /sys/firmware/acpi/tables/DSDT ] || fail "no tables"
+
 # Modules of the kinds $1 and $2 of the list.
 load() {
   while read -r file need; do
@@ -83,8 +97,7 @@ mount -t erofs -o ro,nosuid,nodev /dev/dm-0 /newroot || fail "root file system"
 
 # The keys exist in this shell and in the kernel alone; at power-off the disk is noise. Each sector has a tag under the
 # second key, so that one which the host changed cannot be read. What was never written has no tag and cannot be
-# read either: mke2fs writes the first block of each group in part, so that one is written before. The disk is
-# formatted twice, since only the first time tells how much room the tags leave.
+# read either. The disk is formatted twice, since only the first time tells how much room the tags leave.
 if [ -b /dev/vdb ]; then
   step scratch
   load scratch -
@@ -101,14 +114,6 @@ if [ -b /dev/vdb ]; then
   echo "0 $size crypt $cipher $key 0 /dev/dm-1 0 2 integrity:32:aead sector_size:4096" |
     dmsetup create scratch >/dev/null || fail "dm-crypt"
   key=
-  block=0
-  while [ $block -lt $((size / 8)) ]; do
-    dd if=/dev/zero of=/dev/dm-2 bs=4096 seek=$block count=1 conv=notrunc 2>/dev/null || fail "scratch disk"
-    block=$((block + 32768))
-  done
-  mke2fs -b 4096 -m 0 /dev/dm-2 >/dev/null 2>&1 || fail "file system of the scratch disk"
-  mount -t ext2 -o nosuid,nodev,noatime /dev/dm-2 /newroot/cocos || fail "mount of the scratch disk"
-  rmdir /newroot/cocos/lost+found
 fi
 
 step switch-root

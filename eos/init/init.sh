@@ -20,14 +20,34 @@ set_to() { echo "$2" >"/proc/sys/$1" || fail "setting $1"; }
 # For what a kernel may have been built without.
 set_if_there() { [ ! -e "/proc/sys/$1" ] || set_to "$1" "$2"; }
 
-# Writable space is memory, or the scratch disk that is mounted already; bounded, and gone with the guest.
+# dm-crypt finds a sector that the host has changed, but not one that the host has put back as it was earlier. In btrfs
+# the parent of each block of its trees states in which transaction that was written, and the trees hold a digest of each
+# block of data. Their root is in the kernel's memory from the first mount to the end of the guest. On a small disk
+# data and trees share their space, as its manual advises.
+scratch() {
+  if [ -e /usr/lib/cocos/modules/list ]; then
+    while read -r module; do
+      busybox insmod "/usr/lib/cocos/modules/$module" || fail "module $module"
+    done </usr/lib/cocos/modules/list
+  fi
+  # mkfs looks for an older file system there, and a block that was never written cannot be read.
+  busybox dd if=/dev/zero of=/dev/dm-2 bs=4096 seek=16 count=1 conv=notrunc 2>/dev/null || fail "scratch disk"
+  kind="-m single -d single"
+  [ "$(busybox cat /sys/block/dm-2/size)" -ge 2097152 ] || kind="$kind --mixed"
+  # shellcheck disable=SC2086 # several options
+  /usr/sbin/mkfs.btrfs -f -K --csum sha256 $kind /dev/dm-2 >/dev/null 2>&1 || fail "format of the scratch disk"
+  mnt -t btrfs -o nosuid,nodev,noatime,nobarrier /dev/dm-2 /cocos
+}
+
+# Writable space is memory, or the scratch disk; bounded, and gone with the guest.
 step mounts
 mnt -t tmpfs -o nosuid,nodev,noexec,size=32m,nr_inodes=4k,mode=1777 tmpfs /tmp
 mnt -t tmpfs -o nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755 tmpfs /run
-case $(busybox cat /proc/mounts) in
-  *" /cocos "*) ;;
-  *) mnt -t tmpfs -o nosuid,nodev,size=70%,nr_inodes=64k,mode=0755 tmpfs /cocos ;;
-esac
+if [ -b /dev/dm-2 ]; then
+  scratch
+else
+  mnt -t tmpfs -o nosuid,nodev,size=70%,nr_inodes=64k,mode=0755 tmpfs /cocos
+fi
 busybox mkdir -p /dev/shm /dev/pts
 mnt -t tmpfs -o nosuid,nodev,noexec,size=16m,mode=1777 tmpfs /dev/shm
 mnt -t devpts -o nosuid,noexec,mode=0600,ptmxmode=666 devpts /dev/pts

@@ -23,13 +23,15 @@ export interface GuestReport {
   quote(): z.infer<typeof Quote>;
 }
 
+const POLL_MS = 200;
+
 interface BootOptions {
   readonly scratchMiB?: number;
   readonly memoryMiB?: number;
   /** After which the guest is ended. */
   readonly limitMs?: number;
-  /** Called with the guest's folder once its agent has said something of this name. */
-  readonly meanwhile?: { readonly said: string; act(folder: string): void };
+  /** Each is called with the guest's folder once its agent has said something of this name, in this order. */
+  readonly meanwhile?: readonly { readonly said: string; act(folder: string): void | Promise<void> }[];
 }
 
 /**
@@ -38,7 +40,7 @@ interface BootOptions {
 export async function bootForReport(
   image: ImageFiles,
   folder: string,
-  { scratchMiB = 0, memoryMiB = 256, limitMs = 1_200_000, meanwhile }: BootOptions = {},
+  { scratchMiB = 0, memoryMiB = 256, limitMs = 1_200_000, meanwhile = [] }: BootOptions = {},
 ): Promise<GuestReport & { readonly folder: string }> {
   const run = mkdtempSync(join(folder, 'r-'));
   const vtpmFolder = join(run, 'vtpm');
@@ -53,14 +55,19 @@ export async function bootForReport(
     ...{ socketDir: run, vtpmFolder, scratchMiB, logFile, notice: () => undefined },
   });
   const timer = setTimeout(() => void guest.kill().catch(() => undefined), limitMs);
-  const watch = setInterval(() => {
-    if (meanwhile === undefined) return clearInterval(watch);
-    if (!readFileSync(logFile, 'latin1').includes(`COCOS-TEST ${meanwhile.said} `)) return;
-    clearInterval(watch);
-    meanwhile.act(run);
-  }, 200);
+  const ended = new AbortController();
+  const acted = (async () => {
+    for (const { said, act } of meanwhile) {
+      while (!readFileSync(logFile, 'latin1').includes(`COCOS-TEST ${said} `)) {
+        if (ended.signal.aborted) return;
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
+      await act(run);
+    }
+  })();
   await guest.exited;
-  clearInterval(watch);
+  ended.abort();
+  await acted;
   clearTimeout(timer);
   await guest.kill();
   const text = readFileSync(logFile, 'latin1');

@@ -141,7 +141,9 @@ export function findElsewhere(
     existsSync(folder) ? readdirSync(folder).map((name) => path.join(folder, name)) : [],
   ).filter((file) => (statSync(file, { throwIfNoEntry: false })?.ctimeMs ?? 0) >= sinceMs && !isOwn(file));
   return made
-    .flatMap((file) => (statSync(file).isDirectory() ? filesBelow(file) : [file]))
+    .flatMap((file) =>
+      statSync(file, { throwIfNoEntry: false })?.isDirectory() === true ? filesBelow(file) : [file],
+    )
     .filter((file) => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) <= ELSEWHERE_BYTES)
     .flatMap((file) => findInFile(file, canaries));
 }

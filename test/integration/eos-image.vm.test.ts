@@ -115,6 +115,11 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
     expect((await predictUefi(folder, 'rtmr'))['1']).toBe(Buffer.from(register).toString('hex'));
   });
 
+  it('makes a root image of at most 60 MiB with the agent', () => {
+    const { rootImage } = buildTestImage('src/agent/main.ts', 'eos');
+    expect(statSync(rootImage).size).toBeLessThanOrEqual(60 * 1024 * 1024);
+  });
+
   it('does not build again when nothing changed', () => {
     const before = statSync(join(folder, 'root.img')).mtimeMs;
     buildTestImage(AGENT, 'eos-vsock-test');

@@ -62,7 +62,8 @@ function checkRegisters(body: TdReport, policy: TdxPolicy, checks: CheckList): v
   const names = ['tdx.rtmr0', 'tdx.rtmr1', 'tdx.rtmr2', 'tdx.rtmr3'] as const;
   names.forEach((name, index) => {
     const found = body.rtmrs[index] ?? new Uint8Array();
-    checks.oneOf(name, rtmrs[index], found, absent(found));
+    const note = index === 0 ? `${absent(found)}; it measures the ACPI tables of the host` : absent(found);
+    checks.oneOf(name, rtmrs[index], found, note);
   });
   checks.oneOf('tdx.mrconfigid', policy.mrConfigId, body.mrConfigId, absent(body.mrConfigId));
   checks.oneOf('tdx.mrowner', policy.mrOwner, body.mrOwner, absent(body.mrOwner));

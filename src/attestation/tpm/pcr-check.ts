@@ -6,7 +6,7 @@ import type { PcrBanks, QuoteInput } from './quote-input.ts';
 /** What each PCR measures: TCG PC Client Platform Firmware Profile 2.3.4, UAPI unified kernel image, and the agent. */
 const MEASURED: Readonly<Record<number, string>> = {
   0: 'the firmware',
-  1: 'the firmware settings',
+  1: 'the firmware settings and the ACPI tables of the host',
   2: 'device drivers',
   3: 'device driver settings',
   4: 'the kernel image',
@@ -16,6 +16,10 @@ const MEASURED: Readonly<Record<number, string>> = {
   11: 'the sections of the unified kernel image',
   15: 'the agent and the manifest',
 };
+
+function isQuoted(selected: ReadonlyMap<HashName, readonly number[]>, pcr: number): boolean {
+  return [...selected.values()].some((pcrs) => pcrs.includes(pcr));
+}
 
 /**
  * Records `vtpm.pcrs`: each quoted PCR for which the policy or the reference values have a value has it. Values are
@@ -47,7 +51,13 @@ export function checkPcrValues(
   });
   const [first] = wrong;
   if (first === undefined) {
-    checks.record('vtpm.pcrs', true, `${rules.length} reference values`, 'the same');
+    const unknown = Object.entries(MEASURED).filter(
+      ([pcr]) => isQuoted(selected, Number(pcr)) && !rules.some((rule) => rule.pcr === Number(pcr)),
+    );
+    const list = unknown.map(([pcr, what]) => `PCR ${pcr} (${what})`).join(', ');
+    const note =
+      unknown.length === 0 ? undefined : `unknown, since nothing is given to compare with: ${list}`;
+    checks.record('vtpm.pcrs', true, `${rules.length} reference values`, 'the same', note);
     return;
   }
   const { bank, pcr, accepted } = first;

@@ -216,6 +216,13 @@ describe('verifyTdx, on the re-signed quotes of negative.md,', () => {
     expect(failures(attributes(0), {}, { tdx: { requireSeptVeDisable: false } })).toEqual([]);
   });
 
+  it('reports RTMR0, which covers the ACPI tables of the host, as unknown without a value to compare with', () => {
+    const { checks } = verify(createQuote(intel, {}), createCollateral(intel, {}));
+    const { outcome, note } = checks.find(({ name }) => name === 'tdx.rtmr0') ?? {};
+    expect(outcome).toBe('not-checked');
+    expect(note).toMatch(/no value for comparison.*ACPI tables of the host/);
+  });
+
   it('refuses a bound service TD unless the policy lists it', () => {
     const beforeSigning = (quote: Buffer, body: number) => quote.fill(0xaa, body + 600, body + 648);
     expect(failures({ version: 5, beforeSigning })).toEqual(['tdx.service-td']);

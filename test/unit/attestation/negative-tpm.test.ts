@@ -187,6 +187,15 @@ describe('verifyTpm, on the TPM quotes of negative.md,', () => {
     expect(failures({ policy: { pcrs: { sha256: { 4: '00'.repeat(32) } } } })).toEqual(['vtpm.pcrs']);
   });
 
+  it('reports the quoted PCRs as unknown that nothing is given to compare with', () => {
+    const pcr4 = Buffer.from(extendAll(events).get(4) ?? []).toString('hex');
+    const { checks } = verify({ policy: { pcrs: { sha256: { 4: pcr4 } } } });
+    const { outcome, note } = checks.find(({ name }) => name === 'vtpm.pcrs') ?? {};
+    expect(outcome).toBe('passed');
+    expect(note).toContain('PCR 0 (the firmware), PCR 7 (the Secure Boot variables)');
+    expect(note).not.toContain('PCR 4');
+  });
+
   it('requires an event log if the policy does', () => {
     const verdict = verify({ log: null, policy: { requireEventLog: true } });
     expect(verdict.failures).toEqual(['vtpm.event-log']);

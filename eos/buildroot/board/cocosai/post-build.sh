@@ -9,10 +9,12 @@ target=${1:?}
 mv "$target/bin/busybox" "$BINARIES_DIR/busybox"
 find "$target" -xdev -type l -lname '*busybox' -delete
 install -D -m 0700 "$BINARIES_DIR/busybox" "$target/usr/sbin/busybox"
-if [ -e "$target/usr/bin/setpriv" ]; then
-	install -D -m 0700 "$target/usr/bin/setpriv" "$target/usr/sbin/setpriv"
-	rm "$target/usr/bin/setpriv"
-fi
+for name in mkfs.btrfs setpriv; do
+	[ -e "$target/usr/bin/$name" ] || continue
+	install -D -m 0700 "$target/usr/bin/$name" "$target/usr/sbin/$name"
+	rm "$target/usr/bin/$name"
+done
+rm -f "$target"/usr/bin/btrfs*
 
 for folder in cocos dev proc run sys tmp; do
 	rm -rf "${target:?}/$folder"
