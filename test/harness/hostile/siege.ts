@@ -70,7 +70,6 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     ...(service === null ? {} : { COCOSAI_SERVICE: service.address }),
   });
   const control = new ControlClient(parseAddress(`unix:${system.file('run', 'manager.sock')}`), NO_TLS);
-  let relay: AgentClient | null = null;
   try {
     const parties = await makeParties(system, {
       algorithm: doubling(0),
@@ -79,8 +78,7 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     });
     succeeded(await system.cli('enclave', 'create', 'honest', '--manifest', parties.manifest));
     const { address, context } = await show(system, 'honest');
-    relay = new AgentClient(String(context['relayAddress']));
-    const probe = { control, relay, address };
+    const probe = { control, relay: String(context['relayAddress']), address };
     const usual = empty();
     for (let count = 0; count < options.usualRequests; count++) await measure(probe, usual);
     const pid = system.manager.pid ?? 0;
@@ -111,7 +109,6 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     await finish(system, parties);
     return { usual, attacked, grownBytes, attacks: finished(), enclaves };
   } finally {
-    relay?.close();
     control.close();
     await service?.stop();
     await system.stop();
@@ -144,7 +141,8 @@ async function finish(system: System, parties: Parties): Promise<void> {
 
 interface Probe {
   readonly control: ControlClient;
-  readonly relay: AgentClient;
+  /** Address. */
+  readonly relay: string;
   readonly address: string;
 }
 
@@ -158,7 +156,13 @@ async function measure({ control, relay, address }: Probe, samples: Samples): Pr
   samples.control.push(performance.now() - begin);
   if (state !== 'alive.ready') throw new Error(`the honest enclave is ${state}`);
   const asked = performance.now();
-  await relay.evidence(randomBytes(32));
+  // A participant that has no session yet; the agent closes its connection after a while.
+  const agent = new AgentClient(relay);
+  try {
+    await agent.evidence(randomBytes(32));
+  } finally {
+    agent.close();
+  }
   samples.evidence.push(performance.now() - asked);
   await sleep(PAUSE_MS);
 }
