@@ -108,6 +108,9 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     await endHostileEnclaves(control);
     await finish(system, parties);
     return { usual, attacked, grownBytes, attacks: finished(), enclaves };
+  } catch (cause) {
+    const log = readFileSync(system.file('manager.log'), 'utf8').slice(-2_000);
+    throw new Error(`the manager did not withstand it; the end of its log:\n${log}`, { cause });
   } finally {
     control.close();
     await service?.stop();
