@@ -20,6 +20,7 @@ import {
   type ImageContents,
   referenceValues,
   sha256,
+  substitutesOf,
   tdxReferenceValues,
 } from './reference-values.ts';
 import { buildRootImage, type RootImage } from './root-image.ts';
@@ -146,6 +147,7 @@ export function assembleImage(parts: ImageParts): { files: Files; rootHash: stri
     rootHash: root.rootHash,
     agent: agent.script,
     node: parts.node,
+    substitutes: substitutesOf(packages.list),
     files: { ...files },
   };
   const direct = (name: string, firmware: Uint8Array): BootFiles => ({

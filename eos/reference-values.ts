@@ -3,6 +3,7 @@ import { layerInputs } from '../src/agent/evidence/dice/chain.ts';
 import { computationLayer } from '../src/agent/evidence/dice/guest-chain.ts';
 import type { PcrTable } from '../src/attestation/measure/uefi-pcrs.ts';
 import { VERSION } from '../src/version.ts';
+import type { PinnedPackage } from './unpack.ts';
 
 export const sha256 = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex');
@@ -18,11 +19,27 @@ export interface BootFiles {
   readonly pcrs?: PcrTable;
 }
 
+interface Substitute {
+  readonly name: string;
+  readonly version: string;
+  /** Name and version of the locked package. */
+  readonly substitutes: string;
+}
+
+/** Which of the packages are not the locked ones. */
+export function substitutesOf(packages: readonly PinnedPackage[]): Substitute[] {
+  return packages.flatMap(({ name, version, substitutes }) =>
+    substitutes === null ? [] : [{ name, version, substitutes }],
+  );
+}
+
 export interface ImageContents {
   readonly commandLine: string;
   readonly rootHash: Uint8Array;
   readonly agent: Uint8Array;
   readonly node: Uint8Array;
+  /** Packages of the build that are not the locked ones. */
+  readonly substitutes: readonly Substitute[];
   /** All files of the image by name. */
   readonly files: Readonly<Record<string, Uint8Array | string>>;
 }
@@ -48,6 +65,7 @@ export function referenceValues(image: ImageContents, boot: BootFiles): string {
     process: { agent: sha256(image.agent), runtime: sha256(image.node) },
     dice: { layers: diceLayers(image) },
     ...(boot.pcrs === undefined ? {} : { vtpm: { bank: 'sha256', pcrs: acceptedPcrs(boot.pcrs) } }),
+    ...(image.substitutes.length === 0 ? {} : { substitutes: image.substitutes }),
     files: digests(image.files),
   };
   return `${JSON.stringify(values, null, 2)}\n`;
@@ -65,6 +83,7 @@ export function tdxReferenceValues(
     eosVersion: VERSION,
     tdx: { mrtd: [Buffer.from(mrtd).toString('hex')], ...Object.fromEntries(registers) },
     dice: { layers: diceLayers(image) },
+    ...(image.substitutes.length === 0 ? {} : { substitutes: image.substitutes }),
     files: digests(image.files),
   };
   return `${JSON.stringify(values, null, 2)}\n`;

@@ -28,6 +28,7 @@ interface Component {
   readonly purl: string;
   readonly hashes?: readonly { readonly alg: 'SHA-256'; readonly content: string }[];
   readonly licenses: readonly { readonly license: { readonly name: string } }[];
+  readonly properties?: readonly { readonly name: string; readonly value: string }[];
 }
 
 export interface SbomInput {
@@ -72,7 +73,8 @@ function fenceComponent(version: string): Component {
   return { type: 'firmware', 'bom-ref': purl, name, version, purl, licenses };
 }
 
-function debianComponent(entry: PinnedPackage, folder: string): Component {
+/** @throws Error when no licence of the package is known */
+export function debianComponent(entry: PinnedPackage, folder: string): Component {
   const purl = `pkg:deb/debian/${entry.name}@${encodeURIComponent(entry.version)}?arch=amd64`;
   const type =
     entry.use === 'kernel' ? 'operating-system' : entry.use === 'firmware' ? 'firmware' : 'library';
@@ -84,6 +86,9 @@ function debianComponent(entry: PinnedPackage, folder: string): Component {
     purl,
     hashes: [{ alg: 'SHA-256', content: entry.sha256 }],
     licenses: debianLicences(entry, folder).map((name) => ({ license: { name } })),
+    ...(entry.substitutes === null
+      ? {}
+      : { properties: [{ name: 'cocosai:substitutes', value: entry.substitutes }] }),
   };
 }
 

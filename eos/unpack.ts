@@ -14,6 +14,8 @@ export interface PinnedPackage {
   readonly licences?: readonly string[];
   /** The .deb file, its SHA-256 checked. */
   readonly path: string;
+  /** Name and version of the locked package in whose place it was taken; null for the locked one itself. */
+  readonly substitutes: string | null;
 }
 
 export interface UnpackedPackages {

@@ -30,6 +30,10 @@ const TASKS = {
     host: () => 'process',
     steps: ['build', 'tsx scripts/chaos-service.ts ...'],
   },
+  'chaos:hostile': {
+    host: () => 'process',
+    steps: ['build', 'tsx scripts/chaos-hostile.ts ...'],
+  },
   check: { steps: ['tsx scripts/check.ts ...'] },
   coverage: { host: () => 'process', steps: ['tsx scripts/coverage.ts ...'] },
   'docs:api': { steps: ['tsx scripts/docs-api.ts'] },

@@ -34,18 +34,21 @@ function aptByGroup(groups) {
   };
 }
 
+/** Whoever sets it to `allow` takes newer packages for pinned ones that the archive no longer has. */
+const SUBSTITUTES = 'COCOSAI_SUBSTITUTE_PACKAGES';
+
 /**
- * Newest version of a wish at or above its floor. A wish with `resolve` names a meta package: what it
- * depends on under that pattern is meant, since the kernel's package name holds its version.
+ * Newest version of a wish at or above a floor. A wish with `resolve` names a meta package, whose own floor holds for
+ * it: what it depends on under that pattern is meant, since the kernel's package name holds its version.
  */
-function newest(apt, wish) {
+function newest(apt, wish, lowest = wish.floor) {
   const best = (list, floor) =>
     list
       .filter((v) => isAtLeast(v.version, floor))
       .sort((a, b) => (isAtLeast(a.version, b.version) ? -1 : 1))[0];
-  const found = best(apt.versions(wish.name), wish.floor);
-  if (found === undefined)
-    throw new SetupError(`No version of ${wish.name} from ${wish.floor} on is to be had`);
+  const floor = wish.resolve === undefined ? lowest : wish.floor;
+  const found = best(apt.versions(wish.name), floor);
+  if (found === undefined) throw new SetupError(`No version of ${wish.name} from ${floor} on is to be had`);
   if (wish.resolve === undefined) return found;
   const pattern = new RegExp(wish.resolve);
   const real = found.depends
@@ -54,7 +57,9 @@ function newest(apt, wish) {
     .find((n) => pattern.test(n));
   if (real === undefined)
     throw new SetupError(`${wish.name} ${found.version} depends on nothing like ${wish.resolve}`);
-  return best(apt.versions(real), wish.floor);
+  const resolved = best(apt.versions(real), lowest);
+  if (resolved === undefined) throw new SetupError(`No version of ${real} from ${lowest} on is to be had`);
+  return resolved;
 }
 
 /** True when the cached file is the one that was pinned; a damaged one is removed. */
@@ -82,18 +87,20 @@ function fetch(apt, entry) {
 /**
  * Makes every package of `eos/packages.lock.json` available in the cache; offline when all are there.
  *
- * A pinned version that the mirrors no longer carry is replaced by the newest above its floor, said aloud
- * and remembered, so that later runs are offline again; the image then differs from the locked one.
+ * A pinned version that the mirrors no longer carry is an error, since a mirror may withhold it. With
+ * COCOSAI_SUBSTITUTE_PACKAGES=allow, the newest version takes its place if it is not older, and is remembered, so that
+ * later runs are offline again; the image then differs from the locked one, and its reference values say so.
  *
  * @param {{log?: (line: string) => void, uses?: string[]}} [options] `uses`: only these of kernel, firmware, guest, tool, host
- * @returns {{packages: {name: string, wish: string, version: string, sha256: string, use: string, licences: string[], path: string}[], fetched: number, substituted: number}}
+ * @returns {{packages: {name: string, wish: string, version: string, sha256: string, use: string, licences: string[], path: string, substitutes: string | null}[], fetched: number, substituted: number}}
  * @throws {SetupError} when a package cannot be had or does not match its SHA-256
  */
 export function ensurePinnedPackages({ log = console.log, uses } = {}) {
   const { groups, packages: wishes } = readJson(WISHES);
   const locked = new Map(readJson(LOCK).packages.map((entry) => [entry.wish, entry]));
   const substitutesPath = join(cacheFolder(), 'substitutes.json');
-  const substitutes = existsSync(substitutesPath) ? readJson(substitutesPath) : {};
+  const mayDiffer = process.env[SUBSTITUTES] === 'allow';
+  const substitutes = mayDiffer && existsSync(substitutesPath) ? readJson(substitutesPath) : {};
   const aptOf = aptByGroup(groups);
   let fetched = 0;
   const packages = wishes
@@ -107,11 +114,12 @@ export function ensurePinnedPackages({ log = console.log, uses } = {}) {
         use: wish.use,
         licences: wish.licences ?? [],
         path: debPath(entry),
-        substituted: entry !== pinned,
+        substitutes: entry === pinned ? null : `${pinned.name} ${pinned.version}`,
       });
       if (isCached(pinned)) return done(pinned);
       const substitute = substitutes[pinned.sha256];
-      if (substitute !== undefined && isCached(substitute)) return done(substitute);
+      if (substitute !== undefined && isAtLeast(substitute.version, pinned.version) && isCached(substitute))
+        return done(substitute);
       const apt = aptOf(wish.group);
       fetched += 1;
       // apt finds a version by its lists, so a version that is gone shows there and not as a failed download.
@@ -119,7 +127,12 @@ export function ensurePinnedPackages({ log = console.log, uses } = {}) {
         fetch(apt, pinned);
         return done(pinned);
       }
-      const entry = lockEntry(wish, newest(apt, wish));
+      if (!mayDiffer) {
+        throw new SetupError(
+          `The archive does not offer ${pinned.name} ${pinned.version}, which eos/packages.lock.json pins. Use a mirror that has it (COCOSAI_DEBIAN_MIRROR, COCOSAI_DEBIAN_SECURITY_MIRROR), or set ${SUBSTITUTES}=allow to take a newer version: measurements then differ from the published ones.`,
+        );
+      }
+      const entry = lockEntry(wish, newest(apt, wish, pinned.version));
       log(
         `NOTICE: ${pinned.name} ${pinned.version} is gone from the archive: taking ${entry.name} ${entry.version}.`,
       );
@@ -128,7 +141,7 @@ export function ensurePinnedPackages({ log = console.log, uses } = {}) {
       writeFileSync(substitutesPath, `${JSON.stringify(substitutes, null, 2)}\n`);
       return done(entry);
     });
-  const substituted = packages.filter((entry) => entry.substituted).length;
+  const substituted = packages.filter((entry) => entry.substitutes !== null).length;
   if (substituted > 0) {
     log(
       `NOTICE: ${substituted} package(s) differ from eos/packages.lock.json; measurements will differ from the published ones.`,

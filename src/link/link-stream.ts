@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { HEARTBEAT_MS, SILENCE_LIMIT_MS } from '../machines/link.machine.ts';
+import { TimeShare } from '../runtime/time-share.ts';
 import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from './wire/frame.ts';
 import { Hello, LINK_PROTOCOL, SnapshotBody } from './wire/hello.ts';
 
@@ -33,6 +34,7 @@ export class LinkStream {
   private readonly duplex: Duplex;
   private readonly handlers: LinkStreamHandlers;
   private readonly reader = new LengthPrefixReader();
+  private readonly share: TimeShare;
   private readonly heartbeat: NodeJS.Timeout;
   private ackTimer: NodeJS.Timeout | null = null;
   private unacknowledged = 0;
@@ -45,6 +47,7 @@ export class LinkStream {
     this.handlers = handlers;
     this.lastReceivedMs = handlers.now();
     this.lastSentMs = this.lastReceivedMs;
+    this.share = new TimeShare(this.lastReceivedMs);
     duplex.on('data', (chunk: Buffer) => this.read(chunk));
     duplex.on('error', (error) => this.end(() => handlers.onClosed(error.message)));
     duplex.on('close', () => this.end(() => handlers.onClosed('the stream was closed')));
@@ -77,24 +80,28 @@ export class LinkStream {
   }
 
   private read(chunk: Buffer): void {
-    this.lastReceivedMs = this.handlers.now();
+    const { now } = this.handlers;
+    const begin = now();
+    this.lastReceivedMs = begin;
     try {
       for (const message of this.reader.push(chunk)) {
         if (this.ended) return;
         this.take(decodeFrame(message), message);
       }
-      this.pauseUntilWritable();
+      const end = now();
+      this.pause(this.share.charge(end - begin, end), this.handlers.whenWritable());
     } catch (thrown) {
       const error = CocosError.from(thrown, 'LINK_PROTOCOL');
       this.end(() => this.handlers.onViolation(error));
     }
   }
 
-  private pauseUntilWritable(): void {
-    const whenWritable = this.handlers.whenWritable();
-    if (whenWritable === null || this.ended) return;
+  /** Reads no more for a time, and not before frames can be accepted. */
+  private pause(forMs: number, writable: Promise<void> | null): void {
+    if ((forMs === 0 && writable === null) || this.ended) return;
     this.duplex.pause();
-    void whenWritable.then(() => {
+    const rested = new Promise((resolve) => setTimeout(resolve, forMs));
+    void Promise.all([rested, writable]).then(() => {
       // Nothing was read meanwhile, so the silence is not the peer's.
       this.lastReceivedMs = this.handlers.now();
       this.duplex.resume();

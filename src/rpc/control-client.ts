@@ -6,6 +6,7 @@ import {
   ControlServiceClient,
   type CreateEnclaveRequest,
   type GetHostResponse,
+  type ListActorsResponse,
   type Transition,
 } from './gen/cocosai/control/v1/control.ts';
 
@@ -61,10 +62,15 @@ export class ControlClient {
   }
 
   async list(prefix: string): Promise<ActorInfo[]> {
-    const { actors } = await this.unary<{ actors: Actor[] }>((done) =>
-      this.client.listActors({ prefix }, new Metadata(), { deadline: limit() }, done),
-    );
-    return actors.map(infoOf);
+    const found: ActorInfo[] = [];
+    for (;;) {
+      const after = found.at(-1)?.address ?? '';
+      const { actors, hasMore } = await this.unary<ListActorsResponse>((done) =>
+        this.client.listActors({ prefix, after }, new Metadata(), { deadline: limit() }, done),
+      );
+      found.push(...actors.map(infoOf));
+      if (!hasMore || actors.length === 0) return found;
+    }
   }
 
   async get(address: string): Promise<ActorInfo> {

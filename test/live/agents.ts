@@ -10,11 +10,12 @@ export class ChangingAgent {
   readonly program: string;
   private readonly odd: string;
 
-  constructor(folder: string) {
+  /** @param odd source of the agent that does not do its part */
+  constructor(folder: string, odd = path.join(import.meta.dirname, 'odd-agent.ts')) {
     this.program = path.join(folder, 'agent.cjs');
     this.odd = path.join(folder, 'odd.cjs');
     buildSync({
-      entryPoints: [path.join(import.meta.dirname, 'odd-agent.ts')],
+      entryPoints: [odd],
       outfile: this.odd,
       bundle: true,
       platform: 'node',
@@ -25,9 +26,11 @@ export class ChangingAgent {
     });
   }
 
-  /** From now on an agent that does not do its part; see `odd-agent.ts`. Its first line names its kind. */
-  becomeOdd(kind: string): void {
-    const text = `console.log('odd ${kind}');\nprocess.env.COCOS_ODD ??= '${kind}';\nrequire(${JSON.stringify(this.odd)});\n`;
+  /** From now on an agent that does not do its part; see its source. Its first line names its kind. */
+  becomeOdd(kind: string, settings: Readonly<Record<string, string>> = {}): void {
+    const given = Object.entries({ COCOS_ODD: kind, ...settings });
+    const lines = given.map(([name, value]) => `process.env.${name} ??= ${JSON.stringify(value)};\n`);
+    const text = `console.log('odd ${kind}');\n${lines.join('')}require(${JSON.stringify(this.odd)});\n`;
     writeFileSync(this.program, text);
   }
 

@@ -75,6 +75,8 @@ const VtpmReference = z.strictObject({
 });
 export type VtpmReference = z.infer<typeof VtpmReference>;
 
+const PackageText = z.string().regex(/^[!-~]{1,200}$/);
+
 /** The members of a file of reference values; the published JSON Schema is generated from this. */
 export const ReferenceMembers = z.strictObject({
   version: z.literal(1),
@@ -85,6 +87,19 @@ export const ReferenceMembers = z.strictObject({
   vtpm: VtpmReference.optional(),
   /** Layers of the DICE chain, first layer first. */
   dice: z.strictObject({ layers: z.array(DiceLayerRule).min(1).max(16) }).optional(),
+  /** Packages of the build that are not the ones its sources pin; absent if all are. */
+  substitutes: z
+    .array(
+      z.strictObject({
+        name: PackageText,
+        version: PackageText,
+        /** Name and version of the pinned package. */
+        substitutes: z.string().regex(/^[!-~]{1,200} [!-~]{1,200}$/),
+      }),
+    )
+    .min(1)
+    .max(1_024)
+    .optional(),
   files: z.record(z.string().min(1).max(200), hexOf(32)).default({}),
 });
 

@@ -5,9 +5,10 @@ import { measureLaunch } from '../../attestation/measure/launch.ts';
 import { firmwareState } from '../../attestation/measure/snp.ts';
 import { measureTd } from '../../attestation/measure/tdvf.ts';
 import { predictRtmrs, predictUefiPcrs } from '../../attestation/measure/uefi-pcrs.ts';
+import { parseReferenceValues } from '../../attestation/policy/reference.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
-import { digestFile, readInput } from '../files.ts';
+import { digestFile, namingFile, readInput, readJson } from '../files.ts';
 import { judgeSignature, type SignatureState, trustedCertificates } from './uki-signature.ts';
 
 /** A folder with an EOS image, as eos/build.ts writes it. */
@@ -54,6 +55,21 @@ function parseLine(line: string): [string, string] {
     );
   }
   return [name, digest];
+}
+
+/**
+ * Packages of the image that are not the ones its sources pin, a sentence for each.
+ *
+ * @throws CocosError FILE_NOT_FOUND, REFERENCE_INVALID
+ */
+export async function substitutedPackages(folder: string): Promise<string[]> {
+  const file = path.join(folder, 'reference-values.json');
+  const json = await readJson(file);
+  const { substitutes = [] } = namingFile(file, () => parseReferenceValues(json));
+  return substitutes.map(
+    ({ name, version, substitutes: pinned }) =>
+      `${name} ${version} was taken in the place of ${pinned}, which the sources pin`,
+  );
 }
 
 export interface LaunchShape {

@@ -6,7 +6,7 @@ import { stateName } from '../../machines/state-name.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { CompiledMachine, type MachineState } from './compiled-machine.ts';
 import { type Parse, plainParser } from './schema-compiler.ts';
-import { weightOf } from './weight.ts';
+import { weightChange, weightOf } from './weight.ts';
 
 /** Maximum number of mirrored actors of one agent. */
 const MIRROR_LIMIT = 10_000;
@@ -164,7 +164,8 @@ export class MirrorSet {
     if (!this.mirrors.has(address) && this.mirrors.size >= MIRROR_LIMIT) {
       throw new CocosError('LIMIT_EXCEEDED', `An agent may have ${MIRROR_LIMIT} actors mirrored.`);
     }
-    const weight = this.charge(address, this.mirrors.get(address)?.weight ?? 0, state);
+    const before = this.mirrors.get(address)?.weight ?? 0;
+    const weight = this.charge(address, before, weightOf(state.context));
     // Built once: maps look up an identical string much faster than an equal one.
     const full = this.prefix + address;
     this.mirrors.set(address, { address: full, kind, state, weight });
@@ -180,14 +181,14 @@ export class MirrorSet {
     const before = mirror.state;
     const after = stepOf(mirror.kind, before, event);
     if (after === null) return;
-    mirror.weight = this.charge(address, mirror.weight, after);
+    const weight = mirror.weight + weightChange(after.context, before.context);
+    mirror.weight = this.charge(address, mirror.weight, weight);
     mirror.state = after;
     this.onTransition(transition(mirror.address, event.type, before, after));
   }
 
-  /** Charges a mirror with what its new state holds. @throws CocosError LIMIT_EXCEEDED */
-  private charge(address: string, before: number, { context }: MachineState): number {
-    const weight = weightOf(context);
+  /** Charges a mirror with what its new state holds, in bytes. @throws CocosError LIMIT_EXCEEDED */
+  private charge(address: string, before: number, weight: number): number {
     const { recordBytes, bytes } = this.limits;
     const after = this.weight - before + weight;
     if (weight > recordBytes || after > bytes) {

@@ -1,6 +1,7 @@
 /**
  * How many bytes of heap a decoded value holds, to within a small factor and never far below: budgets are kept in these
- * bytes.
+ * bytes. A step of a machine makes a new context that shares most members with the one before; what is shared is found
+ * by identity and not looked into.
  */
 
 const STRING_BYTES = 24;
@@ -8,38 +9,59 @@ const NUMBER_BYTES = 16;
 const OBJECT_BYTES = 56;
 const MEMBER_BYTES = 16;
 
-/** Of the values inside a value, which are never changed: charts replace what they change. */
-const known = new WeakMap<object, number>();
+type Members = Readonly<Record<string, unknown>>;
 
-export function weightOf(value: Readonly<Record<string, unknown>>): number {
+export function weightOf(value: unknown): number {
+  if (typeof value === 'string') return STRING_BYTES + 2 * value.length;
+  if (!isObject(value)) return NUMBER_BYTES;
+  if (ArrayBuffer.isView(value)) return OBJECT_BYTES + value.byteLength;
   let sum = OBJECT_BYTES;
-  for (const name in value) sum += MEMBER_BYTES + memberWeight(value[name]);
+  for (const name in value) sum += nameWeight(name) + weightOf(value[name]);
   return sum;
 }
 
-/** Of what a value holds beyond an earlier value that it was made from, and which is charged already. */
-export function addedWeight(
-  value: Readonly<Record<string, unknown>>,
-  earlier: Readonly<Record<string, unknown>> | null,
-): number {
+/** `weightOf(after) - weightOf(before)`, for a value that was made from another one. */
+export function weightChange(after: unknown, before: unknown): number {
+  if (after === before) return 0;
+  if (!hasMembers(after) || !hasMembers(before)) return weightOf(after) - weightOf(before);
+  let sum = 0;
+  for (const name in after) {
+    if (after[name] === before[name] && after[name] !== undefined) continue;
+    sum +=
+      name in before ? weightChange(after[name], before[name]) : nameWeight(name) + weightOf(after[name]);
+  }
+  for (const name in before) if (!(name in after)) sum -= nameWeight(name) + weightOf(before[name]);
+  return sum;
+}
+
+/** What a context holds beyond another one that it was made from, and which is charged already. */
+export function addedWeight(context: Members, earlier: Members | null): number {
   let sum = OBJECT_BYTES;
-  for (const name in value) {
-    const member = value[name];
-    sum += MEMBER_BYTES + (earlier !== null && earlier[name] === member ? 0 : memberWeight(member));
+  for (const name in context) {
+    const member = context[name];
+    const before = earlier === null ? undefined : earlier[name];
+    sum += nameWeight(name) + (member === before ? 0 : unsharedWeight(member, before));
   }
   return sum;
 }
 
-function memberWeight(value: unknown): number {
-  if (typeof value === 'string') return STRING_BYTES + 2 * value.length;
-  if (typeof value !== 'object' || value === null) return NUMBER_BYTES;
-  const before = known.get(value);
-  if (before !== undefined) return before;
+/** Texts within a new object count, since equal texts may be two. */
+function unsharedWeight(value: unknown, earlier: unknown): number {
+  if (!hasMembers(value) || !hasMembers(earlier)) return weightOf(value);
+  if (value === earlier) return 0;
   let sum = OBJECT_BYTES;
-  if (ArrayBuffer.isView(value)) sum += value.byteLength;
-  else
-    for (const [name, member] of Object.entries(value))
-      sum += MEMBER_BYTES + name.length + memberWeight(member);
-  known.set(value, sum);
+  for (const name in value) sum += nameWeight(name) + unsharedWeight(value[name], earlier[name]);
   return sum;
+}
+
+function nameWeight(name: string): number {
+  return MEMBER_BYTES + name.length;
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null;
+}
+
+function hasMembers(value: unknown): value is Members {
+  return isObject(value) && !ArrayBuffer.isView(value);
 }

@@ -19,6 +19,10 @@ const WATCH_BACKLOG_LIMIT = 10_000;
 /** Characters of contexts that may wait for it: guests decide how large those are. */
 const WATCH_BACKLOG_CHARACTERS = 16 * 1024 * 1024;
 
+/** Actors of one page of a list, and characters of their contexts after which it ends. */
+const PAGE_ACTORS = 1_000;
+const PAGE_CHARACTERS = 512 * 1024;
+
 /** Serves `cocosai.control.v1` for a backend. */
 export function controlService(
   backend: ControlBackend,
@@ -47,7 +51,18 @@ export function controlService(
       await backend.removeEnclave(backend.resolve(enclave));
       return {};
     }),
-    listActors: unary(async ({ prefix }) => ({ actors: directory.list(prefix).map(actorOf) })),
+    listActors: unary(async ({ prefix, after }) => {
+      const views = directory.list(prefix).filter(({ address }) => address > after);
+      const actors: ReturnType<typeof actorOf>[] = [];
+      let characters = 0;
+      for (const view of views) {
+        if (characters > PAGE_CHARACTERS || actors.length >= PAGE_ACTORS) break;
+        const actor = actorOf(view);
+        characters += actor.contextJson.length;
+        actors.push(actor);
+      }
+      return { actors, hasMore: actors.length < views.length };
+    }),
     getActor: unary(async ({ address }) => ({ actor: actorOf(directory.view(backend.resolve(address))) })),
     watchActors: (call) => watch(directory, backend, call, actorOf),
     sendEvent: unary(async ({ address, eventJson }) => {

@@ -8,6 +8,7 @@ import {
   type Transition,
   transition,
 } from '../../link/mirror/mirror.ts';
+import { addedWeight } from '../../link/mirror/weight.ts';
 import { failedChild } from '../../machines/child-failure.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
@@ -19,6 +20,7 @@ import {
   History,
   type HistoryLimits,
   isUnder,
+  type Part,
 } from './history.ts';
 
 /** The view of an actor shown to control clients. */
@@ -34,6 +36,12 @@ export interface Persistence {
   persistActor(transition: Transition, actor: AnyActor): Promise<void>;
   /** Of a mirror of this enclave's agent. */
   persistMirror(transition: Transition, enclave: string): Promise<void>;
+}
+
+interface Published {
+  state: MachineState;
+  /** Of the history. */
+  readonly part: Part;
 }
 
 /** Transitions that are stored together, and so are published together. */
@@ -62,7 +70,7 @@ export class Directory {
   /** As they are now. */
   private readonly live = new Map<string, { actor: AnyActor; snapshot: AnyMachineSnapshot }>();
   /** As they were stored last: clients see these, and so never a state that a restart would take back. */
-  private readonly published = new Map<string, MachineState>();
+  private readonly published = new Map<string, Published>();
   private readonly watchers = new Set<Watcher>();
   private sequence: number;
   private readonly history: History;
@@ -125,11 +133,7 @@ export class Directory {
       () => stored,
       () => {
         if (this.group === group) this.group = null;
-        for (const each of group.transitions) {
-          const before = this.published.get(each.address)?.context ?? null;
-          this.published.set(each.address, each.after);
-          this.publish((sequence) => ({ kind: 'transition', sequence, transition: each }), before);
-        }
+        for (const each of group.transitions) this.publishTransition(each);
       },
     );
     this.group = group;
@@ -143,7 +147,11 @@ export class Directory {
       () => {
         const removed = [...this.published.keys()].filter((address) => isUnder(address, enclave));
         for (const address of removed) this.published.delete(address);
-        for (const address of removed) this.publish((sequence) => ({ kind: 'removed', sequence, address }));
+        const part = this.history.partOf(enclave);
+        for (const address of removed) {
+          this.sequence += 1;
+          this.publish({ kind: 'removed', sequence: this.sequence, address }, part, 0);
+        }
         this.history.close(enclave);
       },
     );
@@ -217,7 +225,7 @@ export class Directory {
   }
 
   private find(address: string): MachineState | null {
-    return this.published.get(address) ?? null;
+    return this.published.get(address)?.state ?? null;
   }
 
   /** Resolves when everything that has happened so far is stored and published. */
@@ -231,10 +239,20 @@ export class Directory {
     this.tail = this.tail.then(wait).then(then, then);
   }
 
-  private publish(make: (sequence: number) => DirectoryItem, before: MachineState['context'] | null = null) {
+  private publishTransition(transition: Transition): void {
+    const { address, after } = transition;
+    const known = this.published.get(address);
+    const part = known?.part ?? this.history.partOf(address);
+    const added = addedWeight(after.context, known?.state.context ?? null);
+    if (known === undefined) this.published.set(address, { state: after, part });
+    else known.state = after;
     this.sequence += 1;
-    const item = make(this.sequence);
-    this.history.add(item, before);
+    this.publish({ kind: 'transition', sequence: this.sequence, transition }, part, added);
+  }
+
+  /** @param contextBytes what the item's context adds to the history */
+  private publish(item: DirectoryItem, part: Part, contextBytes: number): void {
+    this.history.add(part, item, contextBytes);
     for (const watcher of this.watchers) watcher(item);
   }
 }

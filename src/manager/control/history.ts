@@ -1,5 +1,4 @@
 import type { Transition } from '../../link/mirror/mirror.ts';
-import { addedWeight } from '../../link/mirror/weight.ts';
 
 export type DirectoryItem =
   | { readonly kind: 'transition'; readonly sequence: number; readonly transition: Transition }
@@ -16,17 +15,14 @@ export const HISTORY_LIMITS: HistoryLimits = { items: 10_000, bytes: 4 * 2 ** 20
 
 /** What an item costs beside its context. */
 const ITEM_BYTES = 400;
-
-type Context = Readonly<Record<string, unknown>>;
-
-interface Kept {
-  readonly item: DirectoryItem;
-  readonly bytes: number;
-}
+/** Enclaves that may use their bytes in full; when there are more, all of them have the bytes of so many together. */
+const FULL_SHARES = 16;
 
 /** The items of one enclave, or of the manager's other actors, or of all enclaves that were removed. */
-interface Part {
-  kept: Kept[];
+export interface Part {
+  items: DirectoryItem[];
+  /** Bytes that each of them is charged with. */
+  weights: number[];
   /** Index of the oldest item that counts. */
   first: number;
   bytes: number;
@@ -49,13 +45,19 @@ export class History {
     this.limits = limits;
   }
 
-  /** @param before context that the same actor had in the item before; null for none */
-  add(item: DirectoryItem, before: Context | null): void {
-    const owner = ownerOf(addressOf(item));
-    const part = this.parts.get(owner) ?? newPart();
+  /** Where the items of an actor are kept. */
+  partOf(address: string): Part {
+    const owner = ownerOf(address);
+    const known = this.parts.get(owner);
+    if (known !== undefined) return known;
+    const part = newPart();
     this.parts.set(owner, part);
-    const context = item.kind === 'transition' ? addedWeight(item.transition.after.context, before) : 0;
-    this.append(part, { item, bytes: ITEM_BYTES + context });
+    return part;
+  }
+
+  /** @param contextBytes what the item's context adds to those that are kept */
+  add(part: Part, item: DirectoryItem, contextBytes: number): void {
+    this.append(part, item, ITEM_BYTES + contextBytes);
   }
 
   /** Gives up the share of an enclave that is gone. What it left is kept with that of others that are gone. */
@@ -64,10 +66,12 @@ export class History {
     if (part === undefined) return;
     this.parts.delete(enclave);
     this.removed.dropped = Math.max(this.removed.dropped, part.dropped);
-    const all = [...this.removed.kept.slice(this.removed.first), ...part.kept.slice(part.first)];
-    all.sort((one, other) => one.item.sequence - other.item.sequence);
-    Object.assign(this.removed, { kept: [], first: 0, bytes: 0 });
-    for (const kept of all) this.append(this.removed, kept);
+    const kept = [this.removed, part].flatMap(({ items, weights, first }) =>
+      items.slice(first).map((item, index) => ({ item, bytes: weights[first + index] ?? 0 })),
+    );
+    kept.sort((one, other) => one.item.sequence - other.item.sequence);
+    Object.assign(this.removed, { items: [], weights: [], first: 0, bytes: 0 });
+    for (const { item, bytes } of kept) this.append(this.removed, item, bytes);
   }
 
   /** Items under `prefix` after a sequence number, or null when some of them are not kept any more. */
@@ -76,7 +80,7 @@ export class History {
     const found: DirectoryItem[] = [];
     for (const part of this.partsUnder(prefix)) {
       if (part.dropped > sequence) return null;
-      for (const { item } of part.kept.slice(part.first)) {
+      for (const item of part.items.slice(part.first)) {
         if (item.sequence > sequence && isUnder(addressOf(item), prefix)) found.push(item);
       }
     }
@@ -90,31 +94,35 @@ export class History {
     return [...parts, this.removed];
   }
 
-  private append(part: Part, kept: Kept): void {
-    part.kept.push(kept);
-    part.bytes += kept.bytes;
-    const { items, bytes } = this.limits;
-    while (part.kept.length - part.first > items || part.bytes > bytes) {
-      const oldest = part.kept[part.first];
+  private append(part: Part, item: DirectoryItem, weight: number): void {
+    part.items.push(item);
+    part.weights.push(weight);
+    part.bytes += weight;
+    const { items } = this.limits;
+    const bytes = this.limits.bytes * Math.min(1, FULL_SHARES / this.parts.size);
+    while (part.items.length - part.first > items || part.bytes > bytes) {
+      const oldest = part.items[part.first];
       if (oldest === undefined) break;
-      part.bytes -= oldest.bytes;
-      part.dropped = oldest.item.sequence;
+      part.bytes -= part.weights[part.first] ?? 0;
+      part.dropped = oldest.sequence;
       part.first += 1;
     }
     // Seldom, since it copies what is left.
-    if (part.first * 2 <= part.kept.length) return;
-    part.kept = part.kept.slice(part.first);
+    if (part.first * 2 <= part.items.length) return;
+    part.items = part.items.slice(part.first);
+    part.weights = part.weights.slice(part.first);
     part.first = 0;
   }
 }
 
 function newPart(): Part {
-  return { kept: [], first: 0, bytes: 0, dropped: 0 };
+  return { items: [], weights: [], first: 0, bytes: 0, dropped: 0 };
 }
 
 /** Who is charged for an actor: its enclave, or itself. */
 function ownerOf(address: string): string {
-  return address.split('/').slice(0, 2).join('/');
+  const end = address.indexOf('/', address.indexOf('/') + 1);
+  return end === -1 ? address : address.slice(0, end);
 }
 
 export function addressOf(item: DirectoryItem): string {

@@ -8,6 +8,7 @@ import {
   readMessage,
   writeMessage,
 } from '../../link/wire/report-protocol.ts';
+import { TimeShare } from '../../runtime/time-share.ts';
 
 interface ReportServerOptions {
   readonly launchLog: LaunchLog;
@@ -18,27 +19,56 @@ interface ReportServerOptions {
   readonly processor: SecurityProcessor | null;
 }
 
-/** Answers a guest's connection to the report port. */
+/** Connections of one guest that may wait for their answers at once. */
+const CONNECTION_LIMIT = 64;
+
+/** Answers a guest's connections to the report port. A guest that asks too much waits, and the others do not. */
 export function reportServer(options: ReportServerOptions): (stream: Duplex) => void {
+  const share = new TimeShare(performance.now());
+  let open = 0;
+  let turn = Promise.resolve();
+  /** Makes a report when the guest has a share of the manager's time left. */
+  const inTurn = (request: ReportRequest): Promise<ReportAnswer> => {
+    const answered = turn.then(() => makeAnswer(request, options));
+    turn = answered.then(({ costMs }) => rest(share.charge(costMs, performance.now())));
+    return answered.then(({ reply }) => reply);
+  };
   return (stream) => {
     stream.on('error', () => stream.destroy());
-    answer(stream, options).then(
+    if (open >= CONNECTION_LIMIT) return void stream.destroy();
+    open += 1;
+    stream.once('close', () => {
+      open -= 1;
+    });
+    answer(stream, inTurn).then(
       () => stream.end(),
       () => stream.destroy(),
     );
   };
 }
 
-async function answer(stream: Duplex, options: ReportServerOptions): Promise<void> {
+async function answer(
+  stream: Duplex,
+  inTurn: (request: ReportRequest) => Promise<ReportAnswer>,
+): Promise<void> {
   const request = ReportRequest.safeParse(await readMessage(stream));
   if (!request.success) throw new CocosError('LINK_PROTOCOL', 'A report request is malformed.');
+  writeMessage(stream, await inTurn(request.data));
+}
+
+function makeAnswer(request: ReportRequest, options: ReportServerOptions) {
+  const begin = performance.now();
   let reply: ReportAnswer;
   try {
-    reply = makeReport(request.data, options);
+    reply = makeReport(request, options);
   } catch (thrown) {
     reply = { ok: false, error: CocosError.from(thrown).toJSON() };
   }
-  writeMessage(stream, reply);
+  return { reply, costMs: performance.now() - begin };
+}
+
+function rest(ms: number): Promise<void> {
+  return ms === 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function makeReport(request: ReportRequest, options: ReportServerOptions): ReportAnswer {

@@ -3,9 +3,8 @@ import { type Duplex, pipeline } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 import type { Listener } from '../../link/transport/transport.ts';
 import { listenUnix } from '../../link/transport/unix.ts';
+import { PeerConnections } from './peer-connections.ts';
 
-/** Connections that one enclave's relay carries at once. */
-const CONNECTION_LIMIT = 64;
 /**
  * What a relay holds of one direction of a connection. Both ends seal and open half a MiB at a time and neither reads
  * nor writes meanwhile: with less between them one waits for the other.
@@ -37,16 +36,14 @@ interface RelayOptions {
 
 /** Carries participants' bytes to the agent, unread and unchanged. */
 export async function openRelay(options: RelayOptions): Promise<Relay> {
-  const open = new Set<net.Socket>();
+  const connections = new PeerConnections();
   const onConnection = (socket: net.Socket) => {
-    if (open.size >= CONNECTION_LIMIT) return void socket.destroy();
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
+    const moved = connections.admit(socket);
     socket.on('error', () => socket.destroy());
     socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
     socket.pause();
     options.connect().then(
-      (stream) => join(socket, stream),
+      (stream) => join(socket, stream, moved),
       () => socket.destroy(),
     );
   };
@@ -54,23 +51,25 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
     const listener = await listenUnix(options.at.unix, onConnection, BUFFER);
     return { address: `unix:${options.at.unix}`, close: () => listener.close() };
   }
-  return listenTcp(options.at, onConnection, open);
+  return listenTcp(options.at, onConnection, connections);
 }
 
 /** vsock carries no half-close, so the end of either side ends both. */
-function join(socket: net.Socket, stream: Duplex): void {
+function join(socket: net.Socket, stream: Duplex, moved: () => void): void {
   const end = () => {
     socket.destroy();
     stream.destroy();
   };
   pipeline(socket, stream, end);
   pipeline(stream, socket, end);
+  socket.on('data', moved);
+  stream.on('data', moved);
 }
 
 async function listenTcp(
   at: { readonly tcp: string; readonly port: number },
   onConnection: (socket: net.Socket) => void,
-  open: Set<net.Socket>,
+  connections: PeerConnections,
 ): Promise<Relay> {
   const server = net.createServer({ noDelay: true, ...BUFFER }, onConnection);
   await new Promise<void>((resolve, reject) => {
@@ -86,7 +85,7 @@ async function listenTcp(
     address: `tcp:${bound.address}:${bound.port}`,
     close: () =>
       new Promise((resolve) => {
-        for (const socket of open) socket.destroy();
+        connections.closeAll();
         server.close(() => resolve());
       }),
   };

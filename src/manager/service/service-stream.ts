@@ -7,6 +7,7 @@ import {
   type ConnectResponse,
 } from '../../rpc/gen/cocosai/service/v1/service.ts';
 import { fromStatus } from '../../rpc/status.ts';
+import { TimeShare } from '../../runtime/time-share.ts';
 
 /** One gRPC stream to the management service, with its own channel. */
 
@@ -18,6 +19,14 @@ export type FromService = NonNullable<ConnectResponse['message']>;
 
 /** Requests that may wait for their answers, or for these to be read, before no more are read. */
 const UNANSWERED_LIMIT = 16;
+
+/** What a message costs of the manager's time, in milliseconds, and what each MiB of a manifest adds. */
+const MESSAGE_COST_MS = 0.1;
+const REQUEST_COST_MS = 1;
+const MANIFEST_COST_MS = 50;
+
+/** Messages of the manager whose answers may still come; more events and heartbeats are never on their way. */
+const EXPECTED_LIMIT = 2_048;
 
 interface Handlers {
   /** Gives null, or for a request what settles when its answer has been sent. */
@@ -75,6 +84,12 @@ export class ServiceStream {
   private isOpen = true;
   private closing: Promise<void> | null = null;
   private draining: Promise<void> | null = null;
+  private readonly share = new TimeShare(performance.now());
+  /** Ends the pause of a service that took more than its share of the manager's time. */
+  private rest: NodeJS.Timeout | null = null;
+  private unanswered = 0;
+  /** Messages that the service may send as answers to ours, one for each; they do not count against it. */
+  private expected = 0;
   /** Milliseconds of `performance.now()` of the last message of the service. */
   heardAtMs = performance.now();
 
@@ -93,22 +108,45 @@ export class ServiceStream {
       this.isOpen = false;
       onLost(error);
     };
-    let unanswered = 0;
     const settle = () => {
-      unanswered -= 1;
-      this.call.resume();
+      this.unanswered -= 1;
+      this.read();
     };
     this.call.on('data', ({ message }: ConnectResponse) => {
       this.heardAtMs = performance.now();
-      const answered = this.isOpen && message !== undefined ? onMessage(message) : null;
-      if (answered === null) return;
-      unanswered += 1;
-      // A service that does not read its answers counts as silent before long.
-      if (unanswered >= UNANSWERED_LIMIT) this.call.pause();
-      answered.then(settle, settle);
+      if (message === undefined) return;
+      this.charge(message);
+      const answered = this.isOpen ? onMessage(message) : null;
+      if (answered !== null) {
+        this.unanswered += 1;
+        answered.then(settle, settle);
+      }
+      this.read();
     });
     this.call.once('error', (error: ServiceError) => lose(fromStatus(error, 'SERVICE_UNAVAILABLE')));
     this.call.once('end', () => lose(new CocosError('SERVICE_UNAVAILABLE', 'The service ended the stream.')));
+  }
+
+  /** A service that does not read its answers counts as silent before long. */
+  private read(): void {
+    if (this.rest === null && this.unanswered < UNANSWERED_LIMIT) this.call.resume();
+    else this.call.pause();
+  }
+
+  private charge(message: FromService): void {
+    if (message.$case === 'acknowledgement' || message.$case === 'heartbeat') {
+      this.expected -= 1;
+      if (this.expected >= 0) return;
+      this.expected = 0;
+    }
+    const pauseMs = this.share.charge(costOf(message), this.heardAtMs);
+    if (pauseMs === 0 || this.rest !== null) return;
+    this.rest = setTimeout(() => {
+      this.rest = null;
+      // Nothing was read meanwhile, so the silence is not the service's.
+      this.heardAtMs = performance.now();
+      this.read();
+    }, pauseMs).unref();
   }
 
   /** Resolves when the stream takes more. @throws CocosError SERVICE_UNAVAILABLE when it has ended. */
@@ -116,6 +154,7 @@ export class ServiceStream {
     if (!this.isOpen || this.call.destroyed) {
       throw new CocosError('SERVICE_UNAVAILABLE', 'The stream to the service has ended.');
     }
+    this.expected = Math.min(this.expected + 1, EXPECTED_LIMIT);
     if (this.call.write({ message })) return;
     // One listener, however many messages wait.
     this.draining ??= new Promise((resolve) => {
@@ -135,6 +174,7 @@ export class ServiceStream {
 
   private async end(): Promise<void> {
     this.isOpen = false;
+    if (this.rest !== null) clearTimeout(this.rest);
     this.call.end();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -146,4 +186,9 @@ export class ServiceStream {
     this.call.cancel();
     this.client.close();
   }
+}
+
+function costOf({ $case, value }: FromService): number {
+  if ($case === 'run') return REQUEST_COST_MS + (value.manifestJson.length / 2 ** 20) * MANIFEST_COST_MS;
+  return $case === 'stop' ? REQUEST_COST_MS : MESSAGE_COST_MS;
 }

@@ -219,4 +219,34 @@ describe('a hostile peer', () => {
       vi.useRealTimers();
     }
   });
+
+  it('reads no more for a while from a peer whose events take more than its share of the time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    try {
+      const wire = new Wire();
+      const clock = { ms: 0 };
+      const events: unknown[] = [];
+      startLink({
+        role: 'manager',
+        open: wire.accept,
+        now: () => clock.ms,
+        onEvent: (body) => {
+          events.push(body);
+          clock.ms += 1_000;
+        },
+      });
+      const agent = startLink({ role: 'agent', open: wire.dial, now: () => 0 });
+      await vi.advanceTimersByTimeAsync(10);
+      expect(agent.isLive).toBe(true);
+      for (const event of [1, 2, 3]) agent.publish(event);
+      await vi.advanceTimersByTimeAsync(10);
+      expect(events).toEqual([1]);
+      await vi.advanceTimersByTimeAsync(900);
+      expect(events).toEqual([1]);
+      await vi.advanceTimersByTimeAsync(100);
+      expect(events).toEqual([1, 2]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { table } from '../../output.ts';
-import { predictLaunch, predictTd, predictUefi } from '../../trust/eos-image.ts';
+import { predictLaunch, predictTd, predictUefi, substitutedPackages } from '../../trust/eos-image.ts';
 
 const Platform = z.enum(['snp', 'tdx', 'uefi', 'emulated']);
 const MAX_VCPUS = 512;
@@ -15,7 +15,12 @@ interface Options {
 
 export async function run({ output }: CommandContext, options: Options, folder: string): Promise<void> {
   const predicted = await predict(folder, options);
-  output.result(table(Object.entries(predicted)), predicted);
+  const substitutes = await substitutedPackages(folder);
+  const notes = substitutes.map((sentence) => `note: ${sentence}`);
+  output.result([...table(Object.entries(predicted)), ...notes], {
+    ...predicted,
+    ...(substitutes.length === 0 ? {} : { substitutes }),
+  });
 }
 
 async function predict(folder: string, options: Options): Promise<Record<string, string>> {

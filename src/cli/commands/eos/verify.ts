@@ -10,6 +10,7 @@ import {
   predictTd,
   predictUefi,
   type SumCheck,
+  substitutedPackages,
   sumsSignature,
 } from '../../trust/eos-image.ts';
 
@@ -29,6 +30,7 @@ export async function run(
   const wrong = sums.filter(({ expected, found }) => expected !== found);
   const values = wrong.length === 0 ? await checkReferences(folder) : [];
   const stale = values.filter(({ ok }) => !ok);
+  const substitutes = wrong.length === 0 ? await substitutedPackages(folder) : [];
   const { rebuild, isSigned } = await buildInfo(folder);
   const signature = await imageSignature(folder, certificate);
   const isUnsignedRight = !isSigned && certificate === undefined && signature === 'unsigned';
@@ -44,10 +46,11 @@ export async function run(
     `${mark(isSignatureRight)} signature of the kernel image: ${signature}`,
     `${mark(isSumsRight)} signature of SHA256SUMS: ${sumsSigned}`,
     accepted ? `accepted: all ${sums.length} files are correct` : 'rejected: do not use this image',
+    ...substitutes.map((sentence) => `note: ${sentence}`),
     'To rebuild it from its sources:',
     ...rebuild.map((line) => `  ${line}`),
   ];
-  const json = { accepted, files: sums, values, signature, sumsSignature: sumsSigned, rebuild };
+  const json = { accepted, files: sums, values, signature, sumsSignature: sumsSigned, substitutes, rebuild };
   output.result(lines, json);
   if (!accepted) exit(EXIT.rejected);
 }

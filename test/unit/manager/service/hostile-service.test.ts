@@ -170,6 +170,16 @@ describe('a flood of bad requests', () => {
     expect(written).toBeLessThan(TOTAL / 2);
   });
 
+  it('a service that sends heartbeats which nobody asked for is read no faster than its share of the time allows', async () => {
+    const TOTAL = 16_000;
+    const begin = performance.now();
+    const flood: Message[] = Array.from({ length: TOTAL }, () => ({ $case: 'heartbeat', value: {} }));
+    const { messages } = await meet([welcome, ...flood, { $case: 'stop', value: { computationId: 'c1' } }]);
+    await vi.waitFor(() => expect(messages.map(({ $case }) => $case)).toContain('stopAnswer'), 600_000);
+    // 0.1 ms each in a quarter of the time, beyond the first 100 ms and those that answer the manager's own.
+    expect(performance.now() - begin).toBeGreaterThan(5_000);
+  });
+
   it('a service that reads its answers gets all of them, however many requests it sends', async () => {
     const TOTAL = 2_000;
     const answers = { count: 0 };

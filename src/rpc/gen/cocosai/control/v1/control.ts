@@ -65,10 +65,15 @@ export interface RemoveEnclaveResponse {
 
 export interface ListActorsRequest {
   prefix: string;
+  /** Only actors whose address comes after this one; empty for the first page. */
+  after: string;
 }
 
 export interface ListActorsResponse {
+  /** In the order of their addresses. */
   actors: Actor[];
+  /** There are more: ask again with the last address. Guests decide how many actors there are, so a page has a limit. */
+  hasMore: boolean;
 }
 
 export interface GetActorRequest {
@@ -540,13 +545,16 @@ export const RemoveEnclaveResponse: MessageFns<RemoveEnclaveResponse> = {
 };
 
 function createBaseListActorsRequest(): ListActorsRequest {
-  return { prefix: "" };
+  return { prefix: "", after: "" };
 }
 
 export const ListActorsRequest: MessageFns<ListActorsRequest> = {
   encode(message: ListActorsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.prefix !== "") {
       writer.uint32(10).string(message.prefix);
+    }
+    if (message.after !== "") {
+      writer.uint32(18).string(message.after);
     }
     return writer;
   },
@@ -572,6 +580,14 @@ export const ListActorsRequest: MessageFns<ListActorsRequest> = {
             message.prefix = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -586,13 +602,16 @@ export const ListActorsRequest: MessageFns<ListActorsRequest> = {
 };
 
 function createBaseListActorsResponse(): ListActorsResponse {
-  return { actors: [] };
+  return { actors: [], hasMore: false };
 }
 
 export const ListActorsResponse: MessageFns<ListActorsResponse> = {
   encode(message: ListActorsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.actors) {
       Actor.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.hasMore !== false) {
+      writer.uint32(16).bool(message.hasMore);
     }
     return writer;
   },
@@ -616,6 +635,14 @@ export const ListActorsResponse: MessageFns<ListActorsResponse> = {
             }
 
             message.actors.push(Actor.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hasMore = reader.bool();
             continue;
           }
         }
