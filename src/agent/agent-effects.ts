@@ -14,6 +14,7 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
+import { openDatasets } from './run/datasets.ts';
 import { awaitPublishedEnd, publishedExitCode, publishedFailure } from './run/disclosure.ts';
 import { OmittedResults } from './run/omitted-results.ts';
 import type { ResultStore } from './run/result-store.ts';
@@ -139,7 +140,7 @@ async function execute(
   const exit = await runAlgorithm({
     kind: manifest.algorithm.kind,
     algorithmPath: inputs.algorithmFile,
-    datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
+    datasets: await openDatasets(manifest.datasets, inputs, signal),
     resultsDir,
     arguments: manifest.algorithm.arguments,
     limits: manifest.limits,

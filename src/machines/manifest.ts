@@ -52,7 +52,15 @@ export const Manifest = z.strictObject({
     arguments: z.array(z.string().max(4096)).max(64).default([]),
   }),
   datasets: z
-    .array(z.strictObject({ name: InputName, digest: InputDigest, provider: SigningKeyText }))
+    .array(
+      z.strictObject({
+        name: InputName,
+        digest: InputDigest,
+        provider: SigningKeyText,
+        /** The digest is that of the deterministic tar of a directory, which the agent unpacks. Absent for a file. */
+        kind: z.literal('directory').optional(),
+      }),
+    )
     .max(64)
     .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ')
     // Otherwise one upload would count for two inputs, and the receipt would name a dataset that never arrived.
