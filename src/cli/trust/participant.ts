@@ -53,7 +53,7 @@ export function asParticipant<T>(
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
       if (trusted.verdict.emulated) {
         context.output.note(
-          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.',
+          'EMULATED platform: the evidence shows which program runs, but the host can read its memory.',
         );
       }
       try {
