@@ -7,20 +7,39 @@ import { UNPRINTABLE } from './unprintable.ts';
  */
 
 /** `sha256:` and 64 lower-case hex digits. */
-export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 lower-case hex digits');
 /** Digest of an input: SHA-256, or SHA3-256 as computed by the Go CocosAI. */
-export const InputDigest = z.string().regex(/^(sha256|sha3-256):[0-9a-f]{64}$/);
+export const InputDigest = z
+  .string()
+  .regex(/^(sha256|sha3-256):[0-9a-f]{64}$/, 'sha256: or sha3-256: and 64 lower-case hex digits');
 /** Ed25519 public key in text form: `ed25519:` and 43 base64url characters. */
-export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
+export const SigningKeyText = z
+  .string()
+  .regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'ed25519: and 43 base64url characters');
 /** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
-export const KemKeyText = z.string().regex(/^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/);
+export const KemKeyText = z
+  .string()
+  .regex(
+    /^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/,
+    'x-wing: and 1622, or x25519: and 43 base64url characters',
+  );
 /** A file or input name: no separators, no leading dot, and not `__proto__`. */
-export const InputName = z.string().regex(/^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+export const InputName = z
+  .string()
+  .regex(
+    /^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
+    'up to 128 letters, digits, dots, underscores and hyphens, not beginning with a dot or hyphen',
+  );
 
 /** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
 export const ALGORITHM_INPUT = 'algorithm';
 
-export const ComputationId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
+export const ComputationId = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'up to 64 letters, digits, dots, underscores and hyphens, beginning with a letter or digit',
+  );
 
 export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 

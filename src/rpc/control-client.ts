@@ -114,8 +114,7 @@ export class ControlClient {
     const known = fromStatus(error, 'MANAGER_UNAVAILABLE');
     // An error that the manager itself sent has a message; for a failed connection gRPC has only its own words.
     if (known.code !== 'MANAGER_UNAVAILABLE' || known.cause !== error) throw known;
-    const next = 'Check that it is running and that the address is correct.';
-    throw new CocosError(known.code, `No manager answers at ${this.target}. ${next}`, { cause: error });
+    throw new CocosError(known.code, `No manager answers at ${this.target}.`, { cause: error });
   }
 
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {

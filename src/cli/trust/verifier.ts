@@ -170,7 +170,7 @@ function rejection({ failures }: VerifierContext): CocosError {
   );
   return new CocosError(
     'ATTEST_REJECTED',
-    `The evidence of the enclave was rejected, and no input was sent to it. This does not hold: ${reasons.join('; ')}. Check that policy, reference values and manifest are those that you agreed to. 'attestation get' and 'attestation verify' show every check.`,
+    `The evidence of the enclave was rejected, and no input was sent to it. This does not hold: ${reasons.join('; ')}. The commands 'attestation get' and 'attestation verify' show every check.`,
     { details: { failures } },
   );
 }
