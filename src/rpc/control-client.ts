@@ -135,8 +135,16 @@ function infoOf(actor: Actor | undefined): ActorInfo {
 }
 
 function parseContext(text: string): ActorInfo['context'] {
-  const value: unknown = JSON.parse(text);
+  const value = jsonOf(text);
   if (typeof value !== 'object' || value === null)
     throw new CocosError('INTERNAL', 'The manager sent an actor without a context.');
   return Object.fromEntries(Object.entries(value));
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CocosError('INTERNAL', 'The manager sent an actor whose context is not JSON.', { cause });
+  }
 }
