@@ -155,7 +155,7 @@ const FAILURES: readonly [string, () => string[], ErrorCode, RegExp][] = [
       at('reference.json'),
     ],
     'POLICY_INVALID',
-    /policy\.json.*platforms\[1\]: expected "snp" or "tdx" or "emulated", found 7.*unknown "debug"/,
+    /policy\.json.*platforms\[1\]: expected "snp" or "tdx" or "emulated", found 7.*unknown member "debug"/,
   ],
   [
     'reference values with bad members',
