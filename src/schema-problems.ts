@@ -33,7 +33,8 @@ function problemOf(issue: Issue, value: unknown): string {
     if (first !== undefined) return problemOf({ ...first, path: [...issue.path, ...first.path] }, value);
   }
   const where = placeOf(issue.path);
-  if (issue.code === 'unrecognized_keys') return `${where}: unknown member ${issue.keys.map(quoted).join(', ')}`;
+  if (issue.code === 'unrecognized_keys')
+    return `${where}: unknown member ${issue.keys.map(quoted).join(', ')}`;
   if (issue.code === 'custom' && !isLibraryText(issue.message)) return `${where}: ${issue.message}`;
   const found = valueAt(value, issue.path);
   return `${where}: expected ${expectationOf(issue)}, found ${found === undefined ? 'nothing' : quoted(found)}`;

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 
 /** What may pass to a terminal: no control character, no invisible or bidirectional formatting, no line separator. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are the subject
 export const FORBIDDEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are the subject
   /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
 const HOSTILE = [
