@@ -47,7 +47,10 @@ export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 const Disclosure = z.strictObject({
   /** `binary`: the host learns whether the algorithm failed, not with which exit code or at which limit. */
   exitCode: z.enum(['exact', 'binary']).optional(),
-  /** The end of a run is published at a multiple of these seconds after its start, or at the time limit. */
+  /**
+   * The end of a run is published at a multiple of these seconds after its start, or at the time limit, and the sealed
+   * result at a multiple of them after that.
+   */
   runTimeSeconds: z.int().min(1).max(604_800).optional(),
   /** Zeros are added to the result up to a power of two, or up to a multiple of these bytes. */
   resultPadding: z.union([z.enum(['none', 'powerOfTwo']), z.int().min(1024).max(1_073_741_824)]).optional(),

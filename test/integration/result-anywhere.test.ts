@@ -19,7 +19,8 @@ import { Seeded } from '../seeded.ts';
 /** A result of a real run, on a machine of an auditor that has only the command line: no packages, no manager, no network. */
 
 const FILES = ['result', 'manifest.json', 'policy.json', 'reference.json'] as const;
-const CAN_UNSHARE = spawnSync('unshare', ['-n', 'true']).status === 0;
+const UNSHARE = '/usr/bin/unshare';
+const CAN_UNSHARE = spawnSync(UNSHARE, ['-n', 'true']).status === 0;
 const Verification = z.object({
   outcome: z.string(),
   counts: z.object({ passed: z.number(), failed: z.number(), notChecked: z.number() }),
@@ -71,7 +72,7 @@ describe('a result on a machine that has only the command line', () => {
       ...[process.execPath, 'cocos-cli.js', 'result', 'verify', result, '--manifest', manifest],
       ...['--policy', policy, '--reference', reference, '-o', 'json'],
     ];
-    const offline = CAN_UNSHARE ? ['unshare', '-n', ...command] : command;
+    const offline = CAN_UNSHARE ? [UNSHARE, '-n', ...command] : command;
     const [program = '', ...args] = offline;
     const { code, stdout } = await promisify(execFile)(program, args, { cwd: machine, env: {} }).then(
       (done) => ({ code: 0, stdout: done.stdout }),
