@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { policyJsonSchema, referenceJsonSchema } from '../src/attestation/policy/json-schema.ts';
-import { ERRORS } from '../src/errors.ts';
+import { NEXT_STEPS } from '../src/cli/next-steps.ts';
+import { ERRORS, type ErrorCode } from '../src/errors.ts';
 import { AgentEvent, agentMachine } from '../src/machines/agent.machine.ts';
 import { AttestationEvent, attestationMachine } from '../src/machines/attestation.machine.ts';
 import { ComputationEvent } from '../src/machines/computation.events.ts';
@@ -21,22 +22,24 @@ import { policyPage } from './policy-page.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 function errorsPage(): string {
-  const rows = Object.entries(ERRORS).map(
-    ([code, { grpc, action, exit, doc }]) => `| \`${code}\` | ${exit} | ${grpc} | ${action} | ${doc} |`,
+  const rows = (Object.entries(ERRORS) as [ErrorCode, (typeof ERRORS)[ErrorCode]][]).map(
+    ([code, { grpc, action, exit, doc }]) =>
+      `| \`${code}\` | ${exit} | ${grpc} | ${action} | ${doc} | ${NEXT_STEPS[code]} |`,
   );
   return `# Errors
 
-Every failure has a stable code. Programs match codes; messages may change. \`cocos-cli\` prints the code and the message to
-standard error and exits with the exit code of the table. With \`-o json\` it also prints
-\`{"error": {"code", "message", "details"}}\` to standard output. The action is one of *fix* (correct the input), *retry* (try
+Every failure has a stable code. Programs match codes; messages may change. \`cocos-cli\` prints the code, the message and
+what to try next to standard error, and exits with the exit code of the table. With \`-o json\` it also prints
+\`{"error": {"code", "message", "details", "next"}}\` to standard output. \`details.reason\`, where present, is the text of a library or of the
+system, for a bug report. The action is one of *fix* (correct the input), *retry* (try
 again later) and *stop* (trust is broken, or the program has a defect).
 
 Exit codes follow sysexits.h where one fits: 0 success, 1 failure, 2 rejected by appraisal or cryptography, 64 usage error,
 65 invalid data, 66 file not found, 69 unavailable, 70 internal error, 73 cannot create, 74 input/output error, 75 temporary
 failure, 77 permission denied, 78 configuration error.
 
-| code | exit | gRPC status | action | meaning |
-| --- | --- | --- | --- | --- |
+| code | exit | gRPC status | action | meaning | what to try next |
+| --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 `;
 }

@@ -289,7 +289,7 @@ export const ERRORS = {
     'The computation has failed or was stopped; the error contains the cause.',
   ),
   // Attestation
-  EVIDENCE_INVALID: row(3, 'stop', EXIT.io, 'The evidence cannot be parsed.'),
+  EVIDENCE_INVALID: row(3, 'stop', EXIT.data, 'The evidence cannot be parsed.'),
   EVIDENCE_UNAVAILABLE: row(14, 'retry', EXIT.temporary, 'The platform did not provide a report.'),
   TPM_FAILED: row(14, 'retry', EXIT.temporary, 'The TPM does not respond or refused a command.'),
   COLLATERAL_UNAVAILABLE: row(
@@ -304,8 +304,8 @@ export const ERRORS = {
     EXIT.rejected,
     'The appraisal rejected the evidence; the error lists the failed checks.',
   ),
-  POLICY_INVALID: row(3, 'fix', EXIT.io, 'The appraisal policy is invalid.'),
-  REFERENCE_INVALID: row(3, 'fix', EXIT.io, 'The reference values are invalid.'),
+  POLICY_INVALID: row(3, 'fix', EXIT.data, 'The appraisal policy is invalid.'),
+  REFERENCE_INVALID: row(3, 'fix', EXIT.data, 'The reference values are invalid.'),
   MEASURE_UNSUPPORTED: row(
     9,
     'fix',
@@ -327,6 +327,8 @@ export class CocosError extends Error {
   override readonly name = 'CocosError';
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
+  /** Whether the message is the text of a library or of the system: good for a log, not for a person or a peer. */
+  private isForeign = false;
 
   constructor(
     code: ErrorCode,
@@ -350,7 +352,9 @@ export class CocosError extends Error {
   static from(thrown: unknown, code: ErrorCode = 'INTERNAL'): CocosError {
     if (thrown instanceof CocosError) return thrown;
     const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return new CocosError(code, message, { cause: thrown });
+    const error = new CocosError(code, message, { cause: thrown });
+    error.isForeign = true;
+    return error;
   }
 
   /** The error that `toJSON` described, as a peer sent it or a machine stored it. */
@@ -363,6 +367,9 @@ export class CocosError extends Error {
   }
 
   toJSON(): ErrorJson {
+    if (this.isForeign) {
+      return { code: this.code, message: ERRORS[this.code].doc, details: { reason: this.message } };
+    }
     const base = { code: this.code, message: this.message };
     return Object.keys(this.details).length > 0 ? { ...base, details: this.details } : base;
   }

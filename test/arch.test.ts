@@ -6,13 +6,14 @@ import { describe, expect, it } from 'vitest';
 
 const SRC = path.resolve(import.meta.dirname, '../src');
 
-const GROUND = ['errors', 'version', 'runtime', 'machines'];
+const GROUND = ['errors', 'schema-problems', 'version', 'runtime', 'machines'];
 const PROGRAM = [...GROUND, 'crypto', 'protocol', 'attestation', 'archive', 'link', 'rpc'];
 
 const LAW: Readonly<
   Record<string, { readonly own: readonly string[]; readonly packages: readonly RegExp[] }>
 > = {
   errors: { own: [], packages: [] },
+  'schema-problems': { own: [], packages: [/^zod$/] },
   version: { own: [], packages: [] },
   runtime: {
     own: ['errors', 'version', 'machines'],
@@ -22,7 +23,7 @@ const LAW: Readonly<
   crypto: { own: ['errors'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
   protocol: { own: ['errors', 'crypto'], packages: [/^@noble\//, /^node:crypto$/, /^zod$/] },
   attestation: {
-    own: ['errors', 'crypto/crypto-port'],
+    own: ['errors', 'schema-problems', 'crypto/crypto-port'],
     packages: [/^zod$/, /^cborg/, /^@noble\/hashes\/utils/],
   },
   'attestation/emulated': {

@@ -14,10 +14,11 @@ import { asyncEffect, clockEffect, heldEffect } from '../runtime/effects.ts';
 import type { Attestations } from './evidence/attestations.ts';
 import { collectEvidence } from './evidence/evidence.ts';
 import type { ComputationPort, InputsPort, LogPort, PlatformPort } from './ports.ts';
+import { openDatasets } from './run/datasets.ts';
 import { awaitPublishedEnd, publishedExitCode, publishedFailure } from './run/disclosure.ts';
 import { OmittedResults } from './run/omitted-results.ts';
 import type { ResultStore } from './run/result-store.ts';
-import { runAlgorithm } from './run/sandbox.ts';
+import { type RunOutcome, runAlgorithm } from './run/sandbox.ts';
 import type { UploadRegistry } from './transfers/upload-registry.ts';
 
 /** What the agent does about itself, as its machine asks for it. */
@@ -122,24 +123,37 @@ function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 
         throw thrown;
       });
       const endedMs = await whenPublished();
+      const { failure, runtime } = outcome;
+      if (failure !== null) {
+        // The host must not see whether the algorithm exited or was ended.
+        if (disclosure?.exitCode !== 'binary') throw failure;
+        logFailure(parts.logs, failure);
+      }
       const exitCode = publishedExitCode(outcome.exitCode, disclosure);
-      computation.send({ type: 'run.exited', exitCode, runtime: outcome.runtime, startedMs, endedMs });
+      computation.send({ type: 'run.exited', exitCode, runtime, startedMs, endedMs });
     },
     (error) => failRun(parts, error),
   );
 }
 
-/** Runs the algorithm and deletes the inputs. @throws CocosError ALGORITHM_LIMIT, ALGORITHM_FAILED, as `runAlgorithm` */
+interface Outcome {
+  readonly exitCode: number;
+  readonly runtime: string;
+  /** Why the algorithm was ended, if it did not exit itself. */
+  readonly failure: CocosError | null;
+}
+
+/** Runs the algorithm and deletes the inputs. @throws CocosError as `openDatasets` and `runAlgorithm` */
 async function execute(
   { inputs, logs }: Pick<EffectParts, 'inputs' | 'logs'>,
   manifest: Manifest,
   resultsDir: string,
   signal: AbortSignal,
-): Promise<{ readonly exitCode: number; readonly runtime: string }> {
+): Promise<Outcome> {
   const exit = await runAlgorithm({
     kind: manifest.algorithm.kind,
     algorithmPath: inputs.algorithmFile,
-    datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
+    datasets: await openDatasets(manifest.datasets, inputs, signal),
     resultsDir,
     arguments: manifest.algorithm.arguments,
     limits: manifest.limits,
@@ -151,25 +165,32 @@ async function execute(
   }
   // The run is over: deleted inputs cannot leak.
   await inputs.clear();
-  if (exit.limit !== undefined) {
-    throw new CocosError('ALGORITHM_LIMIT', `The algorithm exceeded its limit of ${exit.limit}.`, {
-      details: { limit: exit.limit },
-    });
-  }
-  if (exit.exitCode === null) {
-    throw new CocosError('ALGORITHM_FAILED', `The signal ${exit.signal} ended the algorithm.`);
-  }
-  if (exit.exitCode !== 0) {
+  const failure = failureOf(exit);
+  if (failure === null && exit.exitCode !== 0) {
     logs.add('stderr', `cocos: the algorithm ended with exit code ${exit.exitCode}`);
   }
-  return { exitCode: exit.exitCode, runtime: exit.runtime };
+  return { exitCode: failure === null ? (exit.exitCode ?? 1) : 1, runtime: exit.runtime, failure };
+}
+
+function failureOf({ limit, exitCode, signal }: RunOutcome): CocosError | null {
+  if (limit !== undefined) {
+    return new CocosError('ALGORITHM_LIMIT', `The algorithm exceeded its limit of ${limit}.`, {
+      details: { limit },
+    });
+  }
+  if (exitCode !== null) return null;
+  return new CocosError('ALGORITHM_FAILED', `The signal ${signal} ended the algorithm.`);
 }
 
 /** Reports why a run ended: in full to the consumers, and to everybody what the host may see. */
 function failRun({ computation, logs }: Pick<EffectParts, 'computation' | 'logs'>, error: CocosError): void {
-  logs.add('stderr', `cocos: ${error.code}: ${error.message}`);
+  logFailure(logs, error);
   const shown = publishedFailure(error, computation.context.manifest?.disclosure);
   computation.send({ type: 'run.failed', cause: publicCause(shown) });
+}
+
+function logFailure(logs: LogPort, { code, message }: CocosError): void {
+  logs.add('stderr', `cocos: ${code}: ${message}`);
 }
 
 function sealEffect(
@@ -177,20 +198,29 @@ function sealEffect(
 ) {
   const { computation, platform, results } = parts;
   return asyncEffect<RunInput>(
-    async () => {
+    async (_input, signal) => {
       const { manifest, manifestDigest, run } = computation.context;
       if (manifest === null || manifestDigest === null || run === null) {
         throw new CocosError('INTERNAL', 'There is no completed run whose result could be sealed.');
       }
       const resultsDir = resultsDirOf(parts.workDir);
       const omitted = new OmittedResults(parts.logs);
-      const { digest, sealedDigest, size, paddingBytes } = await results.seal(
-        resultsDir,
-        manifest.id,
-        manifestDigest,
-        (entry) => omitted.add(entry),
-        manifest.disclosure?.resultPadding,
-      );
+      const startedMs = systemClock.monotonic();
+      // How long sealing takes depends on the number of files, which the algorithm chooses.
+      const whenPublished = () =>
+        awaitPublishedEnd(startedMs, Number.POSITIVE_INFINITY, manifest.disclosure, signal);
+      const { digest, sealedDigest, size, paddingBytes } = await results
+        .seal(
+          resultsDir,
+          manifest.id,
+          manifestDigest,
+          (entry) => omitted.add(entry),
+          manifest.disclosure?.resultPadding,
+        )
+        .catch(async (thrown: unknown) => {
+          await whenPublished();
+          throw thrown;
+        });
       omitted.end();
       await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
@@ -215,6 +245,7 @@ function sealEffect(
         },
         parts.signingKey,
       );
+      await whenPublished();
       computation.send({ type: 'result.sealed', digest: sealedDigest, size });
     },
     (error) => failRun(parts, error),

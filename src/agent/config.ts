@@ -4,6 +4,7 @@ import { CocosError } from '../errors.ts';
 import { ATTESTATION_LIMITS, type AttestationLimits } from '../machines/attestation.machine.ts';
 import { TRANSFER_WAIT_MS } from '../machines/transfer.machine.ts';
 import { seconds } from '../runtime/time-spans.ts';
+import { schemaProblems } from '../schema-problems.ts';
 
 /** This program in the guest. */
 export const GUEST_PROGRAM = '/usr/lib/cocos/agent.js';
@@ -44,7 +45,7 @@ export function readAgentConfig(environment: NodeJS.ProcessEnv): AgentConfig {
   if (!parsed.success)
     throw new CocosError(
       'CONFIG_INVALID',
-      `The agent's settings are invalid: ${parsed.error.issues.map((issue) => issue.path.join('.') || issue.message).join(', ')}. The manager or the guest's init must start it.`,
+      `The agent's settings are invalid at ${schemaProblems(parsed.error, environment).join('; ')}. The manager or the guest's init must start it.`,
     );
   const env = parsed.data;
   if (env.COCOS_MODE === 'guest') {

@@ -114,6 +114,8 @@ export interface TransferPort {
 export interface InputsPort {
   readonly algorithmFile: string;
   committedFile(input: string): string;
+  /** Where a dataset that is a directory is unpacked. */
+  unpackedFolder(input: string): string;
   /** Deletes all inputs. */
   clear(): Promise<void>;
 }

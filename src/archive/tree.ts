@@ -145,8 +145,10 @@ async function listFolder(path: string): Promise<Buffer[]> {
 }
 
 export function fileError(thrown: unknown, path: string): CocosError {
-  const missing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
-  if (missing)
+  if (thrown instanceof CocosError) return thrown;
+  const errno = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  if (errno === 'ENOENT')
     return new CocosError('FILE_NOT_FOUND', `There is no file or folder '${path}'.`, { cause: thrown });
-  return CocosError.from(thrown, 'FILE_UNREADABLE');
+  const why = errno === 'EACCES' ? ': permission denied' : errno === '' ? '' : ` (${errno})`;
+  return new CocosError('FILE_UNREADABLE', `'${path}' cannot be read${why}.`, { cause: thrown });
 }

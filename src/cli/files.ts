@@ -64,7 +64,7 @@ export function rejectNamingFile(file: string): (thrown: unknown) => never {
 
 /** The message of an error whose cause is a parser. */
 export function parseFailure(file: string, cause: unknown): string {
-  return `Cannot use ${file}: ${CocosError.from(cause).message.replace(/\.$/, '')}.`;
+  return `Cannot use ${file}: ${CocosError.from(cause).toJSON().message.replace(/\.$/, '')}.`;
 }
 
 /** Writes a new file, or leaves none behind. @throws CocosError FILE_EXISTS, FILE_UNREADABLE */

@@ -1,15 +1,17 @@
 import { CocosError } from '../errors.ts';
 import { Manifest } from '../machines/manifest.ts';
-import { readJson } from './files.ts';
+import { schemaProblems } from '../schema-problems.ts';
+import { jsonIn, readInput } from './files.ts';
 
-/** @throws CocosError FILE_NOT_FOUND; MANIFEST_INVALID naming the file and the field. */
+/** @throws CocosError FILE_NOT_FOUND, FILE_UNREADABLE; MANIFEST_INVALID naming the file and the field. */
 export async function readManifest(file: string): Promise<Manifest> {
-  const json = await readJson(file).catch((thrown: unknown) => {
-    const error = CocosError.from(thrown);
-    throw error.code === 'FILE_UNREADABLE'
-      ? new CocosError('MANIFEST_INVALID', error.message, { cause: error })
-      : error;
-  });
+  const bytes = await readInput(file);
+  let json: unknown;
+  try {
+    json = jsonIn(file, bytes);
+  } catch (cause) {
+    throw new CocosError('MANIFEST_INVALID', CocosError.from(cause).message, { cause });
+  }
   return parseManifest(json, `The manifest ${file}`);
 }
 
@@ -17,7 +19,6 @@ export async function readManifest(file: string): Promise<Manifest> {
 export function parseManifest(json: unknown, what: string): Manifest {
   const parsed = Manifest.safeParse(json);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const field = issue?.path.join('.') || 'the document';
-  throw new CocosError('MANIFEST_INVALID', `${what} is invalid at '${field}': ${issue?.message}.`);
+  const problems = schemaProblems(parsed.error, json).join('; ');
+  throw new CocosError('MANIFEST_INVALID', `${what} is invalid at ${problems}.`);
 }

@@ -1,5 +1,6 @@
 import type { ErrorJson } from '../errors.ts';
 import { UNPRINTABLE } from '../machines/unprintable.ts';
+import { NEXT_STEPS } from './next-steps.ts';
 
 /** A line, or a list of lines. A line break within a line is data, and is shown as an escape. */
 export type Lines = string | readonly string[];
@@ -44,9 +45,10 @@ export function createOutput(json: boolean): Output {
       process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${printable(text)}` : toText(text));
     },
     error: (error) => {
-      if (json) process.stdout.write(`${toJson({ error })}\n`);
+      const next = NEXT_STEPS[error.code];
+      if (json) process.stdout.write(`${toJson({ error: { ...error, next } })}\n`);
       const details = error.details === undefined ? '' : ` ${JSON.stringify(error.details)}`;
-      process.stderr.write(toText(`${error.code}: ${error.message}${details}`));
+      process.stderr.write(toText([`${error.code}: ${error.message}${details}`, `next: ${next}`]));
     },
     help: (text) => {
       process.stdout.write(toText(text.replace(/\n$/, '').split('\n')));

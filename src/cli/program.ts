@@ -17,7 +17,8 @@ export function createProgram(
     .option('--manager <address>', 'address of the manager: unix:/path, tcp:host:port or tls:host:port')
     .option('--tls-cert <file>', 'client certificate for tls: addresses')
     .option('--tls-key <file>', 'private key of the client certificate')
-    .option('--tls-ca <file>', 'certificate authority of the manager');
+    .option('--tls-ca <file>', 'certificate authority of the manager')
+    .addOption(outputOption());
   for (const row of COMMANDS) program.addCommand(build(row, contextOf, output));
   return withOutput(program, output);
 }
@@ -30,21 +31,24 @@ function build(
   const command = withOutput(new Command(row.name).description(row.description), output);
   if ('commands' in row) {
     for (const each of row.commands) command.addCommand(build(each, contextOf, output));
-    return command;
+    return command.addOption(outputOption());
   }
   for (const parameter of row.parameters) {
     if ('flags' in parameter) command.addOption(parameter);
     else command.addArgument(parameter);
   }
-  command.addOption(
-    option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'),
-  );
+  command.addOption(outputOption());
   return command.action(async (...given: unknown[]) => {
     const args = given.slice(0, -2);
     const options: OptionValues = command.opts();
     const { run } = await row.load();
     await run(contextOf(command.optsWithGlobals<GlobalOptions>()), options, ...args);
   });
+}
+
+/** Accepted at every place of the command line. `createOutput` finds it without the parser. */
+function outputOption() {
+  return option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text');
 }
 
 /** Makes commander throw instead of exiting and printing errors; it does not pass these settings to sub-commands. */

@@ -46,7 +46,8 @@ function usageError({ code, message }: CommanderError): CocosError {
   if (code === 'commander.help') {
     return new CocosError('USAGE', 'A command is missing. Add --help to list the commands.');
   }
-  return new CocosError('USAGE', message.replace(/^error: /, '').replace(/\n\(/, ' ('));
+  const text = message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1');
+  return new CocosError('USAGE', `${text.charAt(0).toUpperCase()}${text.slice(1)}`.replace(/[^.?]$/, '$&.'));
 }
 
 /** An error without a code is a defect: its text is for a bug report, not an explanation. */

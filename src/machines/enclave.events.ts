@@ -20,7 +20,12 @@ export const ENCLAVE_LIMITS: EnclaveLimits = { prepareMs: 60_000, bootMs: 120_00
 
 export const EnclaveInput = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{4,16}$/),
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+  name: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+      'up to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit',
+    ),
   mode: EnclaveMode,
   vcpus: z.int().min(1).max(64),
   memoryMiB: z.int().min(192).max(1_048_576),

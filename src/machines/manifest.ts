@@ -7,20 +7,39 @@ import { UNPRINTABLE } from './unprintable.ts';
  */
 
 /** `sha256:` and 64 lower-case hex digits. */
-export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 lower-case hex digits');
 /** Digest of an input: SHA-256, or SHA3-256 as computed by the Go CocosAI. */
-export const InputDigest = z.string().regex(/^(sha256|sha3-256):[0-9a-f]{64}$/);
+export const InputDigest = z
+  .string()
+  .regex(/^(sha256|sha3-256):[0-9a-f]{64}$/, 'sha256: or sha3-256: and 64 lower-case hex digits');
 /** Ed25519 public key in text form: `ed25519:` and 43 base64url characters. */
-export const SigningKeyText = z.string().regex(/^ed25519:[A-Za-z0-9_-]{43}$/);
+export const SigningKeyText = z
+  .string()
+  .regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'ed25519: and 43 base64url characters');
 /** KEM public key in text form: X-Wing (1216 bytes) or X25519 (32 bytes), base64url. */
-export const KemKeyText = z.string().regex(/^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/);
+export const KemKeyText = z
+  .string()
+  .regex(
+    /^(x-wing:[A-Za-z0-9_-]{1622}|x25519:[A-Za-z0-9_-]{43})$/,
+    'x-wing: and 1622, or x25519: and 43 base64url characters',
+  );
 /** A file or input name: no separators, no leading dot, and not `__proto__`. */
-export const InputName = z.string().regex(/^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/);
+export const InputName = z
+  .string()
+  .regex(
+    /^(?!__proto__$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
+    'up to 128 letters, digits, dots, underscores and hyphens, not beginning with a dot or hyphen',
+  );
 
 /** Name under which the algorithm is uploaded; datasets are uploaded under their own names. */
 export const ALGORITHM_INPUT = 'algorithm';
 
-export const ComputationId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
+export const ComputationId = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'up to 64 letters, digits, dots, underscores and hyphens, beginning with a letter or digit',
+  );
 
 export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 
@@ -28,7 +47,10 @@ export const AlgorithmKind = z.enum(['binary', 'python', 'wasm']);
 const Disclosure = z.strictObject({
   /** `binary`: the host learns whether the algorithm failed, not with which exit code or at which limit. */
   exitCode: z.enum(['exact', 'binary']).optional(),
-  /** The end of a run is published at a multiple of these seconds after its start, or at the time limit. */
+  /**
+   * The end of a run is published at a multiple of these seconds after its start, or at the time limit, and the sealed
+   * result at a multiple of them after that.
+   */
   runTimeSeconds: z.int().min(1).max(604_800).optional(),
   /** Zeros are added to the result up to a power of two, or up to a multiple of these bytes. */
   resultPadding: z.union([z.enum(['none', 'powerOfTwo']), z.int().min(1024).max(1_073_741_824)]).optional(),
@@ -52,7 +74,15 @@ export const Manifest = z.strictObject({
     arguments: z.array(z.string().max(4096)).max(64).default([]),
   }),
   datasets: z
-    .array(z.strictObject({ name: InputName, digest: InputDigest, provider: SigningKeyText }))
+    .array(
+      z.strictObject({
+        name: InputName,
+        digest: InputDigest,
+        provider: SigningKeyText,
+        /** The digest is that of the deterministic tar of a directory, which the agent unpacks. Absent for a file. */
+        kind: z.literal('directory').optional(),
+      }),
+    )
     .max(64)
     .refine((list) => new Set(list.map((d) => d.name)).size === list.length, 'dataset names must differ')
     // Otherwise one upload would count for two inputs, and the receipt would name a dataset that never arrived.

@@ -6,6 +6,7 @@ import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
 import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
+import { schemaProblems } from '../schema-problems.ts';
 import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
 import { findUnknownSettings, type UnknownSetting } from './setting-names.ts';
 
@@ -145,8 +146,8 @@ export const MANAGER_SETTINGS: readonly string[] = Object.keys(Environment.shape
 export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: string): ManagerConfig {
   const parsed = Environment.safeParse(environment);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new CocosError('CONFIG_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+    const problems = schemaProblems(parsed.error, environment).join('; ');
+    throw new CocosError('CONFIG_INVALID', `Invalid setting ${problems}.`);
   }
   const env = parsed.data;
   const isRoot = process.getuid?.() === 0;

@@ -120,8 +120,7 @@ export class ControlClient {
     const known = fromStatus(error, 'MANAGER_UNAVAILABLE');
     // An error that the manager itself sent has a message; for a failed connection gRPC has only its own words.
     if (known.code !== 'MANAGER_UNAVAILABLE' || known.cause !== error) throw known;
-    const next = 'Check that it is running and that the address is correct.';
-    throw new CocosError(known.code, `No manager answers at ${this.target}. ${next}`, { cause: error });
+    throw new CocosError(known.code, `No manager answers at ${this.target}.`, { cause: error });
   }
 
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
@@ -142,8 +141,16 @@ function infoOf(actor: Actor | undefined): ActorInfo {
 }
 
 function parseContext(text: string): ActorInfo['context'] {
-  const value: unknown = JSON.parse(text);
+  const value = jsonOf(text);
   if (typeof value !== 'object' || value === null)
     throw new CocosError('INTERNAL', 'The manager sent an actor without a context.');
   return Object.fromEntries(Object.entries(value));
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CocosError('INTERNAL', 'The manager sent an actor whose context is not JSON.', { cause });
+  }
 }

@@ -160,8 +160,9 @@ describe('the command line', () => {
       'TRANSFER_DIGEST_MISMATCH',
       65,
     );
-    // A folder is sent as a tar, which cannot contain a socket.
-    expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'ARCHIVE_UNSAFE', 65);
+    expectError(await cli('data', 'good', 'one', system.folder, ...provider), 'INPUT_INVALID', 65);
+    // A directory is sent as a tar, which cannot contain a socket.
+    expectError(await cli('checksum', system.folder), 'ARCHIVE_UNSAFE', 65);
     expectError(await cli('result', 'verify', system.file('none')), 'FILE_NOT_FOUND', 66);
     expectError(await cli('result', 'verify', parties.manifest), 'RESULT_INVALID', 2);
   });
@@ -222,7 +223,7 @@ describe('the command line', () => {
     writeFileSync(altered, bytes);
     expect((await verify(altered, nonce)).code).toBe(2);
     expectError(await verify(system.file('none'), nonce), 'FILE_UNREADABLE', 74);
-    expectError(await verify(evidence, nonce, system.file('one')), 'POLICY_INVALID', 74);
+    expectError(await verify(evidence, nonce, system.file('one')), 'POLICY_INVALID', 65);
     const other = { ...JSON.parse(readFileSync(parties.manifest, 'utf8')), name: 'another' };
     writeFileSync(system.file('other.json'), JSON.stringify(other));
     const trust = parties

@@ -11,7 +11,7 @@ export const FD = { status: 3, block: 4, seccomp: 5 } as const;
 export interface SandboxLayout {
   readonly algorithm: string;
   readonly runtimeFile?: string | undefined;
-  /** Name in /cocos/datasets to file of the host. */
+  /** Name in /cocos/datasets to file or folder of the host. */
   readonly datasets: ReadonlyMap<string, string>;
   readonly resultsDir: string;
   /** Size in bytes of /tmp and of /dev/shm, which are in memory. */

@@ -1,24 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CocosError, type ErrorCode } from '../../errors.ts';
+import { CocosError } from '../../errors.ts';
 import type { Disclosure } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
 
 /** Bounds what the host learns of a run, as the manifest demands. */
 
-/** Failures that an algorithm can cause at will; under `exitCode: binary` they look the same. */
-const OF_ALGORITHM: ReadonlySet<ErrorCode> = new Set([
-  'ALGORITHM_FAILED',
-  'ALGORITHM_LIMIT',
-  'ARCHIVE_UNSAFE',
-  'FILE_UNREADABLE',
-]);
-
 export function publishedExitCode(exitCode: number, disclosure: Disclosure | undefined): number {
   return disclosure?.exitCode === 'binary' ? Math.min(exitCode, 1) : exitCode;
 }
 
+/**
+ * A failure as published. Under `exitCode: binary` all look the same, since an algorithm can cause most of them at will,
+ * for example by filling the memory; not so a run that somebody stopped.
+ */
 export function publishedFailure(error: CocosError, disclosure: Disclosure | undefined): CocosError {
-  if (disclosure?.exitCode !== 'binary' || !OF_ALGORITHM.has(error.code)) return error;
+  if (disclosure?.exitCode !== 'binary' || error.code === 'CANCELLED') return error;
   return new CocosError('ALGORITHM_FAILED', 'The algorithm failed.', { details: { exitCode: 1 } });
 }
 

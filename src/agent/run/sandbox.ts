@@ -27,7 +27,7 @@ export interface RunRequest {
   readonly kind: RunKind;
   /** A file used by this run only; it is made readable and, for a binary, executable. */
   readonly algorithmPath: string;
-  /** Files by dataset name; used by this run only, and made readable. */
+  /** Files and folders by dataset name; used by this run only. A file is made readable, what is in a folder must be. */
   readonly datasets: ReadonlyMap<string, string>;
   /** Empty folder that becomes /cocos/results; the sandbox's user owns it if the agent is root. */
   readonly resultsDir: string;
@@ -104,7 +104,9 @@ async function openToSandbox(request: RunRequest, command: RunCommand): Promise<
       throw new CocosError('INPUT_INVALID', `The dataset name '${name}' must not be a path.`);
   }
   await chmod(algorithmPath, request.kind === 'binary' ? 0o555 : 0o444);
-  for (const path of datasets.values()) await chmod(path, 0o444);
+  for (const path of datasets.values()) {
+    if ((await stat(path)).isFile()) await chmod(path, 0o444);
+  }
   await chmod(resultsDir, 0o700);
   if (process.getuid?.() !== 0) return;
   await chown(resultsDir, SANDBOX_UID, SANDBOX_UID);

@@ -66,7 +66,9 @@ function openResult(context: RequestContext, session: Session): ResultOpened {
   const consumer = requireConsumer(session);
   const { manifest, manifestDigest, cause } = context.computation.context;
   if (cause !== null)
-    throw new CocosError('COMPUTATION_FAILED', `${cause.code}: ${cause.message}`, { details: { cause } });
+    throw new CocosError('COMPUTATION_FAILED', `There is no result. ${cause.message}`, {
+      details: { cause: cause.code, ...cause.details },
+    });
   const { results } = context;
   const sealed = results.get();
   const { receipt } = results;

@@ -80,6 +80,10 @@ export class InputStore implements InputsPort {
     return path.join(this.directory, input === ALGORITHM_INPUT ? 'algorithm' : `dataset-${input}`);
   }
 
+  unpackedFolder(input: string): string {
+    return path.join(this.directory, `folder-${input}`);
+  }
+
   all(): readonly InputRecord[] {
     return [...this.records.values()];
   }

@@ -95,5 +95,10 @@ export function appraise(input: AppraisalInput): Verdict {
   appraiseParts(input, bundle, claims, context, checks);
   const emulated = report.platform === 'emulated' || report.namedEmulated || claims?.platform === 'emulated';
   const verdict = verdictOf(input.evidence, report.platform, emulated, context, checks);
-  return claims === null ? verdict : { ...verdict, claims };
+  const launch = bundle.report.kind === 'snp' ? bundle.launchLog?.kind : undefined;
+  return {
+    ...verdict,
+    ...(launch === undefined ? {} : { launch }),
+    ...(claims === null ? {} : { claims }),
+  };
 }

@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { isoTime } from '../x509/time.ts';
 import type { CheckName, CheckStep } from './checks.ts';
-import type { Check, CheckOutcome, Verdict } from './verdict.ts';
+import { type Check, type CheckOutcome, countChecks, type Verdict } from './verdict.ts';
 
 /** Formats verdicts for people and for programs. */
 
@@ -21,9 +21,12 @@ function printable(text: string): string {
   return clean.length > MAX_VALUE_CHARACTERS ? `${clean.slice(0, MAX_VALUE_CHARACTERS - 1)}…` : clean;
 }
 
-function explain(check: Check): string {
+function explain(check: Check, { missing }: Verdict): string {
   const note = check.note === undefined ? '' : printable(check.note);
-  if (check.outcome === 'not-checked') return `not checked: ${note}`;
+  if (check.outcome === 'not-checked') {
+    const isRequired = missing.includes(check.name);
+    return `not checked, ${isRequired ? 'although required' : 'not required by your policy'}: ${note}`;
+  }
   const found = printable(check.found);
   if (check.outcome === 'passed') return note === '' ? found : `${found} (${note})`;
   return `expected ${printable(check.expected)}, found ${found}${note === '' ? '' : ` (${note})`}`;
@@ -56,7 +59,8 @@ const STEPS: Readonly<Record<CheckStep, string>> = {
 };
 
 /** One table for each step, in the order of the checks. */
-function tables(checks: readonly Check[]): string[] {
+function tables(verdict: Verdict): string[] {
+  const { checks } = verdict;
   const width = Math.max(...checks.map((check) => check.name.length));
   const present = new Set(checks.map(({ step }) => step));
   const steps = (Object.keys(STEPS) as CheckStep[]).filter((step) => present.has(step));
@@ -65,13 +69,42 @@ function tables(checks: readonly Check[]): string[] {
     STEPS[step],
     ...checks
       .filter((check) => check.step === step)
-      .map((check) => `  ${MARKS[check.outcome].padEnd(6)}  ${check.name.padEnd(width)}  ${explain(check)}`),
+      .map(
+        (check) =>
+          `  ${MARKS[check.outcome].padEnd(6)}  ${check.name.padEnd(width)}  ${explain(check, verdict)}`,
+      ),
   ]);
 }
 
-/** Summary of the table: what is proven, by whom, how fresh it is, and what was not checked. */
+/** The verdict for a reader who reads nothing else: three numbers and one sentence. */
+function conclusion(verdict: Verdict): string {
+  const { passed, failed, notChecked } = countChecks(verdict);
+  const numbers = `${passed} passed, ${failed} failed, ${notChecked} not checked`;
+  const { outcome, failures, missing } = verdict;
+  if (outcome === 'accepted') {
+    const others = notChecked === 0 ? '' : '; it does not require those that were not checked';
+    return `${numbers}: every check that your policy requires passed${others}.`;
+  }
+  const names = failures.join(', ');
+  if (failures.every((name) => missing.includes(name))) {
+    return `${numbers}: no check failed, but required checks could not be made: ${names}.`;
+  }
+  return `${numbers}: the evidence is rejected, since these checks failed: ${names}.`;
+}
+
+/** What an accepted verdict does not mean, as docs/threat-model.md says it. */
+function warnings({ emulated, launch }: Verdict): string[] {
+  if (!emulated) return [];
+  return [
+    launch === 'process'
+      ? 'not protected: the agent is a process of the host, which can read its memory and its work folder'
+      : 'not protected: the host emulates the platform, and can read the memory of the enclave',
+  ];
+}
+
+/** What is proven, by whom, and how fresh it is. */
 function summary(verdict: Verdict): string[] {
-  const { checks, failures, missing, outcome } = verdict;
+  const { checks, emulated, outcome } = verdict;
   const of = (name: CheckName) => checks.find((check) => check.name === name);
   const passed = (name: CheckName): boolean => of(name)?.outcome === 'passed';
   const lines: string[] = [];
@@ -79,41 +112,40 @@ function summary(verdict: Verdict): string[] {
     const launched = passed('launch.measurement')
       ? 'the launched software matches the reference values'
       : null;
-    const bound = passed('binding.report-data') ? 'the keys in the claims exist only in this enclave' : null;
-    const parts = [launched, bound].filter((part) => part !== null);
+    const keys = emulated
+      ? 'the keys in the claims are those of this enclave'
+      : 'the keys in the claims exist only in this enclave';
+    const parts = [launched, passed('binding.report-data') ? keys : null].filter((part) => part !== null);
     lines.push(
-      `proven:       ${parts.length === 0 ? 'the statement is genuine and satisfies the policy' : parts.join('; ')}`,
+      `proven:  ${parts.length === 0 ? 'the statement is genuine and satisfies the policy' : parts.join('; ')}`,
     );
     const root = of('chain.root') ?? of('dice.root') ?? of('vtpm.key-binding');
-    if (root !== undefined)
-      lines.push(`by:           ${verdict.emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
-  } else if (missing.length > 0 && failures.every((name) => missing.includes(name))) {
-    lines.push(`incomplete:   no check failed, but required checks could not be made`);
+    if (root !== undefined) lines.push(`by:      ${emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
   }
   const nonce = of('binding.nonce') ?? of('vtpm.qualifying-data');
   if (nonce !== undefined) {
     const fresh =
       nonce.outcome === 'passed' ? 'it answers your nonce' : (nonce.note ?? 'it does not answer your nonce');
-    lines.push(`fresh:        ${printable(fresh)}`);
+    lines.push(`fresh:   ${printable(fresh)}`);
   }
-  const open = checks.filter((check) => check.outcome === 'not-checked').length;
-  if (open > 0) lines.push(`not checked:  ${open} of ${checks.length} checks, for the reasons above`);
-  lines.push(failures.length === 0 ? 'every required check passed' : `rejected for: ${failures.join(', ')}`);
   return lines;
 }
 
 /**
- * Formats a verdict as a table with one line per check, and a summary. An emulated platform is marked EMULATED.
+ * Formats a verdict: the conclusion, a table with one line per check, and a summary. An emulated platform is marked
+ * EMULATED.
  *
  * @returns lines that end with newlines
  */
 export function formatVerdict(verdict: Verdict): string {
   const head = [
     headline(verdict),
+    conclusion(verdict),
+    ...warnings(verdict),
     `evidence: ${verdict.evidenceDigest}`,
     `appraised as of ${isoTime(verdict.at)}`,
   ];
-  return [...head, ...tables(verdict.checks), '', ...summary(verdict), ''].join('\n');
+  return [...head, ...tables(verdict), '', ...summary(verdict), ''].join('\n');
 }
 
 /** Claims as plain JSON data. */
@@ -141,7 +173,10 @@ export function verdictToJson(verdict: Verdict): Record<string, unknown> {
     outcome,
     platform,
     emulated,
+    hostCanReadMemory: emulated,
+    launch: verdict.launch ?? null,
     evidenceDigest,
+    counts: countChecks(verdict),
     at: isoTime(verdict.at),
     failures: [...failures],
     missing: [...verdict.missing],

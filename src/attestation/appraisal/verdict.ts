@@ -23,6 +23,8 @@ export interface Verdict {
   readonly platform: VerdictPlatform;
   /** Whether the report comes from an emulated security processor, trusted or not. */
   readonly emulated: boolean;
+  /** What the launch log of the evidence describes; absent if it has none. A process is in no way apart from its host. */
+  readonly launch?: 'vm' | 'process';
   /** `sha256:` and hex, of the evidence bytes. */
   readonly evidenceDigest: string;
   /** Time of appraisal, milliseconds since 1970. */
@@ -35,6 +37,12 @@ export interface Verdict {
   readonly failures: readonly CheckName[];
   /** Required checks that could not be made. If `failures` contains only these, the evidence is incomplete, not false. */
   readonly missing: readonly CheckName[];
+}
+
+/** The three numbers of a verdict. A check that failed, or that was not made although it is required, rejects. */
+export function countChecks({ checks }: Pick<Verdict, 'checks'>) {
+  const count = (outcome: CheckOutcome) => checks.filter((check) => check.outcome === outcome).length;
+  return { passed: count('passed'), failed: count('failed'), notChecked: count('not-checked') };
 }
 
 type Entry = Omit<Check, 'name' | 'step'>;

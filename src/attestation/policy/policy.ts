@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
+import { schemaProblems } from '../../schema-problems.ts';
 import { DicePolicy } from '../dice/policy-rules.ts';
 import { Sha256Text } from '../encoding/byte-schemas.ts';
 import { PlatformName } from '../evidence/claims.ts';
@@ -60,14 +61,11 @@ export type AppraisalPolicy = z.infer<typeof AppraisalPolicy>;
  * A policy from parsed JSON, with its defaults filled in. Unknown members are refused, so that a misspelt rule is not
  * ignored.
  *
- * @throws CocosError POLICY_INVALID with `details.problems`
+ * @throws CocosError POLICY_INVALID naming each place
  */
 export function parsePolicy(json: unknown): AppraisalPolicy {
   const result = AppraisalPolicy.safeParse(json);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`);
-  throw new CocosError('POLICY_INVALID', `the policy is invalid: ${problems.join('; ')}`, {
-    cause: result.error,
-    details: { problems },
-  });
+  const problems = schemaProblems(result.error, json).join('; ');
+  throw new CocosError('POLICY_INVALID', `The policy is invalid at ${problems}.`, { cause: result.error });
 }

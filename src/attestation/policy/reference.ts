@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
+import { schemaProblems } from '../../schema-problems.ts';
 import { DiceLayerRule } from '../dice/policy-rules.ts';
 import { hexListOf, hexOf } from '../encoding/byte-schemas.ts';
 import { FirmwareLayout } from '../evidence/launch-log.ts';
@@ -10,6 +11,10 @@ import { FirmwareLayout } from '../evidence/launch-log.ts';
  */
 
 const File = z.strictObject({ name: z.string().min(1).max(200), sha256: hexOf(32) });
+
+const Digest = z
+  .string()
+  .regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/, 'must be a digest of 32, 48 or 64 bytes in hex');
 
 const VmReference = z.strictObject({
   firmware: z.strictObject({
@@ -24,7 +29,7 @@ const VmReference = z.strictObject({
   /** The complete kernel command line, with its `cocos.roothash=` parameter. */
   commandLine: z.string().max(16_384),
   /** Root hash of the dm-verity tree over the root image. */
-  rootHash: z.string().regex(/^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/),
+  rootHash: Digest,
   vcpuTypes: z.array(z.string().min(1).max(64)).min(1).max(64),
   maxVcpus: z.int().min(1).max(512),
   guestFeatures: z.array(z.int().min(0).max(0xffff_ffff)).min(1).max(16).default([0x1, 0x21]),
@@ -48,25 +53,19 @@ const TdxReference = z.strictObject({
   rtmr3: hexListOf(48).optional(),
 });
 
-const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/);
+const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/, 'must be a PCR index, 0 to 23');
 
 /** Values of the vTPM's PCRs, and the event log that produces them. */
 const VtpmReference = z.strictObject({
   bank: z.enum(['sha256', 'sha384', 'sha512']).default('sha256'),
   /** Accepted values of each PCR, hex. */
-  pcrs: z.record(
-    PcrIndex,
-    z
-      .array(z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/))
-      .min(1)
-      .max(64),
-  ),
+  pcrs: z.record(PcrIndex, z.array(Digest).min(1).max(64)),
   /** Every event that extends a PCR, in order. */
   events: z
     .array(
       z.strictObject({
         register: z.int().min(0).max(23),
-        digest: z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/),
+        digest: Digest,
         description: z.string().max(200).optional(),
       }),
     )
@@ -112,14 +111,13 @@ export type ReferenceValues = z.infer<typeof ReferenceValues>;
 /**
  * Reference values from parsed JSON.
  *
- * @throws CocosError REFERENCE_INVALID with `details.problems`
+ * @throws CocosError REFERENCE_INVALID naming each place
  */
 export function parseReferenceValues(json: unknown): ReferenceValues {
   const result = ReferenceValues.safeParse(json);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`);
-  throw new CocosError('REFERENCE_INVALID', `the reference values are invalid: ${problems.join('; ')}`, {
+  const problems = schemaProblems(result.error, json).join('; ');
+  throw new CocosError('REFERENCE_INVALID', `The reference values are invalid at ${problems}.`, {
     cause: result.error,
-    details: { problems },
   });
 }

@@ -15,7 +15,7 @@ export const MANIFEST: CommandGroup = {
     {
       name: 'create',
       description:
-        'write a manifest; SOURCE is a file, sha256:DIGEST or sha3-256:DIGEST, KEY is a public key file',
+        'write a manifest; SOURCE is a file, a directory, sha256:DIGEST or sha3-256:DIGEST (directory:sha256:DIGEST for a dataset that is a directory), KEY is a public key file',
       parameters: [
         requiredOption('--name <text>', 'name of the computation'),
         option('--id <id>', 'id of the computation (default: random)'),

@@ -26,7 +26,7 @@ export async function showWatch(
     } else {
       const { sequence, address: actor, event, fromState, toState, atMs } = item.transition;
       const moved = fromState === toState ? toState : `${fromState || '·'} → ${toState}`;
-      const at = new Date(atMs).toISOString().slice(11, 23);
+      const at = timeOf(atMs);
       output.line(
         `${at}  ${String(sequence).padStart(4)}  ${actor}  ${moved}  (${event}${bootStep(event, item.context)})${causeOf(item.context)}`,
         { transition: { ...item.transition, context: item.context } },
@@ -35,6 +35,12 @@ export async function showWatch(
     }
   }
   return false;
+}
+
+/** The manager may send any number; most are no time of any calendar. */
+function timeOf(atMs: number): string {
+  const time = new Date(atMs);
+  return Number.isNaN(time.getTime()) ? '--:--:--.---' : time.toISOString().slice(11, 23);
 }
 
 function causeOf(context: Readonly<Record<string, unknown>>): string {

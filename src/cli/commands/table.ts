@@ -48,7 +48,7 @@ const DATA: CommandRow = {
   parameters: [
     argument('<enclave>'),
     argument('<name>', 'name of the dataset in the manifest'),
-    argument('<file>', 'a file, or a folder, which is sent as a tar'),
+    argument('<path>', 'a file, or a directory, which arrives as a directory'),
     ...SEND_OPTIONS(),
   ],
   load: () => import('./inputs/data.ts'),

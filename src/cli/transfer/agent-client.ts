@@ -195,8 +195,7 @@ function unary<T>(start: (done: (error: ServiceError | null, value: T) => void) 
 function agentError(error: ServiceError): CocosError {
   const known = fromStatus(error, 'AGENT_UNAVAILABLE');
   if (known.code !== 'AGENT_UNAVAILABLE' || known.cause !== error) return known;
-  const next = 'Check the state of the enclave with: cocos-cli enclave show';
-  return new CocosError(known.code, `The agent does not answer through its relay. ${next}`, { cause: error });
+  return new CocosError(known.code, 'The agent does not answer through its relay.', { cause: error });
 }
 
 function drained(call: ClientWritableStream<UploadRequest>): Promise<void> {

@@ -53,7 +53,7 @@ export function asParticipant<T>(
       const trusted = await openTrustedSession(agent, trust, manifest, keys, inRole);
       if (trusted.verdict.emulated) {
         context.output.note(
-          'EMULATED platform: the evidence proves which program runs, but no hardware protects it.',
+          'EMULATED platform: the evidence shows which program runs, but the host can read its memory.',
         );
       }
       try {
@@ -65,10 +65,13 @@ export function asParticipant<T>(
   });
 }
 
-/** The role in which a key may follow the run and, if the manifest allows it, start the run. */
+/**
+ * The role in which a key may follow the run. A consumer sees the log too. Whether a key may start the run does not depend
+ * on its role.
+ */
 export function runRole(manifest: Manifest, signing: string): SessionRole {
-  if (manifest.start !== 'auto' && manifest.start.includes(signing)) return 'controller';
   if (manifest.consumers.some((consumer) => consumer.signing === signing)) return 'consumer';
+  if (manifest.start !== 'auto' && manifest.start.includes(signing)) return 'controller';
   if (manifest.algorithm.provider === signing) return 'algorithm';
   if (manifest.datasets.some((dataset) => dataset.provider === signing)) return 'dataset';
   if (manifest.stop.includes(signing)) return 'controller';

@@ -249,7 +249,7 @@ function checkAgent(
     isPlatform ? 'passed' : 'failed',
     isPlatform
       ? verdict.emulated
-        ? 'EMULATED, not hardware'
+        ? 'EMULATED, not hardware: the host could read the memory of the enclave'
         : verdict.platform
       : `the receipt names ${receipt?.platform ?? 'none'}, the evidence proves ${verdict.platform}`,
   );

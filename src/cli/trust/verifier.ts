@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Actor, createActor, waitFor } from 'xstate';
 import { appraise } from '../../attestation/appraisal/appraise.ts';
+import { CHECKS, isCheckName } from '../../attestation/appraisal/checks.ts';
 import type { Verdict } from '../../attestation/appraisal/verdict.ts';
 import { evidenceDigest } from '../../attestation/evidence/evidence.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
@@ -164,9 +165,12 @@ export class EnclaveVerifier {
 }
 
 function rejection({ failures }: VerifierContext): CocosError {
+  const reasons = failures.map((name) =>
+    isCheckName(name) ? `${name} (${CHECKS[name].doc.replace(/\.$/, '')})` : name,
+  );
   return new CocosError(
     'ATTEST_REJECTED',
-    `The evidence of the enclave was rejected. Failed checks: ${failures.join(', ')}.`,
+    `The evidence of the enclave was rejected, and no input was sent to it. This does not hold: ${reasons.join('; ')}. The commands 'attestation get' and 'attestation verify' show every check.`,
     { details: { failures } },
   );
 }

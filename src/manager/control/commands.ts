@@ -6,6 +6,7 @@ import { computationMachine } from '../../machines/computation.machine.ts';
 import { ENCLAVE_PUBLIC_EVENTS } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { schemaProblems } from '../../schema-problems.ts';
 import type { EnclaveHost } from '../enclaves/enclave-host.ts';
 import type { ActorView, Directory } from './directory.ts';
 
@@ -125,9 +126,6 @@ async function deliverManifest(
 function parse<T>(schema: z.ZodType<T>, event: unknown): T {
   const parsed = schema.safeParse(event);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new CocosError(
-    'INPUT_INVALID',
-    `The event is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
+  const problems = schemaProblems(parsed.error, event).join('; ');
+  throw new CocosError('INPUT_INVALID', `The event is malformed at ${problems}.`);
 }

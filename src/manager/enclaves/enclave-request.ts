@@ -4,6 +4,7 @@ import { CocosError } from '../../errors.ts';
 import { EnclaveInput } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { schemaProblems } from '../../schema-problems.ts';
 import type { ManagerConfig } from '../config.ts';
 
 const DEFAULT_VCPUS = 2;
@@ -29,7 +30,7 @@ export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSet
   checkRequest(request, settings);
   const manifest = request.manifestJson === '' ? null : parseManifest(request.manifestJson);
   const id = randomBytes(4).toString('hex');
-  const input = EnclaveInput.safeParse({
+  const wanted = {
     id,
     name: request.name === '' ? `enclave-${id}` : request.name,
     mode: settings.mode,
@@ -40,10 +41,11 @@ export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSet
     manifest,
     manifestDigest: manifest === null ? null : canonicalDigest(manifest),
     atMs: systemClock.monotonic(),
-  });
+  };
+  const input = EnclaveInput.safeParse(wanted);
   if (input.success) return input.data;
-  const [issue] = input.error.issues;
-  throw new CocosError('INPUT_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+  const problems = schemaProblems(input.error, wanted).join('; ');
+  throw new CocosError('INPUT_INVALID', `The enclave cannot be created as requested: ${problems}.`);
 }
 
 /** A client may not weaken the isolation that the operator chose, nor take more of the host than it grants. */
@@ -77,9 +79,6 @@ function parseManifest(text: string): Manifest {
   }
   const parsed = Manifest.safeParse(json);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new CocosError(
-    'MANIFEST_INVALID',
-    `The manifest is malformed: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
+  const problems = schemaProblems(parsed.error, json).join('; ');
+  throw new CocosError('MANIFEST_INVALID', `The manifest is invalid at ${problems}.`);
 }

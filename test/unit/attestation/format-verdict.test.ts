@@ -32,8 +32,45 @@ describe('formatVerdict', () => {
       }),
     );
     expect(text).toMatch(/FAILED +launch\.kernel +expected good, found bad/);
-    expect(text).toMatch(/- +dice\.chain +not checked: there is none/);
-    expect(text).toContain('rejected for: launch.kernel');
+    expect(text).toMatch(/- +dice\.chain +not checked, not required by your policy: there is none/);
+    expect(text).toMatch(/^0 passed, 1 failed, \d+ not checked: .*: launch\.kernel\.$/m);
+    expect(text).toMatch(/- +report\.signature +not checked, although required: not reached/);
+  });
+
+  it('begins with three numbers and one sentence, and has the same numbers in JSON', () => {
+    const some = verdict({ outcome: 'accepted', failures: [], missing: [] }, (checks) => {
+      checks.setScope(['evidence.parse', 'claims.parse', 'dice.chain']);
+      checks.equal('evidence.parse', 'a', 'a');
+      checks.equal('claims.parse', 'a', 'a');
+      checks.notChecked('dice.chain', 'there is none');
+    });
+    const [, numbers = ''] = formatVerdict(some).split('\n');
+    expect(numbers).toMatch(/^2 passed, 0 failed, 1 not checked: [^.]*\.$/);
+    expect(verdictToJson(some)).toMatchObject({ counts: { passed: 2, failed: 0, notChecked: 1 } });
+    const incomplete = verdict({}, (checks) => {
+      checks.setScope(['evidence.parse', 'claims.parse']);
+      checks.equal('evidence.parse', 'a', 'a');
+    });
+    expect(formatVerdict(incomplete)).toMatch(
+      /^1 passed, 0 failed, 1 not checked: no check failed, .*: claims\.parse\.$/m,
+    );
+  });
+
+  it('says of every emulated platform that the host can read the memory, and of no hardware', () => {
+    const accepted = { outcome: 'accepted', failures: [], missing: [] } as const;
+    const emulated = { ...accepted, platform: 'emulated', emulated: true } as const;
+    for (const launch of ['vm', 'process'] as const) {
+      const text = formatVerdict(verdict({ ...emulated, launch }));
+      expect(text).toMatch(/^not protected: .*host.* can read .*memory/m);
+      expect(text).not.toContain('exist only in this enclave');
+      expect(verdictToJson(verdict({ ...emulated, launch }))).toMatchObject({
+        hostCanReadMemory: true,
+        launch,
+      });
+    }
+    expect(formatVerdict(verdict({ ...emulated, launch: 'process' }))).toContain('a process of the host');
+    expect(formatVerdict(verdict(accepted))).not.toContain('not protected');
+    expect(verdictToJson(verdict(accepted))).toMatchObject({ hostCanReadMemory: false });
   });
 
   it('never passes control characters of the evidence to the terminal', () => {

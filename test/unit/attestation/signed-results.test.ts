@@ -52,7 +52,7 @@ const Verdict = z.object({
 });
 
 describe('attestation verify', () => {
-  it('exits with 0 (accepted), 2 (rejected), 74 (no evidence) or 64 (inconsistent options)', async () => {
+  it('exits with 0 (accepted), 2 (rejected), 74 (no evidence), 65 (bad policy) or 64 (inconsistent options)', async () => {
     expect((await verify()).exit).toBe(0);
     const stale = await verify('--nonce', '0'.repeat(64));
     expect([stale.exit, Verdict.parse(stale.json).failures]).toEqual([2, ['binding.report-data']]);
@@ -76,7 +76,7 @@ describe('attestation verify', () => {
     expect((await verify('--policy', write('twice.json', twice))).exit).toBe(74);
     expect(
       (await verify('--policy', write('odd.json', '{"version":1,"platforms":["snp"],"debug":1}'))).exit,
-    ).toBe(74);
+    ).toBe(65);
   });
 
   it('limits the age of a nonce with a given time', async () => {
@@ -168,11 +168,11 @@ describe('an attestation result (EAR)', () => {
     expect((await run(text)).exit).toBe(0);
     const [header, payload, signature] = text.split('.');
     const none = Buffer.from('{"alg":"none"}').toString('base64url');
-    expect((await run(`${none}.${payload}.`)).exit).toBe(74);
+    expect((await run(`${none}.${payload}.`)).exit).toBe(65);
     const changed = `${payload?.slice(0, -4)}AAAA`;
     expect((await run(`${header}.${changed}.${signature}`)).exit).toBe(2);
-    expect((await run(`${text}.x`)).exit).toBe(74);
-    expect((await run('no token')).exit).toBe(74);
+    expect((await run(`${text}.x`)).exit).toBe(65);
+    expect((await run('no token')).exit).toBe(65);
   });
 
   it('is refused when it says rejected, answers another nonce, or is too old', async () => {
@@ -238,7 +238,7 @@ describe('reference values as CoRIM', () => {
     expect(made.exit).toBe(0);
     expect((await verify('--reference', at('reference.corim'))).exit).toBe(0);
     const cut = write('cut.corim', readFileSync(at('reference.corim')).subarray(0, 200));
-    expect((await verify('--reference', cut)).exit).toBe(74);
+    expect((await verify('--reference', cut)).exit).toBe(65);
   });
 
   it('are refused with a duplicate measurement or without EOS', () => {

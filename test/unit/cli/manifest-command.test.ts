@@ -57,11 +57,14 @@ const manifests = fc.record({
       { minLength: 1, maxLength: 4 },
     ),
   }),
-  datasets: fc.uniqueArray(fc.record({ name: inputName, digest, provider: signing }), {
-    minLength: 1,
-    maxLength: 4,
-    selector: ({ name }) => name,
-  }),
+  datasets: fc.uniqueArray(
+    fc.record({ name: inputName, digest, provider: signing, kind: fc.constant('directory' as const) }),
+    {
+      minLength: 1,
+      maxLength: 4,
+      selector: ({ name }) => name,
+    },
+  ),
   consumers: fc.uniqueArray(fc.record({ signing, kem }), {
     minLength: 1,
     maxLength: 3,

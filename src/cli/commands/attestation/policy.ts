@@ -23,6 +23,11 @@ export async function run(context: CommandContext, { emulatedRoot, out }: Option
   const digest = canonicalDigest(policy);
   const text = [`this policy accepts EMULATED platforms with the root ${root}`, `wrote ${out}`];
   context.output.result(text, { file: out, digest, policy });
+  if (emulatedRoot === undefined) {
+    context.output.note(
+      'The root is what this manager says. Compare it with what the owner of the host tells you.',
+    );
+  }
 }
 
 function rootDigest(pem: string, source: string): string {

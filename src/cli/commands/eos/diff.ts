@@ -1,7 +1,7 @@
 import { EXIT } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { table } from '../../output.ts';
-import { checkSums, type SumCheck } from '../../trust/eos-image.ts';
+import { differences, differenceTable } from '../../differences.ts';
+import { checkSums } from '../../trust/eos-image.ts';
 
 export async function run(
   { output, exit }: CommandContext,
@@ -9,14 +9,16 @@ export async function run(
   a: string,
   b: string,
 ): Promise<void> {
-  const [before, after] = [await checkSums(a), await checkSums(b)];
-  const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
-  const digest = (sums: readonly SumCheck[], name: string): string | null =>
-    sums.find((each) => each.name === name)?.found ?? null;
-  const changed = names
-    .map((name) => ({ name, a: digest(before, name), b: digest(after, name) }))
-    .filter((each) => each.a !== each.b);
-  const text = changed.map((each) => [each.name, each.a ?? 'missing', each.b ?? 'missing']);
-  output.result(changed.length === 0 ? 'the images are identical' : table(text), { changed });
-  if (changed.length > 0) exit(EXIT.failed);
+  const found = async (folder: string) =>
+    (await checkSums(folder)).flatMap((sum): [string, string][] =>
+      sum.found === null ? [] : [[sum.name, sum.found]],
+    );
+  const changed = differences(await found(a), await found(b)).sort((one, other) =>
+    one.name < other.name ? -1 : 1,
+  );
+  const identical = changed.length === 0;
+  output.result(identical ? 'the images are identical' : differenceTable([['FILE', a, b]], changed), {
+    changed,
+  });
+  if (!identical) exit(EXIT.failed);
 }

@@ -4,9 +4,10 @@ import { ALGORITHM_INPUT } from '../../../machines/manifest.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { readManifest } from '../../manifest-file.ts';
 import { withAlgorithm } from '../../transfer/algorithm-source.ts';
+import { datasetSource } from '../../transfer/dataset-source.ts';
 import { gzipSource } from '../../transfer/gzip-source.ts';
 import { upload } from '../../transfer/upload.ts';
-import { type UploadSource, uploadSource } from '../../transfer/upload-source.ts';
+import type { UploadSource } from '../../transfer/upload-source.ts';
 import { asParticipant, type ParticipantOptions } from '../../trust/participant.ts';
 
 export interface SendOptions extends ParticipantOptions {
@@ -26,27 +27,23 @@ export async function sendInput(
   { enclave, input, file }: Sent,
 ): Promise<void> {
   const { compress = false } = options;
-  const manifest = await readManifest(options.manifest);
-  const entry =
-    input === ALGORITHM_INPUT
-      ? manifest.algorithm
-      : manifest.datasets.find((dataset) => dataset.name === input);
-  if (entry === undefined) {
-    const names = manifest.datasets.map(({ name }) => name).join(', ') || 'none';
+  const { algorithm, datasets, limits } = await readManifest(options.manifest);
+  const dataset = datasets.find(({ name }) => name === input);
+  if (input !== ALGORITHM_INPUT && dataset === undefined) {
+    const names = datasets.map(({ name }) => name).join(', ') || 'none';
     throw new CocosError(
       'INPUT_NOT_EXPECTED',
       `The manifest has no dataset '${input}'. Its datasets are: ${names}.`,
     );
   }
-  const hash = digestNameOf(entry.digest);
-  const { kind } = manifest.algorithm;
-  const { diskMiB } = manifest.limits;
+  const { digest } = dataset ?? algorithm;
+  const hash = digestNameOf(digest);
   const send = async (content: UploadSource) => {
     const source = compress ? await gzipSource(content, hash) : content;
-    await sendSource(context, options, { enclave, input, file, source, digest: entry.digest });
+    await sendSource(context, options, { enclave, input, file, source, digest });
   };
-  if (input === ALGORITHM_INPUT) await withAlgorithm(file, { kind, hash, diskMiB }, send);
-  else await send(await uploadSource(file, hash));
+  if (dataset !== undefined) await send(await datasetSource(file, { name: input, kind: dataset.kind, hash }));
+  else await withAlgorithm(file, { kind: algorithm.kind, hash, diskMiB: limits.diskMiB }, send);
 }
 
 interface SentSource extends Sent {

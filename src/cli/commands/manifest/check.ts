@@ -76,7 +76,10 @@ function inputs({ algorithm, datasets }: Manifest, me: Party): string[] {
       : `with the arguments ${algorithm.arguments.map((text) => JSON.stringify(text)).join(' ')}`;
   return [
     `${by(algorithm.provider)} the algorithm: ${algorithm.kind}, ${algorithm.digest}. It runs ${given}.`,
-    ...datasets.map(({ name, digest, provider }) => `${by(provider)} the dataset ${name}: ${digest}.`),
+    ...datasets.map(
+      ({ name, kind, digest, provider }) =>
+        `${by(provider)} the dataset ${name}, ${kind === undefined ? 'a file' : 'a directory'}: ${digest}.`,
+    ),
     datasets.length === 0
       ? 'The algorithm reads no dataset.'
       : 'The algorithm reads all datasets. Nobody else receives them from the enclave.',

@@ -7,6 +7,7 @@ import type { CommandContext } from '../../command-context.ts';
 import { digestFile, namingFile, readInput, writeNew } from '../../files.ts';
 import { parseManifest } from '../../manifest-file.ts';
 import { withAlgorithm } from '../../transfer/algorithm-source.ts';
+import { datasetKindOf } from '../../transfer/dataset-source.ts';
 import { uploadSource } from '../../transfer/upload-source.ts';
 
 interface Options {
@@ -39,16 +40,16 @@ async function createManifest(options: Options): Promise<Manifest> {
     return namingFile(file, () => decodePublicKeyFile(text));
   };
   const signing = async (file: string) => (await key(file)).signing;
-  const sourced = async (text: string, digest = (source: string) => digestOf(source, options.hash)) => {
+  const sourced = async <T>(text: string, describe: (source: string) => Promise<T>) => {
     const at = text.lastIndexOf('@');
     if (at < 1) throw new CocosError('USAGE', `Invalid value '${text}': expected SOURCE@KEY.`);
     return {
-      digest: await digest(text.slice(0, at)),
+      ...(await describe(text.slice(0, at))),
       provider: await signing(text.slice(at + 1)),
     };
   };
-  const { kind } = options;
-  const algorithm = await sourced(options.algorithm, (source) => algorithmDigest(source, kind, options.hash));
+  const { kind, hash } = options;
+  const algorithm = await sourced(options.algorithm, (source) => describeAlgorithm(source, kind, hash));
   const manifest = {
     version: 1,
     id: options.id ?? randomUUID(),
@@ -57,7 +58,7 @@ async function createManifest(options: Options): Promise<Manifest> {
     datasets: await Promise.all(
       options.dataset.map(async (text) => {
         const [name, rest] = split(text, 'NAME=SOURCE@KEY');
-        return { name, ...(await sourced(rest)) };
+        return { name, ...(await sourced(rest, (source) => describeDataset(source, hash))) };
       }),
     ),
     consumers: await Promise.all(
@@ -89,18 +90,31 @@ function disclosureOf(texts: readonly string[]): Record<string, string | number>
   );
 }
 
-async function digestOf(source: string, name: DigestName): Promise<string> {
-  return InputDigest.safeParse(source).success
-    ? source
-    : ((await uploadSource(source, name)).digest ?? (await digestFile(source, name)).digest);
+/** Marks a digest as that of a directory. */
+const DIRECTORY = 'directory:';
+
+async function describeDataset(
+  source: string,
+  hash: DigestName,
+): Promise<{ readonly digest: string; readonly kind?: 'directory' }> {
+  const ofDirectory = source.startsWith(DIRECTORY) ? source.slice(DIRECTORY.length) : '';
+  if (InputDigest.safeParse(ofDirectory).success) return { digest: ofDirectory, kind: 'directory' };
+  if (InputDigest.safeParse(source).success) return { digest: source };
+  const kind = await datasetKindOf(source);
+  const digest = (await uploadSource(source, hash)).digest ?? (await digestFile(source, hash)).digest;
+  return kind === undefined ? { digest } : { digest, kind };
 }
 
 /** Of the bytes that `algo` sends: an archive may differ from them. */
-async function algorithmDigest(source: string, kind: Options['kind'], hash: DigestName): Promise<string> {
-  if (InputDigest.safeParse(source).success) return source;
-  return withAlgorithm(source, { kind, hash }, async ({ digest }) => {
-    return digest ?? (await digestFile(source, hash)).digest;
-  });
+async function describeAlgorithm(
+  source: string,
+  kind: Options['kind'],
+  hash: DigestName,
+): Promise<{ readonly digest: string }> {
+  if (InputDigest.safeParse(source).success) return { digest: source };
+  return withAlgorithm(source, { kind, hash }, async ({ digest }) => ({
+    digest: digest ?? (await digestFile(source, hash)).digest,
+  }));
 }
 
 function split(text: string, form: string): [string, string] {

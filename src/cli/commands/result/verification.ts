@@ -65,9 +65,29 @@ export async function verifyFile(
 
 const MARKS = { passed: 'ok', failed: 'FAILED', missing: 'missing', 'not-checked': '-' } as const;
 
-export function describeVerification({ outcome, checks, receipt }: ResultVerification): string[] {
+/** The numbers of a verdict; a check that is missing was not made, although a result is verified only with it. */
+function countChecks({ checks }: ResultVerification) {
+  const count = (...outcomes: (keyof typeof MARKS)[]) =>
+    checks.filter((check) => outcomes.includes(check.outcome)).length;
+  return {
+    passed: count('passed'),
+    failed: count('failed'),
+    notChecked: count('missing', 'not-checked'),
+  };
+}
+
+const CONCLUSIONS: Readonly<Record<ResultVerification['outcome'], string>> = {
+  verified: 'the result is genuine by your manifest, policy and reference values',
+  unverified: 'nothing is known about the result, since checks could not be made; see how below',
+  rejected: 'do not use the result; the failed checks say why',
+};
+
+export function describeVerification(verified: ResultVerification): string[] {
+  const { outcome, checks, receipt } = verified;
+  const { passed, failed, notChecked } = countChecks(verified);
   return [
     outcome.toUpperCase(),
+    `${passed} passed, ${failed} failed, ${notChecked} not checked: ${CONCLUSIONS[outcome]}.`,
     ...table(checks.map(({ name, outcome: each, detail }) => [MARKS[each], name, detail])),
     ...(receipt === null ? [] : ['', ...describeReceipt(receipt)]),
   ];
@@ -75,7 +95,11 @@ export function describeVerification({ outcome, checks, receipt }: ResultVerific
 
 export function verificationToJson(verified: ResultVerification & { readonly agentSigningKey: string }) {
   const { verdict, ...rest } = verified;
-  return { ...rest, verdict: verdict === null ? null : verdictToJson(verdict) };
+  return {
+    ...rest,
+    counts: countChecks(verified),
+    verdict: verdict === null ? null : verdictToJson(verdict),
+  };
 }
 
 /** @throws CocosError RESULT_UNVERIFIED, RESULT_INVALID unless the result is verified */

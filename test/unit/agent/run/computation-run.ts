@@ -58,7 +58,12 @@ export async function runComputation(
       claims: () => new Uint8Array(),
     },
     transfers: { commit: unused, refuse: unused, abandon: unused },
-    inputs: { algorithmFile, committedFile: unused, clear: () => Promise.resolve() },
+    inputs: {
+      algorithmFile,
+      committedFile: unused,
+      unpackedFolder: unused,
+      clear: () => Promise.resolve(),
+    },
     results,
     logs: { add: (_stream, line) => onLine(line) },
     workDir: folder,

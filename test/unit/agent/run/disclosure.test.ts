@@ -2,8 +2,10 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { paddedSize, publishedMs } from '../../../../src/agent/run/disclosure.ts';
+import { paddedSize, publishedFailure, publishedMs } from '../../../../src/agent/run/disclosure.ts';
+import { CocosError, ERRORS, type ErrorCode } from '../../../../src/errors.ts';
 import { Manifest } from '../../../../src/machines/manifest.ts';
+import { systemClock } from '../../../../src/runtime/clock.ts';
 import { runComputation } from './computation-run.ts';
 import { canRun } from './support.ts';
 
@@ -24,12 +26,24 @@ describe.skipIf(!canRun)('the disclosure of a manifest', () => {
 
   it('hides from the host how an algorithm failed, and tells its consumers', async () => {
     const shown = [];
-    for (const script of ['exit 3', 'exit 200', 'head -c 400000000 /dev/zero > /cocos/results/x']) {
+    for (const script of [
+      'exit 3',
+      'exit 200',
+      'kill -9 $$',
+      'head -c 400000000 /dev/zero > /cocos/results/x',
+    ]) {
       const { state, context } = await run(script, { exitCode: 'binary' });
-      shown.push({ state, cause: context.cause?.code, details: context.cause?.details });
+      const { startedMs: _started, endedMs: _ended, ...rest } = context.run ?? {};
+      shown.push({ state, cause: context.cause, run: rest });
     }
-    const same = { state: 'failed', cause: 'ALGORITHM_FAILED', details: { exitCode: 1 } };
-    expect(shown).toEqual([same, same, same]);
+    const [first] = shown;
+    expect(first).toMatchObject({
+      state: 'failed',
+      cause: { code: 'ALGORITHM_FAILED', details: { exitCode: 1 } },
+      run: { exitCode: 1 },
+    });
+    // Everything that is mirrored, times aside.
+    for (const each of shown) expect(each).toEqual(first);
     expect(lines.join('\n')).toContain('exit code 3');
     expect(lines.join('\n')).toContain('limit of disk');
   });
@@ -60,6 +74,22 @@ describe.skipIf(!canRun)('the disclosure of a manifest', () => {
       const { context } = await run(script, { runTimeSeconds: 1 });
       const { startedMs = 0, endedMs = 1 } = context.run ?? {};
       expect((endedMs - startedMs) % 1_000).toBe(0);
+    }
+  });
+
+  it('publishes the sealed result no earlier than the given seconds after the run, however small it is', async () => {
+    const { context } = await run('exit 0', { runTimeSeconds: 2 });
+    const sealedMs = systemClock.monotonic();
+    expect(sealedMs - (context.run?.endedMs ?? sealedMs)).toBeGreaterThanOrEqual(2_000);
+  });
+});
+
+describe('a published failure', () => {
+  it('has one code under exitCode: binary, whatever the algorithm caused, except that somebody stopped it', () => {
+    for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+      const shown = publishedFailure(new CocosError(code, 'x'), { exitCode: 'binary' });
+      expect(shown.code).toBe(code === 'CANCELLED' ? 'CANCELLED' : 'ALGORITHM_FAILED');
+      expect(publishedFailure(new CocosError(code, 'x'), undefined).code).toBe(code);
     }
   });
 });
