@@ -56,7 +56,10 @@ beforeAll(async () => {
     })),
     createEnclave: answer(() => ({ actor: actor() })),
     removeEnclave: answer(() => ({})),
-    listActors: answer(() => ({ actors: [actor(), { ...actor(), machine: text, state: text }] })),
+    listActors: answer(() => ({
+      actors: [actor(), { ...actor(), machine: text, state: text }],
+      hasMore: false,
+    })),
     getActor: answer(() => ({ actor: actor() })),
     sendEvent: answer(() => ({ actor: { ...actor(), state: text } })),
     watchActors: (call) => {
