@@ -163,3 +163,16 @@ describe('sources', () => {
     expect(delayed.map(({ name }) => name)).toEqual([]);
   });
 });
+
+describe('tests', () => {
+  it('set no time limit of their own: a busy machine takes its time', () => {
+    const limited = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.test.ts') && name !== 'arch.test.ts')
+      .filter((name) =>
+        /\bvi\.waitFor\(|^ {0,4}(\}, )?\d[\d_]{3,}(,|\);)$/m.test(
+          readFileSync(path.join(import.meta.dirname, name), 'utf8'),
+        ),
+      );
+    expect(limited).toEqual([]);
+  });
+});

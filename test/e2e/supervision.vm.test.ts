@@ -3,15 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readManagerConfig } from '../../src/manager/config.ts';
 import { Manager } from '../../src/manager/manager.ts';
+import { eventually } from '../harness/eventually.ts';
 import { readTrace } from '../harness/read-trace.ts';
 import { processesWith, ROOT, restartManager, show, startSystem, succeeded } from '../harness/system.ts';
 
 /** QEMU serves one QMP client at a time, and nobody may take a QMP that does not answer for a dead guest. */
-
-const PATIENCE = { timeout: 600_000, interval: 200 };
 
 /** An event whose reading throws inside the machine. */
 const poison = {
@@ -48,9 +47,9 @@ describe('a running virtual machine', () => {
       const address = await manager.control.createEnclave(request);
       const reaches = async (state: string) => {
         const hasEnded = () => manager.directory.view(address).state.startsWith('failed');
-        await vi.waitFor(() => {
+        await eventually(() => {
           if (!hasEnded()) expect(manager.directory.view(address).state).toBe(state);
-        }, PATIENCE);
+        });
         expect(manager.directory.view(address).state).toBe(state);
       };
       await reaches('alive.ready');
@@ -63,10 +62,10 @@ describe('a running virtual machine', () => {
         });
         manager.directory.send(address, poison);
         // The snapshot that it begins with is ready already: a new link shows that it has the guest.
-        await vi.waitFor(() => {
+        await eventually(() => {
           if (manager.directory.view(address).state.startsWith('failed')) return;
           expect(liveLinks(trace, process.pid)).toBe(restart + 1);
-        }, PATIENCE);
+        });
         await reaches('alive.ready');
         unwatch();
         // No step of the boot was read and reported again.
@@ -97,10 +96,10 @@ describe('a running virtual machine', () => {
         await once(holder, 'data');
       });
       // The state that is stored is ready already: the new manager's own link shows that it has the guest.
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         if ((await show(system, 'held')).state.startsWith('failed')) return;
         expect(liveLinks(trace, system.manager.pid)).toBe(1);
-      }, PATIENCE);
+      });
       expect((await show(system, 'held')).state).toBe('alive.ready');
       expect((await show(system, 'held')).context['pid']).toBe(context['pid']);
       expect(holder).not.toBeNull();

@@ -1,15 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readManagerConfig } from '../../src/manager/config.ts';
 import { Manager } from '../../src/manager/manager.ts';
+import { eventually } from '../harness/eventually.ts';
 import { processesWith, ROOT } from '../harness/system.ts';
 
 /** Enclaves whose machine throws: a fault of the program, which must stay where it is. */
-
-/** Ends what hangs; a busy machine takes its time. */
-const PATIENCE = { timeout: 600_000, interval: 50 };
 
 let folder: string;
 let manager: Manager;
@@ -55,7 +53,7 @@ const stateOf = (address: string) => {
   return view?.state;
 };
 const reaches = (address: string, state: string | undefined) =>
-  vi.waitFor(() => expect(stateOf(address)).toBe(state), PATIENCE);
+  eventually(() => expect(stateOf(address)).toBe(state));
 
 describe('an enclave whose machine throws', () => {
   it('is restarted from what was stored of it, with the same guest, and moves no other', async () => {
@@ -68,10 +66,7 @@ describe('an enclave whose machine throws', () => {
     const seen: string[] = [];
     const unwatch = manager.directory.watch(two, (item) => seen.push(item.kind));
     manager.directory.send(one, poison);
-    await vi.waitFor(
-      () => expect(lines.some((line) => line.startsWith('an actor is restarted'))).toBe(true),
-      PATIENCE,
-    );
+    await eventually(() => expect(lines.some((line) => line.startsWith('an actor is restarted'))).toBe(true));
     await reaches(one, 'alive.ready');
     await manager.control.removeEnclave(two);
     unwatch();
@@ -88,7 +83,7 @@ describe('an enclave whose machine throws', () => {
       const thrown = manager.directory.actor(address);
       thrown.send(poison);
       // The next one goes to the actor that was started in its place.
-      await vi.waitFor(() => expect(manager.directory.actor(address)).not.toBe(thrown), PATIENCE);
+      await eventually(() => expect(manager.directory.actor(address)).not.toBe(thrown));
     }
     await reaches(address, 'failed.settled');
     expect(manager.directory.enclave(address).cause?.message).toContain('failed too often');

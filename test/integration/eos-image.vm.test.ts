@@ -165,6 +165,5 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
       expect(text).toMatch(expected);
       expect(text).not.toContain('COCOS-AGENT-EXIT');
     },
-    60_000,
   );
 });

@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleAgent } from '../../eos/agent-bundle.ts';
 import { memoryTransport } from '../../src/link/transport/memory.ts';
 import { PORTS } from '../../src/link/transport/transport.ts';
 import { unixTransport } from '../../src/link/transport/unix.ts';
 import { RelayThread } from '../../src/manager/relay/relay-thread.ts';
+import { eventually } from '../harness/eventually.ts';
 
 /** Relays in a thread of their own, with the thread's real program. */
 
@@ -92,10 +93,10 @@ describe('the relay thread', () => {
     await unix.route(unixTransport(folder));
     await tcp.route(unixTransport(folder));
     writeFileSync(sentence, '');
-    await vi.waitFor(async () => expect(await echoed(tcp.address)).toBe(''), { interval: 20 });
+    await eventually(async () => expect(await echoed(tcp.address)).toBe(''));
     rmSync(sentence);
     for (const { address } of [unix, tcp]) {
-      await vi.waitFor(async () => expect(await echoed(address)).toBe('hello'), { timeout: 600_000 });
+      await eventually(async () => expect(await echoed(address)).toBe('hello'));
     }
     await unix.close();
     expect(await echoed(unix.address)).toBe('');

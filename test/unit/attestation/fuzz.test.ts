@@ -17,6 +17,5 @@ describe.skipIf(!hasVectors)('parsers', () => {
       expect(slowest).toBeLessThan(SLOW_MS);
       expect(refused).toBeGreaterThan(RUNS / 100);
     },
-    120_000,
   );
 });

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { CocosError } from '../../../src/errors.ts';
 import { memoryPair } from '../../../src/link/transport/memory.ts';
 import { decodeFrame, encodeFrame, type Frame, LengthPrefixReader } from '../../../src/link/wire/frame.ts';
+import { eventually } from '../../harness/eventually.ts';
 import { isLive, startLink, Wire } from './wire.ts';
 
 describe('createLink', () => {
@@ -174,7 +175,7 @@ describe('a hostile peer', () => {
         onState: (state, reason) => states.push([state, reason]),
       });
       first.write(encodeFrame(hello));
-      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      await eventually(() => expect(link.isLive).toBe(true));
       // Two heartbeats missed are not enough.
       vi.advanceTimersByTime(5_900);
       expect(link.isLive).toBe(true);
@@ -183,7 +184,7 @@ describe('a hostile peer', () => {
       await closed;
       expect(link.isLive).toBe(false);
       second.write(encodeFrame(hello));
-      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      await eventually(() => expect(link.isLive).toBe(true));
       expect(states).toEqual([
         ['live', null],
         ['lost', 'the peer fell silent'],
@@ -205,14 +206,14 @@ describe('a hostile peer', () => {
         for (const message of reader.push(chunk)) kinds.push(decodeFrame(message).kind);
       });
       far.write(encodeFrame(hello));
-      await vi.waitFor(() => expect(link.isLive).toBe(true));
+      await eventually(() => expect(link.isLive).toBe(true));
       for (let beat = 0; beat < 6; beat++) {
         far.write(encodeFrame({ kind: 'ping', seq: 0, ack: 0, body: null }));
         await new Promise((resolve) => setImmediate(resolve));
         vi.advanceTimersByTime(2_000);
       }
       expect(link.isLive).toBe(true);
-      await vi.waitFor(() =>
+      await eventually(() =>
         expect(kinds.filter((kind) => kind === 'ping').length).toBeGreaterThanOrEqual(5),
       );
     } finally {

@@ -9,10 +9,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
 import { watchBoot } from '../../../src/manager/enclaves/boot-watch.ts';
 import { LogLimit } from '../../../src/manager/enclaves/log-limit.ts';
+import { eventually } from '../../harness/eventually.ts';
 
 describe('watchBoot', () => {
   let folder: string;
@@ -29,9 +30,9 @@ describe('watchBoot', () => {
   it('steps are reported as they come, also when a line is written in two parts', async () => {
     writeFileSync(file, 'COCOS-BOOT start\r\nsomething else\nCOCOS-BOOT mod');
     const watch = watchBoot(file, send, null);
-    await vi.waitFor(() => expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]));
+    await eventually(() => expect(events).toEqual([{ type: 'boot.progressed', step: 'start' }]));
     appendFileSync(file, 'ules\n');
-    await vi.waitFor(() => expect(events).toHaveLength(2));
+    await eventually(() => expect(events).toHaveLength(2));
     expect(events[1]).toEqual({ type: 'boot.progressed', step: 'modules' });
     expect(await watch.end()).toBe(false);
   });
@@ -77,7 +78,7 @@ describe('watchBoot', () => {
   it('a boot that is watched again reports only the steps after the last one that was reported', async () => {
     writeFileSync(file, 'COCOS-BOOT start\nCOCOS-BOOT modules\nCOCOS-BOOT agent\nCOCOS-BOOT done\n');
     const watch = watchBoot(file, send, 'modules');
-    await vi.waitFor(() => expect(events).toHaveLength(2));
+    await eventually(() => expect(events).toHaveLength(2));
     appendFileSync(file, 'COCOS-BOOT modules\n');
     await watch.end();
     expect(events).toEqual(['agent', 'done', 'modules'].map((step) => ({ type: 'boot.progressed', step })));
@@ -110,7 +111,7 @@ describe('watchBoot', () => {
     const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index}\n`).join('');
     writeFileSync(file, `COCOS-BOOT start\n${lines}`);
     const watch = watchBoot(file, send, null, new LogLimit(file, limit));
-    await vi.waitFor(() => expect(statSync(file).size).toBeLessThanOrEqual(limit));
+    await eventually(() => expect(statSync(file).size).toBeLessThanOrEqual(limit));
     const text = readFileSync(file, 'utf8');
     expect(text.startsWith('COCOS-BOOT start\nline 0\n')).toBe(true);
     expect(text.endsWith('line 19999\n')).toBe(true);

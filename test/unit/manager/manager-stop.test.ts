@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readManagerConfig } from '../../../src/manager/config.ts';
 import { Manager } from '../../../src/manager/manager.ts';
+import { eventually } from '../../harness/eventually.ts';
 
 /** A management service that accepts connections and says nothing, so that the stream goes on connecting. */
 
@@ -40,7 +41,7 @@ describe('a manager that stops', () => {
   it('closes its journal, store and lock although the machine of its service stream has thrown', async () => {
     const manager = await open();
     await manager.start();
-    await vi.waitFor(() => expect(manager.directory.view('service').state).toBe('connecting'));
+    await eventually(() => expect(manager.directory.view('service').state).toBe('connecting'));
     const poison = {
       type: 'stream.lost',
       get cause(): never {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ReferenceService } from '../../../examples/service/reference-service.ts';
 import { EnclaveHost } from '../../../src/manager/enclaves/enclave-host.ts';
 import { parseAddress } from '../../../src/rpc/address.ts';
+import { eventually } from '../../harness/eventually.ts';
 import { type DrivenManager, driveManager } from './driven-manager.ts';
 import { manifest, NO_TLS } from './service/client-world.ts';
 
@@ -66,7 +67,7 @@ describe('enclaves that a service ran', () => {
 
   const run = async (computation: string): Promise<string> => {
     await service.define(manifest(computation));
-    await vi.waitFor(() => expect(service.computations.get(computation)?.isAnswered).toBe(true), 10_000);
+    await eventually(() => expect(service.computations.get(computation)?.isAnswered).toBe(true));
     const id = service.computations.get(computation)?.enclaveId;
     if (typeof id !== 'string') throw new Error(`${computation} was refused`);
     return id;
@@ -75,8 +76,8 @@ describe('enclaves that a service ran', () => {
   it('an enclave is removed when it has ended and its last event is acknowledged', async () => {
     const id = await run('c1');
     await service.stop('c1');
-    await vi.waitFor(() => expect(service.computations.get('c1')?.stop).toBe('answered'), 10_000);
-    await vi.waitFor(() => expect(state(id)).toBeUndefined(), 10_000);
+    await eventually(() => expect(service.computations.get('c1')?.stop).toBe('answered'));
+    await eventually(() => expect(state(id)).toBeUndefined());
   });
 
   it('an enclave stays while its last event is not acknowledged, and is removed when the service comes back', async () => {
@@ -85,19 +86,19 @@ describe('enclaves that a service ran', () => {
     const file = path.join(driven.folder, 'journal.jsonl');
     await service.close();
     driven.manager.control.requestStop(`enclave/${id}`);
-    await vi.waitFor(() => expect(state(id)).toBe('stopped.settled'), 10_000);
+    await eventually(() => expect(state(id)).toBe('stopped.settled'));
     service = await ReferenceService.open({
       ...{ address: parseAddress(address), tls: NO_TLS, file, serviceId: 'reference' },
     });
-    await vi.waitFor(() => expect(state(id)).toBeUndefined(), 20_000);
+    await eventually(() => expect(state(id)).toBeUndefined());
   });
 
   it('a stop of a computation goes to its own enclave, also where a client made another of the same manifest', async () => {
     const copy = await driven.create('copy', manifest('c1'));
     const id = await run('c1');
     await service.stop('c1');
-    await vi.waitFor(() => expect(service.computations.get('c1')?.stop).toBe('answered'), 10_000);
-    await vi.waitFor(() => expect(state(id)).toBeUndefined(), 10_000);
+    await eventually(() => expect(service.computations.get('c1')?.stop).toBe('answered'));
+    await eventually(() => expect(state(id)).toBeUndefined());
     expect(driven.manager.directory.view(copy).state).toBe('alive.ready');
   });
 
@@ -105,8 +106,8 @@ describe('enclaves that a service ran', () => {
     const address = await driven.create('own', manifest('c9'));
     driven.manager.control.requestStop(address);
     driven.manager.directory.send(address, { type: 'vm.exited', code: 0, signal: null });
-    await vi.waitFor(() => expect(driven.manager.directory.view(address).state).toBe('stopped.settled'));
-    await vi.waitFor(() => expect(driven.manager['exporter']?.['outbox'].size).toBe(0), 10_000);
+    await eventually(() => expect(driven.manager.directory.view(address).state).toBe('stopped.settled'));
+    await eventually(() => expect(driven.manager['exporter']?.['outbox'].size).toBe(0));
     expect(driven.manager.directory.view(address).state).toBe('stopped.settled');
   });
 });

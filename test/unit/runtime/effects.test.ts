@@ -5,6 +5,7 @@ import { createActor, setup } from 'xstate';
 import { agentMachine } from '../../../src/machines/agent.machine.ts';
 import { inert, unprovided } from '../../../src/machines/effect.ts';
 import { asyncEffect, heldEffect } from '../../../src/runtime/effects.ts';
+import { eventually } from '../../harness/eventually.ts';
 import { ROOT } from '../../harness/system.ts';
 
 /** Effects that throw: their builders keep errors from the machine; supervision handles any that still reach it. */
@@ -48,7 +49,7 @@ describe('an effect', () => {
         throw new Error('thrown');
       }, reported) as never,
     );
-    await vi.waitFor(() => expect(reported).toHaveBeenCalledOnce());
+    await eventually(() => expect(reported).toHaveBeenCalledOnce());
     expect(statusOfChild(actor)).toMatchObject({ status: 'active', value: 'running' });
   });
 
