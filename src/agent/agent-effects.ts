@@ -45,6 +45,8 @@ export interface EffectParts {
   readonly results: Pick<ResultStore, 'seal' | 'receipt'>;
   readonly logs: LogPort;
   readonly workDir: string;
+  /** Whether only this agent writes to the file system of that folder. */
+  readonly ownsFileSystem: boolean;
   /** Ed25519 secret key that signs receipts. */
   readonly signingKey: Uint8Array;
 }
@@ -105,7 +107,9 @@ function releaseEffect({ transfers }: Pick<EffectParts, 'transfers'>) {
   );
 }
 
-function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir'>) {
+function runEffect(
+  parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir' | 'ownsFileSystem'>,
+) {
   const { computation } = parts;
   return asyncEffect<RunInput>(
     async ({ manifest }, signal) => {
@@ -131,7 +135,7 @@ function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 
 
 /** Runs the algorithm and deletes the inputs. @throws CocosError ALGORITHM_LIMIT, ALGORITHM_FAILED, as `runAlgorithm` */
 async function execute(
-  { inputs, logs }: Pick<EffectParts, 'inputs' | 'logs'>,
+  { inputs, logs, ownsFileSystem }: Pick<EffectParts, 'inputs' | 'logs' | 'ownsFileSystem'>,
   manifest: Manifest,
   resultsDir: string,
   signal: AbortSignal,
@@ -141,6 +145,7 @@ async function execute(
     algorithmPath: inputs.algorithmFile,
     datasets: new Map(manifest.datasets.map(({ name }) => [name, inputs.committedFile(name)])),
     resultsDir,
+    ownsFileSystem,
     arguments: manifest.algorithm.arguments,
     limits: manifest.limits,
     onLog: (stream, line) => logs.add(stream, line),
