@@ -87,12 +87,10 @@ export class OutboxStore {
     return transact(this.root, collect);
   }
 
-  /** Removes events `from` to `to` of a computation, both included. @returns what those were, once they are gone. */
-  async remove(computationId: string, from: number, to: number, counters: Counters): Promise<Holding> {
+  /** Removes events `from` to `to` of a computation, both included. @returns how many those are, once they are gone. */
+  async remove(computationId: string, from: number, to: number, counters: Counters): Promise<number> {
     this.root.resetReadTxn();
     const found = [...this.places.getRange({ start: [computationId, from], end: [computationId, to + 1] })];
-    let bytes = 0;
-    for (const { key, value: position } of found) bytes += this.events.get([position, ...key])?.length ?? 0;
     await this.transact((batch) => {
       for (const { key, value: position } of found) {
         batch.add(() => this.places.remove(key));
@@ -100,7 +98,7 @@ export class OutboxStore {
       }
       batch.add(() => this.counts.put(computationId, [...counters]));
     });
-    return { events: found.length, bytes };
+    return found.length;
   }
 
   /** At most `count` events after this one, or from the first on. */

@@ -85,7 +85,7 @@ export class Outbox {
   }
 
   /**
-   * Whether the agent of a computation should wait for room: the outbox is full, or the computation has its share of it,
+   * Whether the agent of a computation should wait, because the outbox is full or the computation has its share of it,
    * so that a guest that makes events without end holds back itself and no other.
    */
   isFullFor(computationId: string): boolean {
@@ -167,11 +167,11 @@ export class Outbox {
     const { counters, end } = this.begin(computationId);
     counters.acknowledged = sequence;
     const to = [counters.last, sequence] as const;
-    let removed = NOTHING;
-    const stored = this.store.remove(computationId, acknowledged + 1, sequence, to).then((gone) => {
-      removed = gone;
+    let removed = 0;
+    const stored = this.store.remove(computationId, acknowledged + 1, sequence, to).then((count) => {
+      removed = count;
     });
-    await end(stored, () => this.hold(computationId, -removed.events, -removed.bytes));
+    await end(stored, () => this.release(computationId, removed));
   }
 
   /** Whether the service has every event of this computation. */
@@ -208,6 +208,12 @@ export class Outbox {
 
   private reaches({ events, bytes }: Holding, share: number): boolean {
     return events >= this.limit * share || bytes >= this.byteLimit * share;
+  }
+
+  /** Each event counts as the average of its computation, since reading it again would cost as much as removing it. */
+  private release(computationId: string, events: number): void {
+    const own = this.heldOf.get(computationId) ?? NOTHING;
+    if (own.events > 0) this.hold(computationId, -events, (-own.bytes * events) / own.events);
   }
 
   private hold(computationId: string, events: number, bytes: number): void {
