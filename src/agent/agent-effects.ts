@@ -46,6 +46,8 @@ export interface EffectParts {
   readonly results: Pick<ResultStore, 'seal' | 'receipt'>;
   readonly logs: LogPort;
   readonly workDir: string;
+  /** Whether only this agent writes to the file system of that folder. */
+  readonly ownsFileSystem: boolean;
   /** Ed25519 secret key that signs receipts. */
   readonly signingKey: Uint8Array;
 }
@@ -106,7 +108,9 @@ function releaseEffect({ transfers }: Pick<EffectParts, 'transfers'>) {
   );
 }
 
-function runEffect(parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir'>) {
+function runEffect(
+  parts: Pick<EffectParts, 'computation' | 'inputs' | 'logs' | 'workDir' | 'ownsFileSystem'>,
+) {
   const { computation } = parts;
   return asyncEffect<RunInput>(
     async ({ manifest }, signal) => {
@@ -145,7 +149,7 @@ interface Outcome {
 
 /** Runs the algorithm and deletes the inputs. @throws CocosError as `openDatasets` and `runAlgorithm` */
 async function execute(
-  { inputs, logs }: Pick<EffectParts, 'inputs' | 'logs'>,
+  { inputs, logs, ownsFileSystem }: Pick<EffectParts, 'inputs' | 'logs' | 'ownsFileSystem'>,
   manifest: Manifest,
   resultsDir: string,
   signal: AbortSignal,
@@ -155,6 +159,7 @@ async function execute(
     algorithmPath: inputs.algorithmFile,
     datasets: await openDatasets(manifest.datasets, inputs, signal),
     resultsDir,
+    ownsFileSystem,
     arguments: manifest.algorithm.arguments,
     limits: manifest.limits,
     onLog: (stream, line) => logs.add(stream, line),

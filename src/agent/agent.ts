@@ -68,7 +68,14 @@ export class Agent {
     });
     const effects = agentEffects({
       ...{ notify, lifecycle: this.lifecycle(exit), computation, attestations, platform, transfers },
-      ...{ inputs, results, logs, workDir, signingKey: identity.signing.secretKey },
+      ...{
+        inputs,
+        results,
+        logs,
+        workDir,
+        ownsFileSystem: config.mode === 'guest',
+        signingKey: identity.signing.secretKey,
+      },
     });
     this.link = agentLink(
       {

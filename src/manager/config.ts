@@ -8,6 +8,7 @@ import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc
 import { seconds } from '../runtime/time-spans.ts';
 import { schemaProblems } from '../schema-problems.ts';
 import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
+import { OUTBOX_BYTES } from './service/outbox.ts';
 import { findUnknownSettings, type UnknownSetting } from './setting-names.ts';
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
@@ -16,6 +17,8 @@ export interface ServiceConfig {
   readonly tls: TlsFiles;
   /** Events in the outbox from which on agents are held back. */
   readonly outboxLimit: number;
+  /** Bytes of them. */
+  readonly outboxBytes: number;
 }
 
 /** Settings of the manager. Every one has an environment variable and a default. */
@@ -119,6 +122,7 @@ const Environment = z.object({
   COCOSAI_SERVICE_TLS_KEY: z.string().optional(),
   COCOSAI_SERVICE_TLS_CA: z.string().optional(),
   COCOSAI_OUTBOX_LIMIT: z.coerce.number().int().min(100).max(10_000_000).default(200_000),
+  COCOSAI_OUTBOX_KIB: kib(64, 1_073_741_824, OUTBOX_BYTES),
   COCOSAI_MAX_ENCLAVES: z.coerce.number().int().min(1).max(10_000).default(16),
   COCOSAI_LOG_KIB: kib(64, 16_777_216, LOG_BYTES),
   COCOSAI_MIRROR_RECORD_KIB: kib(1, 1_048_576, MIRROR_LIMITS.recordBytes),
@@ -182,6 +186,7 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
               authority: env.COCOSAI_SERVICE_TLS_CA,
             },
             outboxLimit: env.COCOSAI_OUTBOX_LIMIT,
+            outboxBytes: env.COCOSAI_OUTBOX_KIB,
           },
     enclaveLimit: env.COCOSAI_MAX_ENCLAVES,
     logBytes: env.COCOSAI_LOG_KIB,

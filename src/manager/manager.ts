@@ -196,13 +196,20 @@ export class Manager {
       ...{ id, mirrors, config: this.config, bootId: this.bootId, journal: this.journal },
       ...{ vtpms: this.vtpms, relays: this.relays, trace: this.trace },
       onRetired: (retired) => this.directory.forget(retired),
-      whenWritable: () => this.exporter?.whenWritable() ?? this.journal.whenWritable(),
+      whenWritable: () => this.whenWritable(address),
       processor: () => this.platform.processor(),
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
       log: (message, fields) => this.log('info', message, { enclave: id, ...fields }),
     });
     return { id, address, host, mirrors };
+  }
+
+  /** Null while the agent of an enclave may send; otherwise resolves when it may again. */
+  private whenWritable(enclave: string): Promise<void> | null {
+    const computationId = this.exporter === null ? null : this.control.computationOf(enclave);
+    const waits = computationId === null ? null : this.exporter?.whenWritable(computationId);
+    return waits ?? this.journal.whenWritable();
   }
 
   private createSupervisor(): Supervisor {

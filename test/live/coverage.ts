@@ -1,6 +1,6 @@
 import type { AnyStateMachine, AnyStateNode, AnyTransitionDefinition } from 'xstate';
 
-/** How much of a chart a run of the real programs went through, from the steps that they told of. */
+/** How much of a chart a run of the real programs went through, from the steps that they published. */
 
 export interface Step {
   readonly event: string;

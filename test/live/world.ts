@@ -28,7 +28,7 @@ import { TRACE_FILE, traced } from './trace.ts';
 const NO_TLS = { certificate: undefined, key: undefined, authority: undefined };
 const PATIENCE = { limitMs: 600_000, everyMs: 20 } as const;
 
-export interface Told extends Step {
+export interface PublishedStep extends Step {
   readonly address: string;
   readonly machine: string;
 }
@@ -38,7 +38,7 @@ type Found = Awaited<ReturnType<ControlClient['get']>>;
 export class World {
   readonly system: System;
   readonly control: ControlClient;
-  readonly told: Told[] = [];
+  readonly published: PublishedStep[] = [];
   private readonly over = new AbortController();
 
   private constructor(system: System) {
@@ -62,7 +62,7 @@ export class World {
           if (item.kind !== 'transition') continue;
           const { address, event, fromState, toState, sequence } = item.transition;
           after = sequence;
-          this.told.push({ address, machine: machineOf(address), event, from: fromState, to: toState });
+          this.published.push({ address, machine: machineOf(address), event, from: fromState, to: toState });
         }
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -94,9 +94,12 @@ export class World {
     );
   }
 
-  /** Waits until a step like this was told. */
-  async tells(what: string, is: (step: Told) => boolean): Promise<void> {
-    await until(`the manager to tell ${what}`, () => this.told.some(is), { limitMs: 600_000, everyMs: 10 });
+  /** Waits until a step like this was published. */
+  async publishes(what: string, is: (step: PublishedStep) => boolean): Promise<void> {
+    await until(`the manager to publish ${what}`, () => this.published.some(is), {
+      limitMs: 600_000,
+      everyMs: 10,
+    });
   }
 
   /** Waits until a program of this machine has traced a step like this; it may be of another world. */
@@ -203,11 +206,11 @@ export function withManifest(parties: LiveParties, name: string, change: object)
   };
 }
 
-/** How a path is gone: in a world with these settings, which is left in any case. Gives what the manager told of. */
+/** How a path is gone: in a world with these settings, which is left in any case. Gives what the manager published. */
 export async function inWorld(
   settings: NodeJS.ProcessEnv,
   walk: (world: World) => Promise<void>,
-): Promise<readonly Told[]> {
+): Promise<readonly PublishedStep[]> {
   const world = await World.open({ COCOSAI_MODE: 'process', COCOSAI_MAX_ENCLAVES: '64', ...settings });
   try {
     await walk(world);
@@ -217,7 +220,7 @@ export async function inWorld(
   } finally {
     await world.close();
   }
-  return world.told;
+  return world.published;
 }
 
 function machineOf(address: string): string {

@@ -8,7 +8,7 @@ import type { RunLimit } from '../../machines/public-cause.ts';
 import { bwrapArguments, FD, SANDBOX_UID } from './bwrap-arguments.ts';
 import { createRunGroup, type RunGroup } from './cgroup.ts';
 import { prepareCommand, type RunKind } from './command.ts';
-import { exceedsDisk } from './disk-usage.ts';
+import { DiskUsage } from './disk-usage.ts';
 import type { RunCommand, RuntimePaths } from './kinds/kind.ts';
 import { planLimits, type RunLimits, SANDBOX_PROCESSES } from './limits.ts';
 import { LogLines, type LogStream } from './log-lines.ts';
@@ -31,6 +31,8 @@ export interface RunRequest {
   readonly datasets: ReadonlyMap<string, string>;
   /** Empty folder that becomes /cocos/results; the sandbox's user owns it if the agent is root. */
   readonly resultsDir: string;
+  /** Whether only this run writes to the file system of that folder meanwhile. */
+  readonly ownsFileSystem: boolean;
   readonly arguments: readonly string[];
   readonly limits: RunLimits;
   readonly onLog: (stream: LogStream, line: string) => void;
@@ -84,10 +86,17 @@ export async function runAlgorithm(request: RunRequest): Promise<RunOutcome> {
     try {
       const reason = 'reason' in created ? created.reason : undefined;
       const plan = await planLimits(limits, command.overhead, reason, runtimePaths);
+      const { resultsDir, ownsFileSystem } = request;
+      const disk = await DiskUsage.before(resultsDir, limits.diskMiB * MIB, ownsFileSystem);
       const child = await spawnSandbox(bwrap, request, command, plan.launcher);
-      const end = await supervise(child, request, filter, group);
+      const end = await supervise(child, request, filter, disk, group);
       const { enforced, notEnforced } = plan;
-      return { ...(await outcomeOf(end, request, group)), runtime: command.runtime, enforced, notEnforced };
+      return {
+        ...(await outcomeOf(end, request, disk, group)),
+        runtime: command.runtime,
+        enforced,
+        notEnforced,
+      };
     } finally {
       await group?.remove();
     }
@@ -161,6 +170,7 @@ function supervise(
   child: ChildProcess,
   request: RunRequest,
   filter: Uint8Array,
+  disk: DiskUsage,
   group: RunGroup | undefined,
 ): Promise<RunEnd> {
   return new Promise((resolveEnd) => {
@@ -181,7 +191,7 @@ function supervise(
     request.signal.addEventListener('abort', onAbort, { once: true });
     if (request.signal.aborted) onAbort();
     const timer = setTimeout(() => stop('time'), request.limits.seconds * 1000);
-    const stopWatch = watchDisk(request, () => stop('disk'));
+    const stopWatch = watchDisk(disk, () => stop('disk'));
     child.on('error', (cause) => stop('failed', cause));
     for (const fd of [FD.block, FD.seccomp]) writableOf(child, fd).on('error', () => undefined);
     writableOf(child, FD.seccomp).end(filter);
@@ -209,13 +219,13 @@ function supervise(
   });
 }
 
-/** Checks the size of the results periodically; returns a function that stops the checks. */
-function watchDisk(request: RunRequest, onExceeded: () => void): () => void {
+/** Checks what the run takes of the disk periodically; returns a function that stops the checks. */
+function watchDisk(disk: DiskUsage, onExceeded: () => void): () => void {
   let looking = false;
   const timer = setInterval(() => {
     if (looking) return;
     looking = true;
-    void exceedsDisk(request.resultsDir, request.limits.diskMiB * MIB).then((exceeded) => {
+    void disk.isExceeded().then((exceeded) => {
       looking = false;
       if (exceeded) onExceeded();
     });
@@ -226,6 +236,7 @@ function watchDisk(request: RunRequest, onExceeded: () => void): () => void {
 async function outcomeOf(
   end: RunEnd,
   request: RunRequest,
+  disk: DiskUsage,
   group: RunGroup | undefined,
 ): Promise<Pick<RunOutcome, 'exitCode' | 'signal' | 'limit'>> {
   if (end.stopped === 'cancelled') throw cancelled();
@@ -249,7 +260,7 @@ async function outcomeOf(
     );
   }
   const base = { exitCode: end.exitCode, signal: signalName(end.exitCode) };
-  if (await exceedsDisk(request.resultsDir, request.limits.diskMiB * MIB)) return { ...base, limit: 'disk' };
+  if (await disk.isExceeded()) return { ...base, limit: 'disk' };
   if (base.signal === 'SIGXFSZ') return { ...base, limit: 'disk' };
   return end.exitCode !== 0 && hit !== undefined ? { ...base, limit: hit } : base;
 }

@@ -123,7 +123,7 @@ export class MirrorSet {
    *
    * @throws CocosError LINK_PROTOCOL when it does not fit its statechart, LIMIT_EXCEEDED
    */
-  recall(address: string, value: unknown, context: unknown): void {
+  restoreMirror(address: string, value: unknown, context: unknown): void {
     this.restore(address, { status: 'active', value, context }, RESTORED);
   }
 

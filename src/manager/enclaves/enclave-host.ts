@@ -211,7 +211,12 @@ export class EnclaveHost {
       bootId,
       enclaveId: id,
       inspect: trace,
-      open: (signal) => this.incoming.take(signal),
+      open: async (signal) => {
+        // Each new link is an event too.
+        await whenWritable();
+        signal.throwIfAborted();
+        return this.incoming.take(signal);
+      },
       now: systemClock.monotonic,
       onEvent: (body) => receiver.receiveEvent(body),
       onSnapshot: (records, first) => receiver.receiveSnapshot(records, first, this.agentBootId),

@@ -24,7 +24,7 @@ export class EventExporter {
   private client: ServiceClient | null = null;
 
   static async open(config: ServiceConfig, store: Store, log: Log): Promise<EventExporter> {
-    const outbox = await Outbox.open(store.database, config.outboxLimit);
+    const outbox = await Outbox.open(store.database, config.outboxLimit, config.outboxBytes);
     return new EventExporter(
       config,
       await managerIdOf(store),
@@ -86,10 +86,10 @@ export class EventExporter {
     return joined;
   }
 
-  /** Null while the outbox has room; otherwise resolves when it has again, or nothing is sent any more. */
-  whenWritable(): Promise<void> | null {
-    if (!this.outbox.isFull) return null;
-    return this.outbox.whenWritable(this.closing.signal).catch(() => undefined);
+  /** Null while the outbox has room for a computation; otherwise resolves when it has again, or nothing is sent any more. */
+  whenWritable(computationId: string): Promise<void> | null {
+    if (!this.outbox.isFullFor(computationId)) return null;
+    return this.outbox.whenWritable(computationId, this.closing.signal).catch(() => undefined);
   }
 }
 

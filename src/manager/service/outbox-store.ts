@@ -12,6 +12,14 @@ type PlaceKey = [string, number];
 /** Last sequence number that was given, last one that was acknowledged; 0 before the first. */
 export type Counters = readonly [last: number, acknowledged: number];
 
+/** Events that are held, and the bytes of their records. */
+export interface Holding {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+export const NOTHING: Holding = { events: 0, bytes: 0 };
+
 /** An event that waits, with its position in the outbox. */
 export interface WaitingEvent extends EventPlace {
   readonly position: number;
@@ -42,11 +50,23 @@ export class OutboxStore {
     return id;
   }
 
-  /** How many events it holds, and the position of the last; walks the keys. */
-  extent(): { readonly held: number; readonly position: number } {
+  /** Position of the last event. */
+  end(): number {
     this.root.resetReadTxn();
     const [latest] = this.events.getKeys({ reverse: true, limit: 1 });
-    return { held: this.events.getKeysCount(), position: latest?.[0] ?? 0 };
+    return latest?.[0] ?? 0;
+  }
+
+  /** What it holds of each computation; walks all events. */
+  holdings(): Map<string, Holding> {
+    this.root.resetReadTxn();
+    const found = new Map<string, Holding>();
+    for (const { key, value } of this.events.getRange({})) {
+      const [, computationId] = key;
+      const { events, bytes } = found.get(computationId) ?? NOTHING;
+      found.set(computationId, { events: events + 1, bytes: bytes + value.length });
+    }
+    return found;
   }
 
   counters(computationId: string): Counters {
@@ -100,7 +120,7 @@ export class OutboxStore {
    * leave, so that the service recognises the gap and continues.
    */
   async fillGaps(): Promise<void> {
-    let { position } = this.extent();
+    let position = this.end();
     for (const { key: computationId, value: counters } of this.counts.getRange()) {
       const [last, acknowledged] = counters;
       if (last === acknowledged) continue;

@@ -2,10 +2,15 @@ import { CocosError } from '../../errors.ts';
 import type { Batch, RootStore } from '../store/database.ts';
 import type { JoinedWrite } from '../store/joined-write.ts';
 import { encodeOutboxRecord, type OutboxEvent } from './outbox-event.ts';
-import { OutboxStore, type WaitingEvent } from './outbox-store.ts';
+import { type Holding, NOTHING, OutboxStore, type WaitingEvent } from './outbox-store.ts';
 
 /** From this part of the limit on the outbox should be given no new computations. */
 const NEARLY_FULL = 0.9;
+
+/** Part of the limits that the events of one computation may take before its agent is held back. */
+const COMPUTATION_SHARE = 0.25;
+/** Bytes of events at which all agents are held back. */
+export const OUTBOX_BYTES = 512 * 2 ** 20;
 
 /** Counters of a computation that is being written at the moment. */
 interface Active {
@@ -29,9 +34,11 @@ export class Outbox {
   readonly id: string;
   private readonly store: OutboxStore;
   private readonly limit: number;
+  private readonly byteLimit: number;
   private readonly active = new Map<string, Active>();
   private readonly wakers = new Set<() => void>();
-  private held = 0;
+  private held: Holding = NOTHING;
+  private readonly heldOf = new Map<string, Holding>();
   private position = 0;
   /** Writes under way; each settles, never rejects. */
   private readonly writing = new Set<Promise<void>>();
@@ -41,24 +48,26 @@ export class Outbox {
   /**
    * Opens the outbox, which has its own databases in `root`.
    *
-   * @param limit number of events at which producers are held back (`COCOSAI_OUTBOX_LIMIT`).
+   * @param limit number of events at which producers are held back (`COCOSAI_OUTBOX_LIMIT`)
+   * @param byteLimit the same in bytes (`COCOSAI_OUTBOX_KIB`)
    */
-  static async open(root: RootStore, limit: number): Promise<Outbox> {
+  static async open(root: RootStore, limit: number, byteLimit = OUTBOX_BYTES): Promise<Outbox> {
     const store = new OutboxStore(root);
-    const outbox = new Outbox(store, limit, await store.id());
+    const outbox = new Outbox(store, limit, byteLimit, await store.id());
     await outbox.recover();
     return outbox;
   }
 
-  private constructor(store: OutboxStore, limit: number, id: string) {
+  private constructor(store: OutboxStore, limit: number, byteLimit: number, id: string) {
     this.store = store;
     this.limit = limit;
+    this.byteLimit = byteLimit;
     this.id = id;
   }
 
   /** Events that it holds, those that are just being written among them. */
   get size(): number {
-    return this.held;
+    return this.held.events;
   }
 
   /** Position of the event that was added last. */
@@ -68,11 +77,19 @@ export class Outbox {
 
   /** Whether producers should wait for room. An event that exists already is accepted all the same. */
   get isFull(): boolean {
-    return this.held >= this.limit;
+    return this.reaches(this.held, 1);
   }
 
   get isNearlyFull(): boolean {
-    return this.held >= this.limit * NEARLY_FULL;
+    return this.reaches(this.held, NEARLY_FULL);
+  }
+
+  /**
+   * Whether the agent of a computation should wait, because the outbox is full or the computation has its share of it,
+   * so that a guest that makes events without end holds back itself and no other.
+   */
+  isFullFor(computationId: string): boolean {
+    return this.isFull || this.reaches(this.heldOf.get(computationId) ?? NOTHING, COMPUTATION_SHARE);
   }
 
   /**
@@ -154,9 +171,7 @@ export class Outbox {
     const stored = this.store.remove(computationId, acknowledged + 1, sequence, to).then((count) => {
       removed = count;
     });
-    await end(stored, () => {
-      this.held -= removed;
-    });
+    await end(stored, () => this.release(computationId, removed));
   }
 
   /** Whether the service has every event of this computation. */
@@ -182,9 +197,31 @@ export class Outbox {
     });
   }
 
-  /** Back-pressure: resolves when there is room for an event. @throws CocosError CANCELLED when the signal aborts. */
-  async whenWritable(signal: AbortSignal): Promise<void> {
-    while (this.isFull) await this.changed(signal);
+  /**
+   * Back-pressure: resolves when there is room for an event of this computation.
+   *
+   * @throws CocosError CANCELLED when the signal aborts.
+   */
+  async whenWritable(computationId: string, signal: AbortSignal): Promise<void> {
+    while (this.isFullFor(computationId)) await this.changed(signal);
+  }
+
+  private reaches({ events, bytes }: Holding, share: number): boolean {
+    return events >= this.limit * share || bytes >= this.byteLimit * share;
+  }
+
+  /** Each event counts as the average of its computation, since reading it again would cost as much as removing it. */
+  private release(computationId: string, events: number): void {
+    const own = this.heldOf.get(computationId) ?? NOTHING;
+    if (own.events > 0) this.hold(computationId, -events, (-own.bytes * events) / own.events);
+  }
+
+  private hold(computationId: string, events: number, bytes: number): void {
+    const own = this.heldOf.get(computationId) ?? NOTHING;
+    this.held = { events: this.held.events + events, bytes: this.held.bytes + bytes };
+    if (own.events + events > 0)
+      this.heldOf.set(computationId, { events: own.events + events, bytes: own.bytes + bytes });
+    else this.heldOf.delete(computationId);
   }
 
   private countersOf(computationId: string): Active {
@@ -205,7 +242,7 @@ export class Outbox {
     const record = encodeOutboxRecord(place, event);
     const { counters, end } = this.begin(computationId);
     counters.last = sequence;
-    this.held += 1;
+    this.hold(computationId, 1, record.length);
     this.position += 1;
     this.store.write(batch, this.position, place, record, [counters.last, counters.acknowledged]);
     return { sequence, end };
@@ -273,9 +310,10 @@ export class Outbox {
         { cause },
       );
     }
-    const { held, position } = this.store.extent();
-    this.held = held;
-    this.position = position;
+    this.held = NOTHING;
+    this.heldOf.clear();
+    for (const [id, { events, bytes }] of this.store.holdings()) this.hold(id, events, bytes);
+    this.position = this.store.end();
     this.failed = false;
   }
 }

@@ -71,7 +71,7 @@ export function enclaveRecords(store: Store, address: string): EnclaveRecords {
         try {
           if ('error' in loaded) throw loaded.error;
           const { value, context } = Mirror.parse(loaded.value);
-          mirrors.recall(loaded.key.slice(mirrorPrefix.length), value, context);
+          mirrors.restoreMirror(loaded.key.slice(mirrorPrefix.length), value, context);
         } catch {
           refused.push(loaded.key);
         }

@@ -1,10 +1,9 @@
-import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import type { LinkPosition } from '../../link/link.ts';
-import { type MirrorLimits, MirrorSet } from '../../link/mirror/mirror.ts';
-import { decodeFrame } from '../../link/wire/frame.ts';
-import { type EnclaveRecords, enclaveRecords, type StoredPosition } from './enclave-records.ts';
+import type { MirrorLimits, MirrorSet } from '../../link/mirror/mirror.ts';
+import { type EnclaveRecords, enclaveRecords } from './enclave-records.ts';
 import { type JoinedWrite, transactJoined } from './joined-write.ts';
+import { type Entry, JOURNAL_PREFIX, keyOf, replayJournal } from './journal-records.ts';
 import type { Store, Writes } from './store.ts';
 
 /**
@@ -19,14 +18,6 @@ const COMPACT_BYTES = 64 * 1024 * 1024;
 const COMPACT_BATCH = 100;
 /** Bytes that may wait for a disk that does not take them; over that, agents are held back. */
 const BACKLOG_BYTES = 32 * 1024 * 1024;
-const PREFIX = 'journal/';
-const DIGITS = 16;
-
-const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
-/** Enclave, boot of its agent, position in that boot's journal, and the frame where it holds an event. */
-const Entry = z.tuple([z.string(), z.string(), z.int().min(1), bytes.nullable()]);
-type Entry = z.infer<typeof Entry>;
-const Entries = z.array(Entry);
 
 interface Turn {
   readonly stored: Promise<void>;
@@ -95,36 +86,16 @@ export class MirrorJournal {
    * @returns keys of the records that were refused.
    */
   async restore(enclaves: readonly string[]): Promise<string[]> {
-    const refused: string[] = [];
-    const found = new Map<string, { readonly mirrors: MirrorSet; position: StoredPosition | null }>();
-    for (const enclave of enclaves) {
-      const mirrors = new MirrorSet(() => undefined, '', this.limits);
-      const records = this.recordsOf(enclave);
-      refused.push(...records.restoreMirrors(mirrors));
-      found.set(enclave, { mirrors, position: records.position() });
-    }
-    const marks = [...found.values()].map(({ position }) => position?.journal ?? 0);
-    const numbers: number[] = [];
-    for (const { key, entries } of this.load(refused)) {
-      const number = Number(key.slice(PREFIX.length));
-      numbers.push(number);
-      for (const [enclave, bootId, seq, frame] of entries) {
-        const at = found.get(enclave);
-        if (at === undefined || number <= (at.position?.journal ?? 0)) continue;
-        const before = at.position?.peerBootId === bootId ? at.position.received : 0;
-        // After a record that is damaged there is a gap; the agent sends again what lies behind it.
-        if (seq !== before + 1) continue;
-        if (frame !== null) applyFrame(at.mirrors, frame);
-        at.position = { peerBootId: bootId, received: seq, journal: at.position?.journal ?? 0 };
-      }
-    }
+    const { found, numbers, refused } = replayJournal(this.store, enclaves, this.limits);
+    const marks = [...found.values()].map(({ journal }) => journal);
     // Also if the record is damaged from which this run's first number is derived.
     for (const number of [...marks, ...numbers]) this.next = Math.max(this.next, number + 1);
     const save: ((writes: Writes) => void)[] = [];
     for (const [enclave, { mirrors, position }] of found) {
       const target = this.mirrorsOf(enclave);
       const states = mirrors.addresses().map((own) => [own, mirrors.get(own)] as const);
-      for (const [own, state] of states) if (state !== null) target?.recall(own, state.value, state.context);
+      for (const [own, state] of states)
+        if (state !== null) target?.restoreMirror(own, state.value, state.context);
       if (position === null) continue;
       this.partOf(enclave).position = position;
       const at = { ...position, journal: this.next - 1 };
@@ -310,7 +281,7 @@ export class MirrorJournal {
       await new Promise(setImmediate);
     }
     await this.idle();
-    await this.store.removeBefore(PREFIX, keyOf(last + 1));
+    await this.store.removeBefore(JOURNAL_PREFIX, keyOf(last + 1));
   }
 
   /** Writes what differs of these enclaves' mirrors, in one transaction. */
@@ -365,26 +336,4 @@ export class MirrorJournal {
   private recordsOf(enclave: string): EnclaveRecords {
     return enclaveRecords(this.store, enclave);
   }
-
-  private *load(refused: string[]): Generator<{ readonly key: string; readonly entries: readonly Entry[] }> {
-    for (const loaded of this.store.load(PREFIX)) {
-      const entries = 'error' in loaded ? null : Entries.safeParse(loaded.value);
-      if (entries?.success) yield { key: loaded.key, entries: entries.data };
-      else refused.push(loaded.key);
-    }
-  }
-}
-
-/** A frame that moved its mirror when it came moves it now; one that was refused then ended its link. */
-function applyFrame(mirrors: MirrorSet, frame: Uint8Array): void {
-  try {
-    mirrors.apply(decodeFrame(frame).body);
-  } catch (thrown) {
-    if (CocosError.from(thrown).code === 'INTERNAL') throw thrown;
-  }
-}
-
-/** Keys sort as their numbers do. */
-function keyOf(number: number): string {
-  return `${PREFIX}${String(number).padStart(DIGITS, '0')}`;
 }

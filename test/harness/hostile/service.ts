@@ -73,7 +73,7 @@ const great = JSON.stringify({ ...Object(manifest), name: 'x'.repeat(3_900_000) 
 const nested = '['.repeat(1_000_000);
 
 /** Attacks in the place of a welcome. */
-const GREETINGS: Readonly<Record<string, (call: Call) => Promise<void>>> = {
+const OPENINGS: Readonly<Record<string, (call: Call) => Promise<void>>> = {
   silent: () => sleep(ATTACK_MS),
   'other version': async (call) => {
     call.write({ message: { $case: 'welcome', value: { protocolVersion: 9, serviceId: '' } } });
@@ -124,7 +124,7 @@ function read(call: Call): void {
   });
 }
 
-const greetings = Object.entries(GREETINGS);
+const openings = Object.entries(OPENINGS);
 const names = Object.entries(ATTACKS);
 let streams = 0;
 let turn = 0;
@@ -133,10 +133,10 @@ const peaceful = new Set<Call>();
 
 async function attack(call: Call): Promise<void> {
   const done = (name: string) => appendFileSync(attacks, `${name}\n`);
-  const [greeting, greet] = greetings[streams++ % (3 * greetings.length)] ?? [];
-  if (greeting !== undefined && greet !== undefined) {
-    await greet(call);
-    return done(greeting);
+  const [opening, begin] = openings[streams++ % (3 * openings.length)] ?? [];
+  if (opening !== undefined && begin !== undefined) {
+    await begin(call);
+    return done(opening);
   }
   call.write({ message: welcome });
   read(call);

@@ -15,8 +15,8 @@ import {
   inWorld,
   type LiveParties,
   manifestOf,
+  type PublishedStep,
   partiesOf,
-  type Told,
   type World,
   withManifest,
 } from '../world.ts';
@@ -44,15 +44,15 @@ async function sessions(world: World, parties: LiveParties): Promise<void> {
   const { session, close } = await world.session(enclave, parties, 'provider', 'dataset');
   await new Promise((resolve) => setTimeout(resolve, 500));
   await session.call({ method: 'status' }, ComputationStatus);
-  await world.tells('of a used session', isOf(enclave, 'session.used'));
+  await world.publishes('of a used session', isOf(enclave, 'session.used'));
   await session.close();
   close();
   const idle = await world.session(enclave, parties, 'provider', 'dataset');
-  await world.tells(
+  await world.publishes(
     'of evidence that expired',
     (step) => isOf(enclave, 'deadline.reached')(step) && step.from === 'evidenced',
   );
-  await world.tells(
+  await world.publishes(
     'of a session that expired',
     (step) => isOf(enclave, 'deadline.reached')(step) && step.from === 'inSession',
   );
@@ -66,13 +66,13 @@ async function reports(world: World, parties: LiveParties): Promise<void> {
   renameSync(report, `${report}.away`);
   const refused = await challenge(world, enclave);
   await refused.asked;
-  await world.tells('of evidence that failed', isOf(enclave, 'evidence.failed'));
+  await world.publishes('of evidence that failed', isOf(enclave, 'evidence.failed'));
   const taken: net.Socket[] = [];
   const silent = net.createServer((socket) => taken.push(socket)).listen(report);
   await once(silent, 'listening');
   const late = await challenge(world, enclave);
   await late.asked;
-  await world.tells('of evidence that is late', isOf(enclave, 'deadline.reached'));
+  await world.publishes('of evidence that is late', isOf(enclave, 'deadline.reached'));
   for (const socket of taken) socket.destroy();
   silent.close();
 }
@@ -128,7 +128,7 @@ async function relayOf(world: World, enclave: string): Promise<string> {
 }
 
 function isOf(enclave: string, event: string) {
-  return (step: Told) => step.event === event && step.address.startsWith(`${enclave}/attestation/`);
+  return (step: PublishedStep) => step.event === event && step.address.startsWith(`${enclave}/attestation/`);
 }
 
 /** Asks an agent for evidence, and does nothing with it. */

@@ -80,7 +80,7 @@ async function sealing(world: World, good: LiveParties): Promise<void> {
   const large = await partiesOf(world, PROGRAMS.large);
   const address = await world.ready('sealing', large.manifest);
   await world.feed('sealing', large);
-  await world.tells(
+  await world.publishes(
     'that the result is being sealed',
     (step) => step.address === `${address}/computation` && step.to === 'sealingResults',
   );

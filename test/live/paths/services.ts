@@ -16,7 +16,7 @@ export async function services(): Promise<void> {
       const parties = await partiesOf(world, PROGRAMS.good);
       await world.reaches('service', /^attached\.live$/);
       await reference.current.close();
-      await world.tells(
+      await world.publishes(
         'of a lost service',
         (step) => step.machine === 'service' && step.from === 'connecting' && step.to === 'backingOff',
       );

@@ -11,8 +11,8 @@ import {
   inWorld,
   type LiveParties,
   manifestOf,
+  type PublishedStep,
   partiesOf,
-  type Told,
   type World,
 } from '../world.ts';
 
@@ -36,10 +36,10 @@ export function lateTransfers(): Promise<unknown> {
     const left = await begun(world, 'left', wide);
     left.sender.kill('SIGKILL');
     await left.ended;
-    const isLate = (enclave: string) => (step: Told) =>
+    const isLate = (enclave: string) => (step: PublishedStep) =>
       step.address.startsWith(`${enclave}/transfer/`) && step.event === 'deadline.reached';
-    await world.tells('of a sender that never came', isLate(never.enclave));
-    await world.tells('of a sender that left', isLate(left.enclave));
+    await world.publishes('of a sender that never came', isLate(never.enclave));
+    await world.publishes('of a sender that left', isLate(left.enclave));
     never.close();
   });
 }
@@ -73,7 +73,7 @@ async function wrong(world: World, parties: LiveParties): Promise<void> {
   const others = await openedIn(world, 'others', parties);
   await send(others, [Buffer.alloc(ALGORITHM.length)]).catch(() => undefined);
   for (const { enclave, close } of [more, others]) {
-    await world.tells(
+    await world.publishes(
       'of a refused transfer',
       (step) => step.address.startsWith(`${enclave}/`) && step.event === 'transfer.refused',
     );
@@ -87,7 +87,7 @@ async function broken(world: World, wide: LiveParties): Promise<void> {
   const half = await begun(world, 'half', wide);
   half.sender.kill('SIGKILL');
   await half.ended;
-  await world.tells(
+  await world.publishes(
     'of a suspended transfer',
     (step) => step.address === half.address && step.to === 'suspended',
   );
@@ -109,10 +109,10 @@ async function begun(world: World, name: string, parties: LiveParties) {
   const enclave = await world.ready(name, parties.manifest);
   const sender = world.system.spawnCli(...uploadOf(name, parties));
   const ended = once(sender, 'exit');
-  const isMoving = (step: Told) =>
+  const isMoving = (step: PublishedStep) =>
     step.event === 'transfer.progress' && step.address.startsWith(`${enclave}/`);
-  await world.tells('of progress', isMoving);
-  return { enclave, address: world.told.find(isMoving)?.address ?? '', sender, ended };
+  await world.publishes('of progress', isMoving);
+  return { enclave, address: world.published.find(isMoving)?.address ?? '', sender, ended };
 }
 
 async function openAlgorithm({ session }: Conversation, digest: string): Promise<TransferOpened> {

@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { ROOT, restartManager, succeeded } from '../../harness/system.ts';
 import { PROGRAMS } from '../programs.ts';
-import { inWorld, partiesOf, type Told } from '../world.ts';
+import { inWorld, type PublishedStep, partiesOf } from '../world.ts';
 
 const VM_REFERENCE = path.join(ROOT, 'build/eos/reference-values.json');
 
 /** A short set of the paths, gone by a manager and its agents in virtual machines. */
-export function walkVirtualMachines(): Promise<readonly Told[]> {
+export function walkVirtualMachines(): Promise<readonly PublishedStep[]> {
   return inWorld({ COCOSAI_MODE: 'vm' }, async (world) => {
     const parties = await partiesOf(world, PROGRAMS.good, { reference: VM_REFERENCE });
     const job = await world.create('job', parties.manifest);

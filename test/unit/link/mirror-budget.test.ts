@@ -59,7 +59,7 @@ describe('the mirrors of one agent', () => {
     const mirrors = new MirrorSet(() => undefined);
     const refusal = expect.objectContaining({ code: 'LINK_PROTOCOL' });
     expect(() => mirrors.apply(state(address, value, context))).toThrow(refusal);
-    expect(() => mirrors.recall(address, value, context)).toThrow(refusal);
+    expect(() => mirrors.restoreMirror(address, value, context)).toThrow(refusal);
     expect(mirrors.addresses()).toEqual([]);
   });
 

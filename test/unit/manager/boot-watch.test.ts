@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EnclaveEvent } from '../../../src/machines/enclave.events.ts';
 import { watchBoot } from '../../../src/manager/enclaves/boot-watch.ts';
-import { LogLimit } from '../../../src/manager/enclaves/log-limit.ts';
+import { LogLimit, limitLog } from '../../../src/manager/enclaves/log-limit.ts';
 import { eventually } from '../../harness/eventually.ts';
 
 describe('watchBoot', () => {
@@ -136,6 +136,18 @@ describe('watchBoot', () => {
     expect(statSync(file).size).toBeLessThan(4096);
     expect(counts).toHaveLength(1);
     expect(counts[0]).toBeGreaterThan(5000);
+  });
+
+  it('the log of a host program, which nothing else watches, is cut again and again', async () => {
+    const end = limitLog(file, 4096);
+    try {
+      for (let round = 0; round < 2; round++) {
+        appendFileSync(file, 'x'.repeat(100_000));
+        await expect.poll(() => statSync(file).size).toBeLessThanOrEqual(4096);
+      }
+    } finally {
+      end();
+    }
   });
 
   it('a console that does not exist yet is waited for', async () => {

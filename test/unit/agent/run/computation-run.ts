@@ -40,6 +40,7 @@ export async function runComputation(
   };
   const results = new ResultStore(folder);
   const effects = agentEffects({
+    ownsFileSystem: false,
     notify: unused,
     lifecycle: {
       detectPlatform: unused,

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -135,10 +136,38 @@ describe('exceedsDisk', () => {
     expect(await exceedsDisk(folder, 8191)).toBe(true);
   });
 
+  it('counts files whose paths are longer than any call takes', async () => {
+    // Each folder is made from within the one above it, since its whole path cannot be named.
+    const script = `
+import os, sys
+os.chdir(sys.argv[1])
+for _ in range(40):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+open("x", "wb").write(bytes(8192))
+`;
+    const made = spawnSync('python3', ['-c', script, folder], { encoding: 'utf8' });
+    expect(made.status, made.stderr).toBe(0);
+    expect(await exceedsDisk(folder, 8192)).toBe(false);
+    expect(await exceedsDisk(folder, 8191)).toBe(true);
+    spawnSync('rm', ['-r', folder]);
+    mkdirSync(folder);
+  });
+
   it('does not follow links and treats a missing folder as empty', async () => {
     symlinkSync('/usr', join(folder, 'usr'));
     expect(await exceedsDisk(folder, 10_000)).toBe(false);
     expect(await exceedsDisk(join(folder, 'gone'), 0)).toBe(false);
+  });
+});
+
+describe('DiskUsage', () => {
+  it('counts a file that has no name any more but is open, on a file system of its own', () => {
+    const program = ['--import', 'tsx', join(import.meta.dirname, 'unlinked-file.ts'), '/mnt'];
+    const place = ['--dev-bind', '/', '/', '--size', String(64 * 2 ** 20), '--tmpfs', '/mnt'];
+    const run = spawnSync('bwrap', [...place, process.execPath, ...program], { encoding: 'utf8' });
+    expect(run.status, run.stderr).toBe(0);
+    expect(JSON.parse(run.stdout)).toEqual({ before: false, own: true, shared: false });
   });
 });
 

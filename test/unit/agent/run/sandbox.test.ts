@@ -443,6 +443,7 @@ describe.skipIf(!canRun)('the sandbox', () => {
       algorithmPath: join(closed, 'algorithm'),
       datasets: new Map(),
       resultsDir: join(closed, 'results'),
+      ownsFileSystem: false,
       arguments: [],
       limits: DEFAULT_LIMITS,
       onLog: () => {},

@@ -49,6 +49,7 @@ export class Bench {
       algorithmPath: join(place, 'algorithm'),
       datasets,
       resultsDir: results,
+      ownsFileSystem: false,
       arguments: [],
       limits: DEFAULT_LIMITS,
       onLog: (stream, line) => lines[stream].push(line),

@@ -72,11 +72,33 @@ describe('append', () => {
     expect(outbox.isFull).toBe(false);
     await outbox.append('a', event('2'));
     expect(outbox.isFull).toBe(true);
-    const room = outbox.whenWritable(AbortSignal.timeout(5_000));
+    const room = outbox.whenWritable('b', new AbortController().signal);
     expect(await outbox.append('a', event('3'))).toBe(3);
     await outbox.acknowledge('a', 2);
     await room;
     expect(waiting(outbox)).toEqual(['a 3 3']);
+  });
+
+  it('holds back the computation that has a quarter of its bytes, before it holds back the others', async () => {
+    const large = { ...event('s'), contextJson: JSON.stringify({ text: 'x'.repeat(10_000) }) };
+    const outbox = await Outbox.open(root, 1_000, 100_000);
+    for (let made = 0; made < 3; made++) await outbox.append('a', large);
+    expect([outbox.isFullFor('a'), outbox.isFullFor('b'), outbox.isFull]).toEqual([true, false, false]);
+    const again = await Outbox.open(root, 1_000, 100_000);
+    expect([again.isFullFor('a'), again.isFullFor('b')]).toEqual([true, false]);
+    const room = again.whenWritable('a', new AbortController().signal);
+    await again.acknowledge('a', 2);
+    await room;
+    expect(again.isFullFor('a')).toBe(false);
+    for (let made = 0; made < 10; made++) await again.append(`c${made}`, large);
+    expect([again.isFull, again.isFullFor('b')]).toEqual([true, true]);
+  });
+
+  it('holds back the computation that has a quarter of its events', async () => {
+    const outbox = await Outbox.open(root, 8);
+    await outbox.append('a', event('1'));
+    await outbox.append('a', event('2'));
+    expect([outbox.isFullFor('a'), outbox.isFullFor('b'), outbox.isFull]).toEqual([true, false, false]);
   });
 
   it('refuses an event that would not pass through the stream, and gives its number to the next', async () => {
