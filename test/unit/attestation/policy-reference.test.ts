@@ -32,6 +32,8 @@ describe('parsePolicy', () => {
         allowSmt: true,
         requireSingleSocket: false,
         requireAliasCheck: false,
+        allowMaskedChipId: false,
+        requiredMitigations: {},
         platformInfo: { required: [], forbidden: [] },
         vmpl: 0,
         minimumTcb: {},
@@ -46,6 +48,7 @@ describe('parsePolicy', () => {
         acceptedStatuses: ['UpToDate'],
         refusedAdvisories: [],
         requireSeptVeDisable: true,
+        acceptedEventQuirks: [],
       },
       vtpm: {
         required: false,
@@ -53,6 +56,7 @@ describe('parsePolicy', () => {
         requiredPcrs: [],
         pcrs: {},
         requireEventLog: false,
+        acceptedEventQuirks: [],
         requireSafeClock: false,
         unloggedPcrs: [],
         trustedRoots: [],
@@ -127,9 +131,9 @@ describe('parsePolicy', () => {
       a: { b: 'b' },
       b: ['a', 'a:', { a: '\\' }],
     });
-    expect(() =>
-      parsePolicy(parseStrictJson('{"version":1,"platforms":["snp"],"__proto__":{}}')),
-    ).toThrowError(refused);
+    const special = '{"version":1,"platforms":["snp"],"__proto__":{}}';
+    expect(() => parseStrictJson(special)).toThrowError(twice);
+    expect(() => parsePolicy(JSON.parse(special))).toThrowError(refused);
   });
 
   it('names the invalid member', () => {
