@@ -114,8 +114,9 @@ describe('failures in process mode', () => {
     const parties = await partiesOf('import time\ntime.sleep(600)\n');
     const { address, pid } = await createAndFeed(parties, 'busy');
     await untilRunning(address);
-    const watch = collect(system.spawnCli('enclave', 'watch', 'busy'));
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const watching = system.spawnCli('enclave', 'watch', 'busy');
+    const watch = collect(watching);
+    await new Promise((resolve) => watching.stdout?.once('data', resolve));
     system.manager.kill('SIGTERM');
     expect(await new Promise((resolve) => system.manager.once('exit', resolve))).toBe(0);
     expect(() => process.kill(pid, 0)).toThrow();
