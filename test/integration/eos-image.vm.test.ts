@@ -130,40 +130,37 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
     ['a changed block of the root image', 1024 + 5, null, /Kernel panic - not syncing[^\n]*dm-verity/],
     ['another root hash', null, /cocos\.roothash=./, /Kernel panic - not syncing[^\n]*dm-verity/],
     ['no root hash', null, /cocos\.roothash=/, /COCOS-INIT-FAILED: start: no root hash/],
-  ])(
-    'does not run with %s',
-    async (_, offset, changed, expected) => {
-      const image = buildTestImage(AGENT, 'eos-vsock-test');
-      const changedRoot = join(scratch, 'root.img');
-      copyFileSync(image.rootImage, changedRoot);
-      if (offset !== null) {
-        const bytes = readFileSync(changedRoot);
-        bytes[offset] = (bytes[offset] ?? 0) ^ 1;
-        writeFileSync(changedRoot, bytes);
-      }
-      const commandLine = image.commandLine.replace(changed ?? '', (match) =>
-        changed === null
-          ? match
-          : match.length > 15
-            ? `cocos.roothash=${match.endsWith('0') ? '1' : '0'}`
-            : 'x=',
-      );
-      const run = mkdtempSync(join(scratch, 'r-'));
-      const logFile = join(run, 'console.log');
-      const guest = await launchVmGuest({
-        image: { ...image, rootImage: changedRoot, commandLine },
-        vcpus: 1,
-        vcpuType: 'EPYC-v3',
-        memoryMiB: 256,
-        accelerator: 'auto',
-        socketDir: run,
-        logFile,
-        notice: () => undefined,
-      });
-      await guest.exited;
-      const text = readFileSync(logFile, 'utf8');
-      expect(text).toMatch(expected);
-      expect(text).not.toContain('COCOS-AGENT-EXIT');
-    },
-  );
+  ])('does not run with %s', async (_, offset, changed, expected) => {
+    const image = buildTestImage(AGENT, 'eos-vsock-test');
+    const changedRoot = join(scratch, 'root.img');
+    copyFileSync(image.rootImage, changedRoot);
+    if (offset !== null) {
+      const bytes = readFileSync(changedRoot);
+      bytes[offset] = (bytes[offset] ?? 0) ^ 1;
+      writeFileSync(changedRoot, bytes);
+    }
+    const commandLine = image.commandLine.replace(changed ?? '', (match) =>
+      changed === null
+        ? match
+        : match.length > 15
+          ? `cocos.roothash=${match.endsWith('0') ? '1' : '0'}`
+          : 'x=',
+    );
+    const run = mkdtempSync(join(scratch, 'r-'));
+    const logFile = join(run, 'console.log');
+    const guest = await launchVmGuest({
+      image: { ...image, rootImage: changedRoot, commandLine },
+      vcpus: 1,
+      vcpuType: 'EPYC-v3',
+      memoryMiB: 256,
+      accelerator: 'auto',
+      socketDir: run,
+      logFile,
+      notice: () => undefined,
+    });
+    await guest.exited;
+    const text = readFileSync(logFile, 'utf8');
+    expect(text).toMatch(expected);
+    expect(text).not.toContain('COCOS-AGENT-EXIT');
+  });
 });
