@@ -21,7 +21,7 @@ export class TimeShare {
    * @returns milliseconds for which nothing more should be taken from the peer; 0 if it has not used up its share.
    */
   charge(costMs: number, nowMs: number): number {
-    const credit = Math.min(BURST_MS, this.creditMs + (nowMs - this.atMs) * SHARE);
+    const credit = Math.min(BURST_MS, this.creditMs + Math.max(0, nowMs - this.atMs) * SHARE);
     this.creditMs = Math.max(-DEBT_MS, credit - costMs);
     this.atMs = nowMs;
     return this.creditMs < 0 ? -this.creditMs / SHARE : 0;
