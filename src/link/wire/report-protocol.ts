@@ -44,8 +44,8 @@ export function writeMessage(stream: Duplex, value: unknown): void {
 }
 
 /** The next message of a stream. @throws CocosError LINK_LOST, FRAME_INVALID or DEADLINE_EXCEEDED. */
-export function readMessage(stream: Duplex): Promise<unknown> {
-  const reader = new LengthPrefixReader(MAX_REPORT_MESSAGE);
+export function readMessage(stream: Duplex, maxBytes = MAX_REPORT_MESSAGE): Promise<unknown> {
+  const reader = new LengthPrefixReader(maxBytes);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () =>

@@ -19,8 +19,9 @@ interface ReportServerOptions {
   readonly processor: SecurityProcessor | null;
 }
 
-/** Connections of one guest that may wait for their answers at once. */
-const CONNECTION_LIMIT = 64;
+/** Connections of one guest that may wait for their answers at once: twice as many as an agent has attestations. */
+const CONNECTION_LIMIT = 512;
+const MAX_REQUEST_BYTES = 1024;
 
 /** Answers a guest's connections to the report port. A guest that asks too much waits, and the others do not. */
 export function reportServer(options: ReportServerOptions): (stream: Duplex) => void {
@@ -51,7 +52,7 @@ async function answer(
   stream: Duplex,
   inTurn: (request: ReportRequest) => Promise<ReportAnswer>,
 ): Promise<void> {
-  const request = ReportRequest.safeParse(await readMessage(stream));
+  const request = ReportRequest.safeParse(await readMessage(stream, MAX_REQUEST_BYTES));
   if (!request.success) throw new CocosError('LINK_PROTOCOL', 'A report request is malformed.');
   writeMessage(stream, await inTurn(request.data));
 }

@@ -20,10 +20,10 @@ async function serve(report: () => Uint8Array) {
 }
 
 describe('the report port', () => {
-  it('keeps 64 connections of a guest that ask for nothing yet, and answers again when one of them ends', async () => {
+  it('keeps 512 connections of a guest that ask for nothing yet, and answers again when one of them ends', async () => {
     const connect = await serve(() => none);
     const silent: Duplex[] = [];
-    while (silent.length < 64) silent.push(await connect());
+    while (silent.length < 512) silent.push(await connect());
     await expect(requestReport(await connect(), new Uint8Array(64))).rejects.toMatchObject({
       code: 'LINK_LOST',
     });
