@@ -19,6 +19,8 @@ export type FromService = NonNullable<ConnectResponse['message']>;
 
 /** Requests that may wait for their answers, or for these to be read, before no more are read. */
 const UNANSWERED_LIMIT = 16;
+/** A request with a manifest counts once more for each of so many characters: of the largest, one waits at a time. */
+const MANIFEST_UNIT = 256 * 1024;
 
 /** What a message costs of the manager's time, in milliseconds, and what each MiB of a manifest adds. */
 const MESSAGE_COST_MS = 0.1;
@@ -77,6 +79,9 @@ export async function connectService(
   }
 }
 
+const weightOf = (message: FromService): number =>
+  1 + (message.$case === 'run' ? Math.floor(message.value.manifestJson.length / MANIFEST_UNIT) : 0);
+
 export class ServiceStream {
   private readonly client: ComputationManagementServiceClient;
   private readonly call: ClientDuplexStream<ConnectRequest, ConnectResponse>;
@@ -108,17 +113,18 @@ export class ServiceStream {
       this.isOpen = false;
       onLost(error);
     };
-    const settle = () => {
-      this.unanswered -= 1;
-      this.read();
-    };
     this.call.on('data', ({ message }: ConnectResponse) => {
       this.heardAtMs = performance.now();
       if (message === undefined) return;
       this.charge(message);
       const answered = this.isOpen ? onMessage(message) : null;
       if (answered !== null) {
-        this.unanswered += 1;
+        const weight = weightOf(message);
+        this.unanswered += weight;
+        const settle = () => {
+          this.unanswered -= weight;
+          this.read();
+        };
         answered.then(settle, settle);
       }
       this.read();
