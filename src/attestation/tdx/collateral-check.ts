@@ -128,6 +128,8 @@ function decisive<T extends Dated>(
   signed: (item: Parsed<T>) => boolean,
   at: number,
 ): Parsed<T> | undefined {
+  // The usual case: there is nothing to choose, and the signature is checked once, where it is recorded.
+  if (list.length < 2) return list[0];
   const sorted = list.toSorted(
     ({ value: a }, { value: b }) =>
       b.tcbEvaluationDataNumber - a.tcbEvaluationDataNumber || b.issueDate - a.issueDate,
