@@ -188,7 +188,7 @@ async function demo(): Promise<void> {
       at('stolen'),
     );
     const reason = await expect(opened, 2);
-    return { outcome: reason.trim(), value: null };
+    return { outcome: errorLine(reason), value: null };
   });
 
   await steps.run('Refused: a party that is not in the manifest', async () => {
@@ -197,7 +197,7 @@ async function demo(): Promise<void> {
       host.cli('data', 'wages', 'first.csv', at('first.csv'), ...trustOf('mallory')),
       77,
     );
-    return { outcome: lastLine(reason), value: null };
+    return { outcome: errorLine(reason), value: null };
   });
 
   await steps.run('Refused: a host that serves a modified image', async () => {
@@ -210,7 +210,7 @@ async function demo(): Promise<void> {
     const sent = malicious.cli('data', 'wages', 'first.csv', at('first.csv'), ...trustOf('alice'));
     const reason = await expect(sent, 2);
     await malicious.stop();
-    return { outcome: `${lastLine(reason)} (platform EMULATED)`, value: null };
+    return { outcome: `${errorLine(reason)} (platform EMULATED)`, value: null };
   });
 
   await steps.run('The host removes the enclave and stops', async () => {
@@ -220,8 +220,10 @@ async function demo(): Promise<void> {
   });
 }
 
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1) ?? '';
+/** What a command said of its error: the last line before the one with the next step. */
+function errorLine(text: string): string {
+  const lines = text.trim().split('\n');
+  return lines.findLast((line) => !line.startsWith('next: ')) ?? '';
 }
 
 async function clean(): Promise<void> {
