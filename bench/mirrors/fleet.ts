@@ -16,7 +16,7 @@ interface Enclave {
 const NOTHING_TO_STORE = Promise.resolve();
 const IN_MEMORY: Persistence = {
   persistActor: () => NOTHING_TO_STORE,
-  persistMirror: () => NOTHING_TO_STORE,
+  mirrorsOf: () => () => NOTHING_TO_STORE,
 };
 
 /**
@@ -69,7 +69,7 @@ export class Fleet {
   private receiverOf(address: string, mirrors: MirrorSet): Enclave['receive'] {
     if (this.journal === null) return (_, body) => void mirrors.apply(body);
     const receiver = new JournalReceiver({
-      ...{ address, mirrors, journal: this.journal },
+      ...{ mirrors, journal: this.journal.enclave(address) },
       onRetired: (retired) => this.directory.forget(retired),
     });
     return (seq, body, frame) => {

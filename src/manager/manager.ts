@@ -193,7 +193,8 @@ export class Manager {
   private createEnclave(id: string, address: string): Enclave {
     const mirrors = this.directory.createMirrors(address);
     const host = new EnclaveHost({
-      ...{ id, mirrors, config: this.config, bootId: this.bootId, journal: this.journal },
+      ...{ id, mirrors, config: this.config, bootId: this.bootId },
+      journal: this.journal.enclave(address),
       ...{ vtpms: this.vtpms, relays: this.relays, trace: this.trace },
       onRetired: (retired) => this.directory.forget(retired),
       whenWritable: () => this.whenWritable(address),

@@ -34,8 +34,8 @@ export interface ActorView {
 /** Stores transitions before they are published. Each resolves when its transition is on the disk. */
 export interface Persistence {
   persistActor(transition: Transition, actor: AnyActor): Promise<void>;
-  /** Of a mirror of this enclave's agent. */
-  persistMirror(transition: Transition, enclave: string): Promise<void>;
+  /** What stores the transitions of the mirrors of an enclave's agent. */
+  mirrorsOf(enclave: string): (transition: Transition) => Promise<void>;
 }
 
 interface Published {
@@ -117,12 +117,9 @@ export class Directory {
 
   /** New mirrors for an enclave's agent, whose transitions go into this directory. */
   createMirrors(enclave: string): MirrorSet {
-    const { persistence } = this;
+    const persist = this.persistence.mirrorsOf(enclave);
     const record = (step: Transition) =>
-      this.record(
-        step,
-        step.event === RESTORED ? NOTHING_TO_STORE : persistence.persistMirror(step, enclave),
-      );
+      this.record(step, step.event === RESTORED ? NOTHING_TO_STORE : persist(step));
     return new MirrorSet(record, `${enclave}/`, this.mirrorLimits);
   }
 

@@ -16,7 +16,7 @@ export const HISTORY_LIMITS: HistoryLimits = { items: 10_000, bytes: 4 * 2 ** 20
 /** What an item costs beside its context. */
 const ITEM_BYTES = 400;
 /** Enclaves that may use their bytes in full; when there are more, all of them have the bytes of so many together. */
-const FULL_SHARES = 16;
+const FULL_SHARES = 4;
 
 /** The items of one enclave, or of the manager's other actors, or of all enclaves that were removed. */
 export interface Part {

@@ -11,7 +11,6 @@ import { type Listener, PORTS } from '../../link/transport/transport.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
-
 import type { Trace } from '../../runtime/trace.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
@@ -20,7 +19,7 @@ import { HOST_LOG, SCRATCH } from '../guests/vm/vm-guest.ts';
 import type { VtpmPool } from '../guests/vtpm-pool.ts';
 import { relayPlace } from '../relay/relay.ts';
 import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
-import type { MirrorJournal } from '../store/mirror-journal.ts';
+import type { EnclaveJournal } from '../store/enclave-journal.ts';
 import { watchBoot } from './boot-watch.ts';
 import { checkDisk } from './disk-space.ts';
 import { JournalReceiver } from './journal-receiver.ts';
@@ -49,7 +48,7 @@ interface EnclaveHostOptions {
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
-  readonly journal: MirrorJournal;
+  readonly journal: EnclaveJournal;
   /** Null while more of the agent's journal may be received. */
   readonly whenWritable: () => Promise<void> | null;
   readonly send: (event: EnclaveEvent) => void;
@@ -200,9 +199,7 @@ export class EnclaveHost {
 
   startLink(): () => void {
     const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = this.options;
-    const receiver = new JournalReceiver({
-      ...{ address: `enclave/${id}`, mirrors, journal, onRetired },
-    });
+    const receiver = new JournalReceiver({ mirrors, journal, onRetired });
     const link = createLink({
       whenWritable,
       resume: receiver.resume,

@@ -1,11 +1,10 @@
 import type { LinkPosition, Taken } from '../../link/link.ts';
 import type { MirrorSet } from '../../link/mirror/mirror.ts';
-import type { MirrorJournal } from '../store/mirror-journal.ts';
+import type { EnclaveJournal } from '../store/enclave-journal.ts';
 
 interface JournalReceiverOptions {
-  readonly address: string;
   readonly mirrors: MirrorSet;
-  readonly journal: MirrorJournal;
+  readonly journal: EnclaveJournal;
   /** Is called for a mirror that its agent has ended, with its full address. */
   readonly onRetired: (address: string) => void;
 }
@@ -20,7 +19,7 @@ export class JournalReceiver {
 
   /** How far the agent's journal was received by an earlier link. */
   get resume(): LinkPosition | null {
-    return this.options.journal.position(this.options.address);
+    return this.options.journal.position;
   }
 
   /** @throws CocosError LINK_PROTOCOL, LIMIT_EXCEEDED */
@@ -35,28 +34,28 @@ export class JournalReceiver {
    * @throws CocosError LINK_PROTOCOL, LIMIT_EXCEEDED
    */
   receiveSnapshot(records: readonly unknown[], first: boolean, peerBootId: string): void {
-    const { address, mirrors, journal } = this.options;
+    const { mirrors, journal } = this.options;
     if (first) {
       mirrors.clear();
-      journal.clear(address, peerBootId);
+      journal.clear(peerBootId);
     }
     for (const record of records) this.apply(record);
   }
 
   /** Stores a step of the agent's journal after it was received. Resolves when it is on the disk. */
   commit(position: LinkPosition, taken: Taken): Promise<void> {
-    const { address, journal } = this.options;
-    if (taken.kind === 'snapshot') return journal.settle(address, position);
-    return journal.append(address, position, taken.kind === 'event' ? taken.frame : null);
+    const { journal } = this.options;
+    if (taken.kind === 'snapshot') return journal.settle(position);
+    return journal.append(position, taken.kind === 'event' ? taken.frame : null);
   }
 
   private apply(record: unknown): void {
-    const { address, mirrors, journal, onRetired } = this.options;
+    const { mirrors, journal, onRetired } = this.options;
     const retired = mirrors.apply(record);
     if (retired === null) return;
-    const full = `${address}/${retired}`;
+    const full = `${journal.address}/${retired}`;
     // What could not be stored is reported by the journal, and stored with what comes next.
-    void journal.touch(address, full).catch(() => undefined);
+    void journal.touch(full).catch(() => undefined);
     onRetired(full);
   }
 }

@@ -41,8 +41,9 @@ export class TransitionStore implements Persistence {
     return this.storeActor(address, actor, this.exported(address, transition));
   }
 
-  persistMirror(transition: Transition, enclave: string): Promise<void> {
-    return this.options.journal.touch(enclave, transition.address, this.exported(enclave, transition));
+  mirrorsOf(enclave: string): (transition: Transition) => Promise<void> {
+    const journal = this.options.journal.enclave(enclave);
+    return (transition) => journal.touch(transition.address, this.exported(enclave, transition));
   }
 
   private exported(enclave: string, transition: Transition): JoinedWrite | null {

@@ -10,7 +10,7 @@ const NOTHING_TO_STORE = Promise.resolve();
 async function legalAfter(...events: readonly { readonly type: string }[]): Promise<string[]> {
   const directory = new Directory(0, {
     persistActor: () => NOTHING_TO_STORE,
-    persistMirror: () => NOTHING_TO_STORE,
+    mirrorsOf: () => () => NOTHING_TO_STORE,
   });
   const mirrors = directory.createMirrors('enclave/e1');
   mirrors.apply({ kind: 'started', address: 'computation', input: null });

@@ -15,7 +15,7 @@ const started = { kind: 'started', address: 'transfer/t', input };
 const directory = (limits: { items: number; bytes: number }) =>
   new Directory(
     0,
-    { persistActor: () => NOTHING_TO_STORE, persistMirror: () => NOTHING_TO_STORE },
+    { persistActor: () => NOTHING_TO_STORE, mirrorsOf: () => () => NOTHING_TO_STORE },
     { history: limits },
   );
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MirrorSet } from '../../../src/link/mirror/mirror.ts';
 import { decodeFrame, encodeFrame } from '../../../src/link/wire/frame.ts';
+import type { EnclaveJournal } from '../../../src/manager/store/enclave-journal.ts';
 import { MirrorJournal } from '../../../src/manager/store/mirror-journal.ts';
 import { Store } from '../../../src/manager/store/store.ts';
 
@@ -40,6 +41,7 @@ afterEach(async () => {
 interface Side {
   readonly mirrors: MirrorSet;
   readonly journal: MirrorJournal;
+  readonly enclave: EnclaveJournal;
   readonly failures: string[];
   refused: string[];
   /** Takes in records of the agent's journal, from this position on. */
@@ -57,21 +59,22 @@ async function open(): Promise<Side> {
     mirrorsOf: () => mirrors,
     onFailure: ({ message }) => failures.push(message),
   });
+  const enclave = journal.enclave(ENCLAVE);
   const mirrors = new MirrorSet(({ address, event }) => {
-    if (event !== 'restored') void journal.touch(ENCLAVE, address).catch(() => undefined);
+    if (event !== 'restored') void enclave.touch(address).catch(() => undefined);
   }, `${ENCLAVE}/`);
   const side: Side = {
-    ...{ mirrors, journal, failures, refused: [] },
+    ...{ mirrors, journal, enclave, failures, refused: [] },
     take: async (from, records, bootId = 'b1') => {
       const stored = records.map((body, index) => {
         const seq = from + index;
         const frame = encodeFrame({ kind: 'event', seq, ack: 0, body }).subarray(4);
         mirrors.apply(decodeFrame(frame).body);
-        return journal.append(ENCLAVE, { peerBootId: bootId, received: seq }, frame);
+        return enclave.append({ peerBootId: bootId, received: seq }, frame);
       });
       await Promise.all(stored);
     },
-    received: () => journal.position(ENCLAVE)?.received,
+    received: () => enclave.position?.received,
     segments: () => mirrors.get('transfer/t')?.context['segments'],
   };
   side.refused = await journal.restore([ENCLAVE]);
@@ -145,8 +148,8 @@ describe('a mirror journal', () => {
     const second = await open();
     expect([second.received(), second.segments()]).toEqual([3, 7]);
     second.mirrors.clear();
-    second.journal.clear(ENCLAVE, 'b3');
-    await second.journal.settle(ENCLAVE, { peerBootId: 'b3', received: 0 });
+    second.enclave.clear('b3');
+    await second.enclave.settle({ peerBootId: 'b3', received: 0 });
     const third = await open();
     expect([third.received(), third.mirrors.addresses()]).toEqual([0, []]);
   });
@@ -157,12 +160,12 @@ describe('a mirror journal', () => {
     const { value, context } = first.mirrors.get('transfer/t') ?? {};
     const snapshot = { status: 'active', value, context: { ...context, segments: 9 } };
     first.mirrors.clear();
-    first.journal.clear(ENCLAVE, 'b1');
+    first.enclave.clear('b1');
     // Until the last of the states has come, those that were stored before are what a restart finds.
     const between = await open();
     expect([between.received(), between.segments()]).toEqual([3, 1]);
     first.mirrors.apply({ kind: 'state', address: 'transfer/t', snapshot });
-    await first.journal.settle(ENCLAVE, { peerBootId: 'b1', received: 7 });
+    await first.enclave.settle({ peerBootId: 'b1', received: 7 });
     const second = await open();
     expect([second.received(), second.segments()]).toEqual([7, 9]);
   });
