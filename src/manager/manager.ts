@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { access } from 'node:fs/promises';
 import path from 'node:path';
-import { type Actor, createActor, type Snapshot, waitFor } from 'xstate';
+import { type Actor, createActor, waitFor } from 'xstate';
 import { CocosError } from '../errors.ts';
 import { enclaveMachine } from '../machines/enclave.machine.ts';
 import { managerMachine, type RecoverInput } from '../machines/manager.machine.ts';
@@ -19,11 +18,11 @@ import { enclaveEffects } from './enclaves/enclave-effects.ts';
 import { EnclaveHost } from './enclaves/enclave-host.ts';
 import { type Enclave, EnclaveRegistry } from './enclaves/enclave-registry.ts';
 import { Platform } from './enclaves/platform.ts';
-import { restorable } from './enclaves/restorable.ts';
+import { restorable, withEnclaves } from './enclaves/restorable.ts';
 import { Supervisor } from './enclaves/supervisor.ts';
 import { VtpmPool } from './guests/vtpm-pool.ts';
 import type { Log } from './log.ts';
-import { RelayThread } from './relay/relay-thread.ts';
+import { checkRelayProgram, RelayThread } from './relay/relay-thread.ts';
 import { EventExporter } from './service/event-exporter.ts';
 import { runHandlers } from './service/run-handlers.ts';
 import { lockFolder, runFolder, stateFolder } from './store/folder-lock.ts';
@@ -82,7 +81,7 @@ export class Manager {
       });
     }
     try {
-      await checkProgram(config.relayProgram);
+      await checkRelayProgram(config.relayProgram);
       components.add('state lock', await lockFolder(stateFolder(config.stateDir)));
       // Guests in it that no record of this manager names are orphans: they must not be another manager's.
       components.add('run lock', await lockFolder(runFolder(config.runDir)));
@@ -141,7 +140,7 @@ export class Manager {
       inspect: this.inspect,
       id: 'manager',
       systemId: 'manager',
-      snapshot: withChildren(createActor(logic).getPersistedSnapshot(), stored),
+      snapshot: withEnclaves(createActor(logic).getPersistedSnapshot(), stored),
     });
     components.add('journal', () => this.journal.close());
     components.add('directory', () => this.directory.settled());
@@ -293,25 +292,4 @@ export class Manager {
 function logFailure(log: Log) {
   return (component: string, { code, message }: CocosError) =>
     log('error', 'a component could not be stopped', { component, code, reason: message });
-}
-
-/** @throws CocosError HOST_PROGRAM_MISSING */
-async function checkProgram(file: string): Promise<void> {
-  await access(file).catch((cause: unknown) => {
-    throw new CocosError(
-      'HOST_PROGRAM_MISSING',
-      `The program of the relay thread, ${file}, cannot be read: run npm run build.`,
-      { cause },
-    );
-  });
-}
-
-/** A root's first snapshot with the enclaves of an earlier run as its children. */
-function withChildren(root: Snapshot<unknown>, stored: readonly StoredEnclave[]): Snapshot<unknown> {
-  const children = 'children' in root && typeof root.children === 'object' ? root.children : {};
-  const enclaves = stored.map(({ address, snapshot }) => [
-    address,
-    { src: 'enclave', snapshot, systemId: address, syncSnapshot: false },
-  ]);
-  return Object.assign({}, root, { children: { ...children, ...Object.fromEntries(enclaves) } });
 }

@@ -1,12 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { Duplex } from 'node:stream';
 import type { SecurityProcessor } from '../../attestation/emulated/processor.ts';
 import { digestFromText } from '../../crypto/digest.ts';
-import { CocosError } from '../../errors.ts';
-import { createLink, type Link } from '../../link/link.ts';
+import type { CocosError } from '../../errors.ts';
 import type { MirrorSet } from '../../link/mirror/mirror.ts';
-import { StreamHandoff } from '../../link/transport/stream-handoff.ts';
 import { type Listener, PORTS } from '../../link/transport/transport.ts';
 import type { EnclaveEvent } from '../../machines/enclave.events.ts';
 import type { EnclaveContext } from '../../machines/enclave.machine.ts';
@@ -22,6 +19,7 @@ import type { RelayThread, RoutedRelay } from '../relay/relay-thread.ts';
 import type { EnclaveJournal } from '../store/enclave-journal.ts';
 import { watchBoot } from './boot-watch.ts';
 import { checkDisk } from './disk-space.ts';
+import { EnclaveLink } from './enclave-link.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { readLaunch, writeLaunch } from './launch-file.ts';
 import { type LaunchPlan, planLaunch } from './launch-plan.ts';
@@ -60,19 +58,22 @@ export class EnclaveHost {
   readonly socketDir: string;
   readonly directory: string;
   private readonly options: EnclaveHostOptions;
-  private readonly incoming = new StreamHandoff<Duplex>();
+  private readonly link: EnclaveLink;
   private plan: LaunchPlan | null = null;
   private guest: Guest | null = null;
   private launched = new Signal<Guest | null>();
   /** Settles when no launch is between starting its guest and recording it in `guest`. */
   private obtaining: Promise<void> = Promise.resolve();
   private relay: RoutedRelay | null = null;
-  private link: Link | null = null;
   private listeners: Listener[] = [];
-  private agentBootId = '';
 
   constructor(options: EnclaveHostOptions) {
     this.options = options;
+    const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = options;
+    this.link = new EnclaveLink({
+      receiver: new JournalReceiver({ mirrors, journal, onRetired }),
+      ...{ id, bootId, whenWritable, send, log, trace },
+    });
     this.socketDir = path.join(options.config.runDir, options.id);
     this.directory = path.join(options.config.stateDir, 'enclaves', options.id);
   }
@@ -182,7 +183,7 @@ export class EnclaveHost {
     // Reports first: an agent that is linked may ask for one at once.
     const listeners = [
       await guest.transport.listen(PORTS.report, report),
-      await guest.transport.listen(PORTS.link, (stream) => this.incoming.give(stream)),
+      await guest.transport.listen(PORTS.link, (stream) => this.link.give(stream)),
     ];
     if (signal.aborted) {
       await closeAll(listeners);
@@ -198,37 +199,7 @@ export class EnclaveHost {
   }
 
   startLink(): () => void {
-    const { id, bootId, mirrors, journal, onRetired, whenWritable, send, log, trace } = this.options;
-    const receiver = new JournalReceiver({ mirrors, journal, onRetired });
-    const link = createLink({
-      whenWritable,
-      resume: receiver.resume,
-      commit: (position, taken) => receiver.commit(position, taken),
-      role: 'manager',
-      bootId,
-      enclaveId: id,
-      inspect: trace,
-      open: async (signal) => {
-        // Each new link is an event too.
-        await whenWritable();
-        signal.throwIfAborted();
-        return this.incoming.take(signal);
-      },
-      now: systemClock.monotonic,
-      onEvent: (body) => receiver.receiveEvent(body),
-      onSnapshot: (records, first) => receiver.receiveSnapshot(records, first, this.agentBootId),
-      onHello: (hello) => {
-        this.agentBootId = hello.bootId;
-      },
-      onState: (state, reason) => {
-        if (state === 'live') send({ type: 'link.live', bootId: this.agentBootId });
-        else send({ type: 'link.lost', atMs: systemClock.monotonic() });
-        if (reason !== null) log('link', { state, reason });
-      },
-    });
-    this.link = link;
-    link.start();
-    return () => link.close();
+    return this.link.start();
   }
 
   async handshake(enclave: EnclaveContext): Promise<void> {
@@ -243,14 +214,13 @@ export class EnclaveHost {
 
   /** A command to the agent. @throws CocosError LINK_LOST when there is no link, or the agent's own error. */
   command(name: string, input: unknown): Promise<unknown> {
-    if (this.link === null) return Promise.reject(new CocosError('LINK_LOST', 'The enclave has no link.'));
     return this.link.command(name, input, COMMAND_TIMEOUT_MS);
   }
 
   async shutDown(): Promise<void> {
     const guest = await Promise.race([this.launched.get(), delay(POWER_OFF_MS)]);
     if (guest === null || guest === undefined) return;
-    const asked = this.link?.isLive
+    const asked = this.link.isLive
       ? this.link.command('agent.shutDown', {}, SHUT_DOWN_COMMAND_MS).then(
           () => true,
           () => false,
@@ -268,9 +238,7 @@ export class EnclaveHost {
 
   /** Releases everything that the enclave holds on the host. */
   async release(): Promise<void> {
-    this.link?.close();
-    this.link = null;
-    this.incoming.close();
+    this.link.close();
     await this.relay?.close();
     this.relay = null;
     await this.obtaining;
@@ -285,8 +253,7 @@ export class EnclaveHost {
 
   /** Releases the guest and leaves it running, so that the next launch takes it over. */
   async detach(): Promise<void> {
-    this.link?.close();
-    this.link = null;
+    this.link.stop();
     await this.obtaining;
     this.guest?.detach();
     this.guest = null;

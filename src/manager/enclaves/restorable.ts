@@ -1,6 +1,7 @@
 import type { Snapshot } from 'xstate';
 import { EnclaveInput } from '../../machines/enclave.events.ts';
 import type { enclaveMachine } from '../../machines/enclave.machine.ts';
+import type { StoredEnclave } from '../store/recovery.ts';
 
 type EnclaveLogic = typeof enclaveMachine;
 
@@ -20,4 +21,14 @@ export function restorable(
     return stored === null ? begin(scope, input) : machine.restoreSnapshot(stored, scope);
   };
   return machine;
+}
+
+/** A root's first snapshot with the enclaves of an earlier run as its children. */
+export function withEnclaves(root: Snapshot<unknown>, stored: readonly StoredEnclave[]): Snapshot<unknown> {
+  const children = 'children' in root && typeof root.children === 'object' ? root.children : {};
+  const enclaves = stored.map(({ address, snapshot }) => [
+    address,
+    { src: 'enclave', snapshot, systemId: address, syncSnapshot: false },
+  ]);
+  return Object.assign({}, root, { children: { ...children, ...Object.fromEntries(enclaves) } });
 }

@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { CocosError } from '../../errors.ts';
 import { type Dial, PORTS, type Transport } from '../../link/transport/transport.ts';
@@ -155,4 +156,15 @@ export class RelayThread {
       for (const [id, { at, dial }] of this.entries) this.post({ type: 'open', id, at, dial });
     }, RESTART_MS);
   }
+}
+
+/** @throws CocosError HOST_PROGRAM_MISSING */
+export async function checkRelayProgram(file: string): Promise<void> {
+  await access(file).catch((cause: unknown) => {
+    throw new CocosError(
+      'HOST_PROGRAM_MISSING',
+      `The program of the relay thread, ${file}, cannot be read: run npm run build.`,
+      { cause },
+    );
+  });
 }
