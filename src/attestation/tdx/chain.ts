@@ -5,7 +5,7 @@ import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';
 import { buildPath, checkValidity, nameOf, type Path } from '../x509/path.ts';
-import { authorityProblem, criticalProblems, type PathRole } from '../x509/profile.ts';
+import { authorityProblem, criticalProblems, endEntityProblem, type PathRole } from '../x509/profile.ts';
 import { checkRevocation } from '../x509/revocation.ts';
 
 /** The chain of a TDX quote: PCK certificate, its authority, Intel's root (PCK Certificate and CRL Profile). */
@@ -43,9 +43,9 @@ export function intelProblems(certificate: Certificate, role: PathRole): string[
   if (certificate.signatureAlgorithm.oid !== OID_ECDSA_SHA256)
     problems.push(`${name} is not signed with ECDSA SHA-256`);
   if (certificate.key?.kind !== 'P-256') problems.push(`${name} has no P-256 key`);
-  const problem = role === 'leaf' ? null : authorityProblem(certificate, role === 'root' ? 1 : 0);
+  const problem =
+    role === 'leaf' ? endEntityProblem(certificate) : authorityProblem(certificate, role === 'root' ? 1 : 0);
   if (problem !== null) problems.push(problem);
-  if (role === 'leaf' && certificate.isCa) problems.push(`${name} is a CA`);
   if (role === 'leaf' && certificate.keyUsage?.digitalSignature === false)
     problems.push(`${name} may not sign data`);
   return problems;
