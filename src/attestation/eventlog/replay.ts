@@ -56,9 +56,3 @@ export function replayRtmrs(log: EventLog, crypto: AttestationCrypto): Uint8Arra
   const values = replay(log, 'sha384', crypto);
   return [1, 2, 3, 4].map((index) => values.get(index) ?? new Uint8Array(HASH_BYTES.sha384));
 }
-
-/** Name of a register for people. */
-export function registerName(log: Pick<EventLog, 'kind'>, register: number): string {
-  if (log.kind === 'pcr') return `PCR ${register}`;
-  return register === 0 ? 'MRTD' : `RTMR ${register - 1}`;
-}
