@@ -1,10 +1,12 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AppraisalContext } from '../appraisal/context.ts';
 import type { Certificate } from '../x509/certificate.ts';
+import { isRevoked } from '../x509/crl.ts';
 import { DerReader, oidText, readOnly, TAG } from '../x509/der.ts';
 import { findIssuer, isValidAt, nameOf } from '../x509/path.ts';
 import { authorityProblem, criticalProblems, endEntityProblem } from '../x509/profile.ts';
 import { sameKey } from '../x509/public-key.ts';
+import { isListOf } from '../x509/revocation.ts';
 import { isoTime } from '../x509/time.ts';
 import type { AttestationKey } from './public-area.ts';
 
@@ -63,7 +65,8 @@ export function endorsementProblem(
   ders: readonly Uint8Array[],
   context: AppraisalContext,
 ): string | null {
-  const { crypto, at, policy, cache } = context;
+  const { crypto, at, policy, cache, collateral } = context;
+  const lists = collateral.revocationLists.map((der) => cache.revocationList(der));
   const all = ders.map((der) => cache.certificate(der));
   const isTrusted = (certificate: Certificate): boolean =>
     policy.vtpm.trustedRoots.includes(`sha256:${bytesToHex(crypto.sha256(certificate.der))}`);
@@ -79,6 +82,9 @@ export function endorsementProblem(
     const found = findIssuer(current, all, context);
     if (found === null || !found.signed) return `no certificate endorses ${nameOf(current)}`;
     const { issuer } = found;
+    const certificate = current;
+    if (lists.some((list) => isRevoked(list, certificate) && isListOf(list, issuer, context)))
+      return `${nameOf(current)} is revoked`;
     // Of the certificates below the issuer, all but the first are CAs.
     const authority = authorityProblem(issuer, depth) ?? purposeProblem(issuer);
     if (authority !== null) return authority;

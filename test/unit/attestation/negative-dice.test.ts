@@ -49,6 +49,22 @@ function verify(format: Format, chain: readonly Uint8Array[], dice: object = {})
   return verifyDice({ format, chain, policy, at: AT, crypto });
 }
 
+describe('a DICE chain in X.509', () => {
+  const failures = (...lengths: readonly (number | undefined)[]) =>
+    verify(
+      'x509',
+      chainOf(
+        'x509',
+        lengths.map((pathLength) => (pathLength === undefined ? {} : { pathLength })),
+      ),
+    ).failures;
+
+  it('is refused with more layers than one of them allows below it', () => {
+    expect(failures(1, 0, 0)).toEqual([]);
+    expect(failures(0)).toEqual(['dice.profile']);
+  });
+});
+
 describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
   const failures = (changes: readonly Partial<Layer>[], dice: object = {}) =>
     verify(format, chainOf(format, changes), dice).failures;
