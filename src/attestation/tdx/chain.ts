@@ -1,4 +1,3 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import type { Certificate } from '../x509/certificate.ts';
@@ -32,7 +31,7 @@ export interface TdxContext {
 
 /** Whether a root is Intel's, or one that the policy names. */
 export function isTrustedRoot(root: Certificate, context: TdxContext): boolean {
-  const digest = bytesToHex(context.crypto.sha256(root.der));
+  const digest = context.cache.fingerprint(root, context.crypto);
   return digest === INTEL_ROOT || context.trustedRoots.includes(`sha256:${digest}`);
 }
 
@@ -89,7 +88,7 @@ export function verifyPckChain(
   const path = buildPath(leaf, certificates, context, checks);
   if (path === null) return null;
   const { intermediate, root } = path;
-  const digest = bytesToHex(context.crypto.sha256(root.der));
+  const digest = context.cache.fingerprint(root, context.crypto);
   const pinned = ["Intel's root", ...context.trustedRoots].join(' or ');
   checks.record('chain.root', isTrustedRoot(root, context), pinned, `${nameOf(root)} sha256:${digest}`);
   checkValidity([leaf, intermediate, root], context.at, checks);

@@ -1,4 +1,3 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AppraisalContext } from '../appraisal/context.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import { isRevoked } from '../x509/crl.ts';
@@ -69,7 +68,7 @@ export function endorsementProblem(
   const lists = collateral.revocationLists.map((der) => cache.revocationList(der));
   const all = ders.map((der) => cache.certificate(der));
   const isTrusted = (certificate: Certificate): boolean =>
-    policy.vtpm.trustedRoots.includes(`sha256:${bytesToHex(crypto.sha256(certificate.der))}`);
+    policy.vtpm.trustedRoots.includes(`sha256:${cache.fingerprint(certificate, crypto)}`);
   let current = all.find((certificate) => sameKey(certificate.key, key.key));
   if (current === undefined) return 'no certificate contains this key';
   const problem = leafProblem(current);
