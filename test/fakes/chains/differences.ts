@@ -51,7 +51,7 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     name: 'spellings of a name',
     ours: 'rejected',
-    why: 'Names are compared byte by byte, as RFC 5280 7.1 allows. The platforms copy the name of the issuer.',
+    why: 'Names are compared byte by byte, where RFC 5280 7.1 leaves out case and spaces. The platforms copy the name of the issuer.',
     changes: ['issuer in another case', 'issuer in another string type', 'issuer with other spaces'],
   },
   {
