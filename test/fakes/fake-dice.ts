@@ -124,11 +124,11 @@ function openDice(layer: Layer): Extension {
   return { oid: '1.3.6.1.4.1.11129.2.1.24', critical: true, value };
 }
 
-/** TCG's TCB info with one digest and its flags, in place of the profile's extension. */
-export function tcgTcbInfo(digest: Uint8Array, flags: number): Extension {
+/** TCG's TCB info with one digest and any number of flags, in place of the profile's extension. */
+export function tcgTcbInfo(digest: Uint8Array, ...flags: readonly number[]): Extension {
   const fwid = sequence(oid('2.16.840.1.101.3.4.2.1'), octetString(digest));
-  const value = sequence(element(0xa6, fwid), element(0x87, Uint8Array.of(0, flags)));
-  return { oid: '2.23.133.5.4.1', critical: true, value };
+  const fields = flags.map((each) => element(0x87, Uint8Array.of(0, each)));
+  return { oid: '2.23.133.5.4.1', critical: true, value: sequence(element(0xa6, fwid), ...fields) };
 }
 
 /** DER of a certificate in X.509. */

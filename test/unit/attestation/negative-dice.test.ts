@@ -159,6 +159,13 @@ describe('DICE in X.509', () => {
     expect(verify('x509', [x509Layer(layer, tcgTcbInfo(new Uint8Array(32), 0))], rules).failures).toEqual([
       'dice.code',
     ]);
+    // Flags that are there twice: debug and then none. Flags that are missing state no mode.
+    expect(verify('x509', [x509Layer(layer, tcgTcbInfo(digest, 0x10, 0))], rules).failures).toEqual([
+      'dice.parse',
+    ]);
+    const silent = [x509Layer(layer, tcgTcbInfo(digest))];
+    expect(verify('x509', silent, rules).failures).toEqual(['dice.mode']);
+    expect(verify('x509', silent, { ...rules, allowedModes: ['unstated'] }).failures).toEqual([]);
   });
 });
 
