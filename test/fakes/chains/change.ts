@@ -6,7 +6,7 @@ export interface Change {
   readonly name: string;
   /** Chains it applies to; all of them by default. */
   readonly family?: Chain['family'];
-  /** Not made together with another one, which would change something above the trusted certificate. */
+  /** Not made together with another one: that one may need what this one removes, or change what is above the anchor. */
   readonly alone?: true;
   readonly apply: (chain: Chain, random: Seeded) => void;
 }

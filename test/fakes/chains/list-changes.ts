@@ -64,6 +64,7 @@ export const LIST_CHANGES: readonly Change[] = [
   },
   {
     name: 'list missing',
+    alone: true,
     family: 'pck',
     apply: (chain, random) => chain.lists.splice(random.below(2), 1),
   },
