@@ -1,10 +1,21 @@
 import { flipBit } from '../test/fakes/mutate.ts';
 import { snpTargets, sweep, tdxTargets, tpmTargets } from '../test/fakes/sweep.ts';
+import {
+  attestationKeyTargets,
+  collateralTargets,
+  eventLogTargets,
+  oakTargets,
+  pemTableTargets,
+} from '../test/fakes/sweep-more.ts';
 
-/** Changes every single bit of one SNP report, one TDX quote and one TPM quote, with their certificates, in turn. */
+/** Changes every single bit of evidence of each kind, with certificates, collateral and log, in turn. */
+const targets = [
+  ...[snpTargets, tdxTargets, tpmTargets, attestationKeyTargets].flatMap((make) => make()),
+  ...[pemTableTargets, oakTargets, collateralTargets, eventLogTargets].flatMap((make) => make()),
+];
 let bits = 0;
 let accepted = 0;
-for (const target of [...snpTargets(), ...tdxTargets(), ...tpmTargets()]) {
+for (const target of targets) {
   if (!target.accepts(target.bytes)) throw new Error(`${target.name} is not accepted as it stands`);
   const found = sweep(target, flipBit, 1);
   bits += target.bytes.length * 8;

@@ -66,6 +66,8 @@ function loadEd25519(key: Uint8Array): KeyObject | null {
 function loadRsa({ modulus, exponent }: RsaPublicKey): KeyObject | null {
   const { least, most } = RSA_MODULUS_BYTES;
   if (modulus.length < least || modulus.length > most || !isRsaExponent(exponent)) return null;
+  // With zeros in front it is shorter than it looks, and no product of odd primes is even.
+  if (modulus[0] === 0 || (modulus.at(-1) ?? 0) % 2 === 0) return null;
   const key = { kty: 'RSA', n: base64Url(modulus), e: base64Url(exponent) };
   try {
     return createPublicKey({ key, format: 'jwk' });

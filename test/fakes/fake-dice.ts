@@ -4,7 +4,7 @@ import { keyIdentifier } from '../../src/attestation/dice/identifier.ts';
 import { element, explicit, octetString, oid, sequence, set } from '../../src/attestation/x509/der-writer.ts';
 import { parsePublicKey } from '../../src/attestation/x509/public-key.ts';
 import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
-import { AUTHORITY, type Extension, issue } from './x509-issuer.ts';
+import { authority, type Extension, issue } from './x509-issuer.ts';
 
 /** Correctly signed layers of a DICE chain, in both formats. */
 
@@ -43,6 +43,8 @@ export interface Layer {
   readonly configHash?: Uint8Array;
   readonly descriptor?: Uint8Array;
   readonly authorityHash?: Uint8Array;
+  /** Of basicConstraints, in X.509. */
+  readonly pathLength?: number;
   readonly mode?: number;
   readonly keyUsage?: number;
   readonly notAfter?: number;
@@ -122,11 +124,11 @@ function openDice(layer: Layer): Extension {
   return { oid: '1.3.6.1.4.1.11129.2.1.24', critical: true, value };
 }
 
-/** TCG's TCB info with one digest and its flags, in place of the profile's extension. */
-export function tcgTcbInfo(digest: Uint8Array, flags: number): Extension {
+/** TCG's TCB info with one digest and any number of flags, in place of the profile's extension. */
+export function tcgTcbInfo(digest: Uint8Array, ...flags: readonly number[]): Extension {
   const fwid = sequence(oid('2.16.840.1.101.3.4.2.1'), octetString(digest));
-  const value = sequence(element(0xa6, fwid), element(0x87, Uint8Array.of(0, flags)));
-  return { oid: '2.23.133.5.4.1', critical: true, value };
+  const fields = flags.map((each) => element(0x87, Uint8Array.of(0, each)));
+  return { oid: '2.23.133.5.4.1', critical: true, value: sequence(element(0xa6, fwid), ...fields) };
 }
 
 /** DER of a certificate in X.509. */
@@ -140,7 +142,7 @@ export function x509Layer(layer: Layer, extension: Extension = openDice(layer)):
     validity: { notBefore: AT - DAY, notAfter: layer.notAfter ?? AT + DAY },
     publicKey: createPublicKey(layer.subjectKey),
     extensions: [
-      ...AUTHORITY,
+      ...authority(layer.pathLength),
       { oid: '2.5.29.14', value: octetString(new Uint8Array(Buffer.from(subject, 'hex'))) },
       { oid: '2.5.29.35', value: sequence(element(0x80, new Uint8Array(Buffer.from(issuer, 'hex')))) },
       extension,

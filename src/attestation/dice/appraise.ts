@@ -43,13 +43,21 @@ function signedWith({ signed }: DiceLayer, key: PublicKey, crypto: AttestationCr
   return key.kind === scheme.kind && crypto.verifyEcdsa(key.kind, scheme.hash, key.point, message, signature);
 }
 
+/** RFC 5280 4.2.1.9: the last certificate of a path does not count. */
+function lengthProblems({ pathLength }: DiceLayer, between: number): string[] {
+  if (pathLength === null || between <= pathLength) return [];
+  return [`it allows ${pathLength} layers between it and the last, not ${between}`];
+}
+
 function parseChain(input: DiceInput, checks: CheckList): DiceLayer[] | null {
   const parser = input.format === 'cbor' ? parseCborLayer : parseX509Layer;
   const expected = 'certificates of the profile';
   try {
     const layers = input.chain.map((bytes) => parser(bytes, input.crypto));
     const problems = layers.flatMap((layer, index) =>
-      layer.problems.map((problem) => `layer ${index + 1}: ${problem}`),
+      [...layer.problems, ...lengthProblems(layer, layers.length - 2 - index)].map(
+        (problem) => `layer ${index + 1}: ${problem}`,
+      ),
     );
     if (!checks.record('dice.parse', layers.length > 0, expected, `${layers.length} layers`)) return null;
     const found = problems.length === 0 ? 'as expected' : problems.join('; ');

@@ -87,6 +87,7 @@ export function parseCborLayer(bytes: Uint8Array, hashes: AttestationHashes): Di
     authorityHash: isOak ? null : asBytes(claims.get(LABEL.authorityHash), 'authority hash'),
     mode: readMode(claims.get(LABEL.mode)),
     validity: null,
+    pathLength: null,
     problems,
     signed: { message, signature, scheme },
   };

@@ -22,6 +22,8 @@ export interface DiceLayer {
   readonly mode: DiceMode | 'unstated';
   /** Milliseconds since 1970; null in CBOR, which has no dates. */
   readonly validity: { readonly notBefore: number; readonly notAfter: number } | null;
+  /** Layers that may follow between this one and the last; null without a limit. */
+  readonly pathLength: number | null;
   /** Contradictions within the certificate and violations of the profile; empty if there are none. */
   readonly problems: readonly string[];
   /** The signed bytes, and how they are signed. */

@@ -126,6 +126,7 @@ export function parseX509Layer(der: Uint8Array, hashes: AttestationHashes): Dice
     keyId: null,
     ...measured,
     validity: { notBefore: certificate.notBefore, notAfter: certificate.notAfter },
+    pathLength: certificate.pathLength,
     problems: [
       ...measured.problems,
       ...identifierProblems(certificate, issuer, subject),

@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { HashName } from '../../crypto/crypto-port.ts';
-import type { EventLog } from './log.ts';
-import { isExtended, registerName } from './replay.ts';
+import { type EventLog, registerName } from './log.ts';
+import { isExtended } from './replay.ts';
 import { eventTypeName } from './types.ts';
 
 /** One event of a reference log: the register index in the log, and the digest in hex. */

@@ -31,3 +31,9 @@ export interface EventLog {
   /** Where the last event ends. */
   readonly end: number;
 }
+
+/** Name of a register for people. */
+export function registerName(log: Pick<EventLog, 'kind'>, register: number): string {
+  if (log.kind === 'pcr') return `PCR ${register}`;
+  return register === 0 ? 'MRTD' : `RTMR ${register - 1}`;
+}

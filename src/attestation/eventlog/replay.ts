@@ -53,12 +53,16 @@ export function replay(log: EventLog, bank: HashName, crypto: AttestationCrypto)
 /** RTMR 0 to 3 of a CCEL; registers without events are zero. @throws CocosError EVIDENCE_INVALID */
 export function replayRtmrs(log: EventLog, crypto: AttestationCrypto): Uint8Array[] {
   if (log.kind !== 'rtmr') throw new CocosError('EVIDENCE_INVALID', 'event log: not from a TDX guest');
+  // The TDX module alone measures MRTD (Intel TDX GHCI, CCEL): nothing could prove what the log says of it.
+  const foreign = log.events.find((event) => event.register === 0 && isExtended(event));
+  if (foreign !== undefined)
+    throw new CocosError(
+      'EVIDENCE_INVALID',
+      `event log: event ${foreign.number} is in MRTD, which no event extends`,
+      {
+        details: { check: 'event-log.registers' },
+      },
+    );
   const values = replay(log, 'sha384', crypto);
   return [1, 2, 3, 4].map((index) => values.get(index) ?? new Uint8Array(HASH_BYTES.sha384));
-}
-
-/** Name of a register for people. */
-export function registerName(log: Pick<EventLog, 'kind'>, register: number): string {
-  if (log.kind === 'pcr') return `PCR ${register}`;
-  return register === 0 ? 'MRTD' : `RTMR ${register - 1}`;
 }

@@ -151,7 +151,8 @@ export function svsmVmsaPage(eip: number, signature: number): Uint8Array {
     pat: PAT,
     rdx: signature,
     features: 0x1,
-    // The reset value, which KVM takes over from the registers that QEMU sets.
+    // The reset value of MXCSR, and none of FCW: so are the published digests of guests under COCONUT-SVSM, whose pages
+    // were read from KVM. The pages of other guests have both.
     mxcsr: 0x1f80,
     fcw: 0,
   });

@@ -108,7 +108,7 @@ function productOf(digest: string, input: ChainInput): SnpProduct | null {
 }
 
 function checkRoot(root: Certificate, input: ChainInput, checks: CheckList): SnpProduct | null {
-  const digest = bytesToHex(input.crypto.sha256(root.der));
+  const digest = input.cache.fingerprint(root, input.crypto);
   const product = productOf(digest, input);
   const others = [input.emulatedRoot, ...input.trustedRoots.map(({ sha256 }) => sha256)];
   const pinned = ['an AMD root', ...others.filter((other) => other !== undefined)].join(' or ');

@@ -1,11 +1,10 @@
-import { bytesToHex } from '@noble/hashes/utils.js';
 import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import type { CheckList } from '../appraisal/verdict.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import type { RevocationList } from '../x509/crl.ts';
 import { buildPath, checkValidity, nameOf, type Path } from '../x509/path.ts';
-import { authorityProblem, criticalProblems, type PathRole } from '../x509/profile.ts';
+import { authorityProblem, criticalProblems, endEntityProblem, type PathRole } from '../x509/profile.ts';
 import { checkRevocation } from '../x509/revocation.ts';
 
 /** The chain of a TDX quote: PCK certificate, its authority, Intel's root (PCK Certificate and CRL Profile). */
@@ -32,7 +31,7 @@ export interface TdxContext {
 
 /** Whether a root is Intel's, or one that the policy names. */
 export function isTrustedRoot(root: Certificate, context: TdxContext): boolean {
-  const digest = bytesToHex(context.crypto.sha256(root.der));
+  const digest = context.cache.fingerprint(root, context.crypto);
   return digest === INTEL_ROOT || context.trustedRoots.includes(`sha256:${digest}`);
 }
 
@@ -43,9 +42,9 @@ export function intelProblems(certificate: Certificate, role: PathRole): string[
   if (certificate.signatureAlgorithm.oid !== OID_ECDSA_SHA256)
     problems.push(`${name} is not signed with ECDSA SHA-256`);
   if (certificate.key?.kind !== 'P-256') problems.push(`${name} has no P-256 key`);
-  const problem = role === 'leaf' ? null : authorityProblem(certificate, role === 'root' ? 1 : 0);
+  const problem =
+    role === 'leaf' ? endEntityProblem(certificate) : authorityProblem(certificate, role === 'root' ? 1 : 0);
   if (problem !== null) problems.push(problem);
-  if (role === 'leaf' && certificate.isCa) problems.push(`${name} is a CA`);
   if (role === 'leaf' && certificate.keyUsage?.digitalSignature === false)
     problems.push(`${name} may not sign data`);
   return problems;
@@ -89,7 +88,7 @@ export function verifyPckChain(
   const path = buildPath(leaf, certificates, context, checks);
   if (path === null) return null;
   const { intermediate, root } = path;
-  const digest = bytesToHex(context.crypto.sha256(root.der));
+  const digest = context.cache.fingerprint(root, context.crypto);
   const pinned = ["Intel's root", ...context.trustedRoots].join(' or ');
   checks.record('chain.root', isTrustedRoot(root, context), pinned, `${nameOf(root)} sha256:${digest}`);
   checkValidity([leaf, intermediate, root], context.at, checks);

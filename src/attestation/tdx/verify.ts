@@ -61,10 +61,11 @@ function checkOrder(path: Path, found: readonly Uint8Array[], checks: CheckList)
   const ok =
     found.length === wanted.length &&
     wanted.every(({ der }, index) => sameBytes(der, found[index] ?? new Uint8Array()));
-  const order = found.map((der) => wanted.findIndex((each) => sameBytes(each.der, der)) + 1);
   const names = ['another certificate', 'PCK certificate', 'CA', 'root'];
   const expected = names.slice(1).join(', ');
-  checks.record('tdx.certificate-order', ok, expected, order.map((place) => names[place] ?? '?').join(', '));
+  const place = (der: Uint8Array): number => wanted.findIndex((each) => sameBytes(each.der, der)) + 1;
+  const order = ok ? expected : found.map((der) => names[place(der)] ?? '?').join(', ');
+  checks.record('tdx.certificate-order', ok, expected, order);
 }
 
 const OUT_OF_DATE: readonly TcbStatus[] = ['OutOfDate', 'OutOfDateConfigurationNeeded', 'Revoked'];

@@ -1,3 +1,5 @@
+import { bytesToHex } from '@noble/hashes/utils.js';
+import type { AttestationHashes } from '../../crypto/crypto-port.ts';
 import { sameBytes } from '../encoding/bytes.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { parseCrl, type RevocationList } from './crl.ts';
@@ -68,6 +70,7 @@ export class CertificateCache {
   /** Issuers that signed an item; keyed by the parsed objects, which are one for each byte string. */
   readonly #derived = new WeakMap<Certificate, Map<(certificate: Certificate) => object, object>>();
   readonly #signed = new WeakMap<object, Set<Certificate>>();
+  readonly #fingerprints = new WeakMap<Certificate, string>();
 
   /** @param limit largest number of items of each kind that are remembered. */
   constructor(limit: number = DEFAULT_LIMIT) {
@@ -116,6 +119,15 @@ export class CertificateCache {
     const value = reader(certificate);
     known.set(reader, value);
     return value;
+  }
+
+  /** SHA-256 of a certificate, hex: what a policy pins. */
+  fingerprint(certificate: Certificate, { sha256 }: Pick<AttestationHashes, 'sha256'>): string {
+    const before = this.#fingerprints.get(certificate);
+    if (before !== undefined) return before;
+    const digest = bytesToHex(sha256(certificate.der));
+    this.#fingerprints.set(certificate, digest);
+    return digest;
   }
 
   /** Whether the issuer's signature on the item was right before. */

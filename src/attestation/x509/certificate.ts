@@ -119,18 +119,22 @@ export function parseName(value: DerValue): Name {
   return { der: value.encoded, commonName: only(names), serialNumber: only(serials) };
 }
 
+/** A BOOLEAN that is FALSE by default. DER omits the default, so that it is TRUE where it is written, as 0xff. */
+function defaultFalse(reader: DerReader, what: string): boolean {
+  const flag = reader.optional(TAG.boolean);
+  if (flag === undefined) return false;
+  if (flag.content.length !== 1 || flag.content[0] !== 0xff) throw derError(`${what} is not encoded in DER`);
+  return true;
+}
+
 /** Extension (RFC 5280 4.1). @throws CocosError EVIDENCE_INVALID */
 export function parseExtension(value: DerValue): Extension {
   const reader = new DerReader(value.content);
   const oid = oidText(reader.next(), 'extension id');
-  const flag = reader.optional(TAG.boolean);
-  // DER omits a default: FALSE is never written, TRUE is 0xff.
-  if (flag !== undefined && (flag.content.length !== 1 || flag.content[0] !== 0xff)) {
-    throw derError('critical flag is not encoded in DER');
-  }
+  const critical = defaultFalse(reader, 'critical flag');
   const content = reader.expect(TAG.octetString, 'extension value').content;
   reader.end('extension');
-  return { oid, critical: flag !== undefined, value: content };
+  return { oid, critical, value: content };
 }
 
 function parseExtensions(value: DerValue): Extension[] {
@@ -152,12 +156,9 @@ function parseBasicConstraints(extensions: readonly Extension[]): {
   const extension = extensions.find((e) => e.oid === OID_BASIC_CONSTRAINTS);
   if (extension === undefined) return { isCa: false, pathLength: null };
   const reader = new DerReader(readOnly(extension.value, TAG.sequence, 'basicConstraints').content);
-  const flag = reader.optional(TAG.boolean);
-  if (flag !== undefined && flag.content[0] !== 0xff)
-    throw derError('basicConstraints is not encoded in DER');
+  const isCa = defaultFalse(reader, 'basicConstraints');
   const limit = reader.optional(TAG.integer);
   reader.end('basicConstraints');
-  const isCa = flag !== undefined;
   if (limit === undefined) return { isCa, pathLength: null };
   if (!isCa) throw derError('a certificate that is not a CA has a path length');
   return { isCa, pathLength: smallInteger(limit, 'path length') };
@@ -168,7 +169,10 @@ function parseKeyUsage(extensions: readonly Extension[]): KeyUsage | null {
   if (extension === undefined) return null;
   const bits = readOnly(extension.value, TAG.bitString, 'keyUsage').content;
   if (bits.length < 2) throw derError('keyUsage has no bits');
-  const first = bits[1] ?? 0;
+  const [unused = 0, first = 0] = bits;
+  // Bits that do not belong to a BIT STRING are zero in DER (X.690 11.2.1).
+  if (unused > 7 || ((bits.at(-1) ?? 0) & ((1 << unused) - 1)) !== 0)
+    throw derError('keyUsage is not encoded in DER');
   return {
     digitalSignature: (first & 0x80) !== 0,
     keyCertSign: (first & 0x04) !== 0,

@@ -26,6 +26,8 @@ import { timeMs } from './time.ts';
 
 const MAX_CRL_BYTES = 1024 * 1024;
 const OID_CRL_NUMBER = '2.5.29.20';
+/** deltaCRLIndicator and issuingDistributionPoint: with either, a list is no complete list of its issuer. */
+const PARTIAL = ['2.5.29.27', '2.5.29.28'];
 
 /** A parsed revocation list. Nothing in it is verified. */
 export interface RevocationList {
@@ -78,7 +80,8 @@ function readExtensions(value: DerValue): Extension[] {
   const list: Extension[] = [];
   while (!reader.done) {
     const extension = parseExtension(reader.expect(TAG.sequence, 'extension'));
-    // Delta and indirect lists have critical extensions; neither must be treated as a complete list.
+    // They are critical (RFC 5280 5.2.4, 5.2.5). Whoever leaves the flag out still lists a part only.
+    if (PARTIAL.includes(extension.oid)) throw derError('revocation list covers only a part of its issuer');
     if (extension.critical) throw derError(`revocation list has the critical extension ${extension.oid}`);
     list.push(extension);
   }

@@ -16,13 +16,27 @@ export const sameName = (a: Name, b: Name): boolean => sameBytes(a.der, b.der);
 
 export const nameOf = (certificate: Certificate): string => certificate.subject.commonName ?? '?';
 
-/** The issuer of a certificate among others: the one whose key signed it, else one of that name. */
+/** What building a path needs. */
+export interface PathContext extends SignatureContext {
+  /** Time of appraisal, milliseconds since 1970. */
+  readonly at: number;
+}
+
+export const isValidAt = ({ notBefore, notAfter }: Certificate, at: number): boolean =>
+  at >= notBefore && at <= notAfter;
+
+/**
+ * The issuer of a certificate among others: the one whose key signed it, else one of that name. Of several certificates of
+ * the same key, one that is valid comes first, since a renewed authority keeps its name and often its key.
+ */
 export function findIssuer(
   of: Certificate,
   all: readonly Certificate[],
-  context: SignatureContext,
+  context: PathContext,
 ): { readonly issuer: Certificate; readonly signed: boolean } | null {
-  const candidates = all.filter((certificate) => sameName(certificate.subject, of.issuer));
+  const named = all.filter((certificate) => sameName(certificate.subject, of.issuer));
+  const order = (certificate: Certificate): number => (isValidAt(certificate, context.at) ? 0 : 1);
+  const candidates = named.length > 1 ? named.toSorted((a, b) => order(a) - order(b)) : named;
   const issuer = candidates.find((candidate) => isSignedBy(of, candidate, context));
   if (issuer !== undefined) return { issuer, signed: true };
   return candidates[0] === undefined ? null : { issuer: candidates[0], signed: false };
@@ -39,7 +53,7 @@ const found = (link: { readonly signed: boolean } | null): string =>
 export function buildPath(
   leaf: Certificate,
   all: readonly Certificate[],
-  context: SignatureContext,
+  context: PathContext,
   checks: CheckList,
 ): Path | null {
   const first = findIssuer(leaf, all, context);
@@ -60,7 +74,7 @@ export function buildPath(
 
 /** Records `chain.validity`: every certificate is valid at the time of appraisal, both ends included. */
 export function checkValidity(certificates: readonly Certificate[], at: number, checks: CheckList): void {
-  const outside = certificates.filter((c) => at < c.notBefore || at > c.notAfter);
+  const outside = certificates.filter((certificate) => !isValidAt(certificate, at));
   const shown = (outside.length > 0 ? outside : certificates).map(
     (c) => `${nameOf(c)} ${isoTime(c.notBefore)} to ${isoTime(c.notAfter)}`,
   );

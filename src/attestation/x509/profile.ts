@@ -30,16 +30,37 @@ export function isPssSha384(algorithm: AlgorithmIdentifier): boolean {
   return oid === OID_RSASSA_PSS && PSS_PARAMETERS.some((form) => sameBytes(form, parameters));
 }
 
+/** DER of a name without parts. */
+const EMPTY_NAME_BYTES = 2;
+
+const nameText = ({ subject }: Certificate): string => subject.commonName ?? '(no name)';
+
 export function hasP384Key(certificate: Certificate): boolean {
   return certificate.key?.kind === 'P-384';
 }
 
+/**
+ * nameConstraints, policyConstraints and inhibitAnyPolicy: they must be critical, and limit what an authority may certify.
+ * Ignoring one whose flag is missing would accept what the authority above excluded.
+ */
+const CONSTRAINTS: readonly string[] = ['2.5.29.30', '2.5.29.36', '2.5.29.54'];
+
 /** Critical extensions that are not understood, as sentences. */
 export function criticalProblems(certificate: Certificate, known: readonly string[] = []): string[] {
-  const name = certificate.subject.commonName ?? '(no name)';
+  const name = nameText(certificate);
   return certificate.extensions
-    .filter((e) => e.critical && !KNOWN_CRITICAL.includes(e.oid) && !known.includes(e.oid))
+    .filter(({ oid, critical }) => critical || CONSTRAINTS.includes(oid))
+    .filter(({ oid }) => !KNOWN_CRITICAL.includes(oid) && !known.includes(oid))
     .map(({ oid }) => `${name} has the unknown critical extension ${oid}`);
+}
+
+/** Why a certificate at the end of a path contradicts its place; null if it does not. */
+export function endEntityProblem(certificate: Certificate): string | null {
+  const name = nameText(certificate);
+  if (certificate.isCa) return `${name} is a CA`;
+  // RFC 5280 4.2.1.9: only a CA may have it.
+  if (certificate.keyUsage?.keyCertSign === true) return `${name} may sign certificates and is not a CA`;
+  return null;
 }
 
 /**
@@ -48,8 +69,10 @@ export function criticalProblems(certificate: Certificate, known: readonly strin
  * @param below CA certificates between it and the leaf.
  */
 export function authorityProblem(certificate: Certificate, below: number): string | null {
-  const name = certificate.subject.commonName ?? '(no name)';
+  const name = nameText(certificate);
   if (!certificate.isCa || certificate.keyUsage?.keyCertSign !== true) return `${name} is not a CA`;
+  // RFC 5280 4.1.2.6: what it issues would name nobody as the issuer.
+  if (certificate.subject.der.length === EMPTY_NAME_BYTES) return 'a CA has no name';
   const { pathLength } = certificate;
   if (pathLength !== null && below > pathLength)
     return `${name} allows ${pathLength} CAs below it, not ${below}`;
@@ -62,7 +85,7 @@ export function authorityProblem(certificate: Certificate, below: number): strin
  * @param role place in the path: the endorsement certificate, its CA, the root.
  */
 export function profileProblems(certificate: Certificate, role: PathRole): string[] {
-  const name = certificate.subject.commonName ?? '(no name)';
+  const name = nameText(certificate);
   const problems: string[] = [];
   if (!isPssSha384(certificate.signatureAlgorithm))
     problems.push(`${name} is not signed with RSA-PSS SHA-384`);
@@ -73,8 +96,9 @@ export function profileProblems(certificate: Certificate, role: PathRole): strin
     const problem = authorityProblem(certificate, role === 'root' ? 1 : 0);
     if (problem !== null) problems.push(problem);
     if (certificate.key?.kind !== 'rsa') problems.push(`${name} has no RSA key`);
-  } else if (certificate.isCa) {
-    problems.push(`${name} is a CA`);
+  } else {
+    const problem = endEntityProblem(certificate);
+    if (problem !== null) problems.push(problem);
   }
   return problems;
 }

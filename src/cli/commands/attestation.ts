@@ -54,7 +54,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
         'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
       ),
       option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
-      option('--product <name>', 'expected product line: milan, genoa or turin'),
+      option('--product <name>', 'expected product line: milan, genoa (also bergamo, siena) or turin'),
       singlePolicyOption(),
       atOption(),
     ],

@@ -300,17 +300,18 @@ describe.skipIf(!hasVectors)('measure snp', () => {
     ? Launches.parse(json('snp-launch-digest', 'expected.json'))
     : { cases: [], extra_cases_computed_here: [] };
   // The vectors contain only the tail of the firmware; the command line cannot override the hash of a firmware.
-  const own = [...cases, ...extra_cases_computed_here].filter(
-    (each) => each.vmm_type.toLowerCase() === 'qemu' && each.snp_ovmf_hash === undefined,
-  );
+  const own = [...cases, ...extra_cases_computed_here].filter((each) => each.snp_ovmf_hash === undefined);
   const modes: Readonly<Record<string, string>> = { SEV_SNP: 'snp', SEV_ES: 'seves', SEV: 'sev' };
 
-  it('has cases of every mode', () => {
+  it('has cases of every mode and hypervisor', () => {
     expect(new Set(own.map(({ mode }) => mode)).size).toBe(3);
+    expect(new Set(own.map(({ vmm_type }) => vmm_type.toLowerCase()))).toEqual(
+      new Set(['qemu', 'ec2', 'gce']),
+    );
     expect(own.length).toBeGreaterThanOrEqual(20);
   });
 
-  it.each(own.map((each, index) => [`${index} ${each.mode}`, each] as const))(
+  it.each(own.map((each, index) => [`${index} ${each.mode} ${each.vmm_type}`, each] as const))(
     'gives the digest of case %s',
     async (_, each) => {
       const input = (name: string) =>
@@ -323,6 +324,7 @@ describe.skipIf(!hasVectors)('measure snp', () => {
         ...(each.append === null || each.append === '' ? [] : ['--append', each.append]),
         ...['--vcpus', String(each.vcpus), '--vcpu-type', each.vcpu_type ?? 'EPYC-v4'],
         ...['--guest-features', each.guest_features, '--mode', modes[each.mode] ?? ''],
+        ...['--vmm', each.vmm_type.toLowerCase()],
       );
       if (each.digest === null) expect(run.error).toBe('MEASURE_UNSUPPORTED');
       else expect(run).toMatchObject({ exit: 0, text: each.digest, json: { digest: each.digest } });

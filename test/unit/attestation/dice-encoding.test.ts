@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { decode, decodeFirst, encode } from 'cborg';
+import { decode, encode } from 'cborg';
 import { describe, expect, it } from 'vitest';
 import { verifyDice } from '../../../src/attestation/appraisal/standalone.ts';
 import { parseCborLayer } from '../../../src/attestation/dice/cbor-layer.ts';
@@ -9,7 +7,8 @@ import { parseCoseKey } from '../../../src/attestation/dice/cose.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import { AT, cborLayer, newKey, rawKey } from '../../fakes/fake-dice.ts';
-import { hasVectors, vectorsDir } from '../../vectors.ts';
+import { openOak } from '../../fakes/oak.ts';
+import { hasVectors } from '../../vectors.ts';
 
 /** Encodings of DICE certificates in CBOR: keys that contradict themselves, other orders, other profiles. */
 
@@ -101,42 +100,24 @@ describe('a certificate in CBOR', () => {
 });
 
 describe.skipIf(!hasVectors)("Project Oak's layers (vectors)", () => {
-  const read = () => {
-    const bytes = new Uint8Array(
-      readFileSync(join(vectorsDir(), 'oak', 'milan_oc_release_evidence.binarypb')),
-    );
-    const itemsAt = (start: Uint8Array): Uint8Array[] => {
-      const items: Uint8Array[] = [];
-      for (let at = Buffer.from(bytes).indexOf(start); at >= 0; ) {
-        const [, rest] = decodeFirst(bytes.subarray(at), { useMaps: true });
-        items.push(bytes.slice(at, bytes.length - rest.length));
-        at = Buffer.from(bytes).indexOf(start, at + 1);
-      }
-      return items;
-    };
-    // COSE_Key of the root, which the report binds; the certificates of the layers, then those of the application's keys.
-    const [rootKey] = itemsAt(Uint8Array.of(0xa7, 1, 2, 2));
-    const chain = itemsAt(Uint8Array.of(0x84, 0x43, 0xa1, 1)).slice(0, 3);
-    if (rootKey === undefined) throw new Error('no root key');
-    return { rootKey, chain, bytes };
-  };
   const verify = (chain: readonly Uint8Array[], dice: object = {}) => {
-    const key = parseCoseKey(read().rootKey);
-    if (key.kind !== 'P-256') throw new Error('not a P-256 key');
-    const rootKeys = [Buffer.from(key.point).toString('hex')];
-    const policy = parsePolicy({ version: 1, platforms: ['snp'], dice: { rootKeys, ...dice } });
+    const policy = parsePolicy({
+      version: 1,
+      platforms: ['snp'],
+      dice: { rootKeys: [openOak().rootPoint], ...dice },
+    });
     return verifyDice({ format: 'cbor', chain, policy, at: AT, crypto });
   };
 
   it('chain from the key that the report binds', () => {
-    const { rootKey, chain, bytes } = read();
+    const { rootKey, chain, bytes } = openOak();
     const digest = createHash('sha256').update(rootKey).digest();
     expect(Buffer.from(bytes).includes(digest)).toBe(true);
     expect(verify(chain, { allowedModes: ['unstated'] }).failures).toEqual([]);
   });
 
   it('are refused by default, since they state no mode, and when a layer is missing', () => {
-    const { chain } = read();
+    const { chain } = openOak();
     expect(verify(chain).failures).toEqual(['dice.mode']);
     const [first, , third] = chain;
     if (first === undefined || third === undefined) throw new Error('no layers');

@@ -63,9 +63,48 @@ describe('an event log is refused', () => {
       violation('Secure Boot variable'),
     );
   });
+
+  it.each([
+    [
+      'with a separator that reports an error in RTMR 0',
+      [separator(1, Uint8Array.of(1, 0, 0, 0))],
+      'failed boot',
+    ],
+    ['with a separator of other content in RTMR 1', [separator(2, ascii('any text'))], 'unknown data'],
+    [
+      'with more separators in RTMR 0 than PCRs in it',
+      Array.from({ length: 3 }, () => separator(1)),
+      'too many in RTMR 0',
+    ],
+    [
+      'with more separators in RTMR 1 than PCRs in it',
+      Array.from({ length: 6 }, () => separator(2)),
+      'too many in RTMR 1',
+    ],
+    ['with a second separator in MRTD', [separator(0), separator(0)], 'second separator in MRTD'],
+    [
+      'with a Secure Boot variable between the separators of RTMR 0',
+      [secureBoot(1, 0), separator(1), secureBoot(1, 1), separator(1)],
+      'Secure Boot variable',
+    ],
+  ])('of a TDX guest %s', (_, events, problem) => {
+    expect(() => parseEventLog(eventLog(events, { banks: ['sha384'] }), 'rtmr')).toThrowError(
+      violation(problem),
+    );
+  });
 });
 
 describe('an event log is accepted', () => {
+  it('of a TDX guest with a separator for each PCR, another driver between them, and what the system logs', () => {
+    const other = { register: 1, type: 0x80000001, data: variable('Setup', Uint8Array.of(1)) };
+    const events = [
+      ...[secureBoot(1, 1), separator(1), other, separator(1)],
+      ...Array.from({ length: 5 }, () => separator(2)),
+      ...[separator(3, ascii('any')), separator(3, ascii('any'))],
+    ];
+    expect(parseEventLog(eventLog(events, { banks: ['sha384'] }), 'rtmr').events).toHaveLength(events.length);
+  });
+
   it('with what firmware does', () => {
     const events = [locality, version, secureBoot(7, 1), ...[0, 1, 2, 7].map((pcr) => separator(pcr))];
     expect(parseEventLog(eventLog(events), 'pcr').events).toHaveLength(events.length);

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { checkEventData, dataState, EVENT_QUIRKS } from '../../../src/attestation/eventlog/data.ts';
+import { registerName } from '../../../src/attestation/eventlog/log.ts';
 import { parseEventLog } from '../../../src/attestation/eventlog/parse.ts';
-import { registerName, replay, replayRtmrs } from '../../../src/attestation/eventlog/replay.ts';
+import { replay, replayRtmrs } from '../../../src/attestation/eventlog/replay.ts';
 import { eventTypeName } from '../../../src/attestation/eventlog/types.ts';
 import { attestationCrypto as crypto } from '../../../src/crypto/attestation-crypto.ts';
 import { eventLog, hash } from '../../fakes/fake-tpm.ts';
@@ -120,10 +121,22 @@ describe('parseEventLog', () => {
   });
 
   it('72: maps index 1 of a CCEL to RTMR 0 and index 0 to MRTD', () => {
-    const parsed = parseEventLog(eventLog([event, { ...event, register: 0 }], { banks: ['sha384'] }), 'rtmr');
+    const parsed = parseEventLog(eventLog([event], { banks: ['sha384'] }), 'rtmr');
     expect([0, 1, 4].map((index) => registerName(parsed, index))).toEqual(['MRTD', 'RTMR 0', 'RTMR 3']);
     const extended = hash('sha384', new Uint8Array(48), hash('sha384', event.data));
     expect(replayRtmrs(parsed, crypto).map(hex)).toEqual([hex(extended), ...Array(3).fill('00'.repeat(48))]);
+  });
+
+  it('refuses an event in MRTD, which nothing could prove', () => {
+    const events = [event, { register: 0, type: 13, data: Buffer.from('any') }];
+    const parsed = parseEventLog(eventLog(events, { banks: ['sha384'] }), 'rtmr');
+    expect(() => replayRtmrs(parsed, crypto)).toThrowError(
+      expect.objectContaining({ details: { check: 'event-log.registers' } }),
+    );
+    const informative = [event, { register: 0, type: 3, data: Buffer.from('any') }];
+    expect(
+      replayRtmrs(parseEventLog(eventLog(informative, { banks: ['sha384'] }), 'rtmr'), crypto),
+    ).toHaveLength(4);
   });
 
   it('refuses a register that does not exist', () => {

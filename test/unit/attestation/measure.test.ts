@@ -206,7 +206,7 @@ describe('measureLaunch', () => {
     expect(hex(measureLaunch({ ...log, ...change }, crypto))).not.toBe(hex(measureLaunch(log, crypto)));
   });
 
-  it.each(['Nehalem', 'EPYC-v6', 'EPYC-Genoa-v3', '__proto__', ''])(
+  it.each(['Nehalem', 'EPYC-v6', 'EPYC-Genoa-v4', 'EPYC-IBPB-v1', 'EPYC-Siena', '__proto__', ''])(
     'refuses the vCPU type %j',
     (vcpuType) => {
       expect(() => measureLaunch({ ...log, vcpuType }, crypto)).toThrowError(

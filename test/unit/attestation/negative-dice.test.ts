@@ -49,6 +49,22 @@ function verify(format: Format, chain: readonly Uint8Array[], dice: object = {})
   return verifyDice({ format, chain, policy, at: AT, crypto });
 }
 
+describe('a DICE chain in X.509', () => {
+  const failures = (...lengths: readonly (number | undefined)[]) =>
+    verify(
+      'x509',
+      chainOf(
+        'x509',
+        lengths.map((pathLength) => (pathLength === undefined ? {} : { pathLength })),
+      ),
+    ).failures;
+
+  it('is refused with more layers than one of them allows below it', () => {
+    expect(failures(1, 0, 0)).toEqual([]);
+    expect(failures(0)).toEqual(['dice.profile']);
+  });
+});
+
 describe.each(['cbor', 'x509'] as const)('a DICE chain in %s', (format) => {
   const failures = (changes: readonly Partial<Layer>[], dice: object = {}) =>
     verify(format, chainOf(format, changes), dice).failures;
@@ -143,6 +159,13 @@ describe('DICE in X.509', () => {
     expect(verify('x509', [x509Layer(layer, tcgTcbInfo(new Uint8Array(32), 0))], rules).failures).toEqual([
       'dice.code',
     ]);
+    // Flags that are there twice: debug and then none. Flags that are missing state no mode.
+    expect(verify('x509', [x509Layer(layer, tcgTcbInfo(digest, 0x10, 0))], rules).failures).toEqual([
+      'dice.parse',
+    ]);
+    const silent = [x509Layer(layer, tcgTcbInfo(digest))];
+    expect(verify('x509', silent, rules).failures).toEqual(['dice.mode']);
+    expect(verify('x509', silent, { ...rules, allowedModes: ['unstated'] }).failures).toEqual([]);
   });
 });
 

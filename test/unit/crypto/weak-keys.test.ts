@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { describe, expect, it } from 'vitest';
 import { attestationCrypto } from '../../../src/crypto/attestation-crypto.ts';
@@ -51,5 +51,16 @@ describe.each(ports)('the %s port', (_, port) => {
       const key = { modulus, exponent };
       expect(port.verifyRsaPkcs1('sha256', key, message, new Uint8Array(encoded))).toBe(false);
     }
+  });
+
+  it('refuses an RSA key that zeros in front make as long as a strong one', () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2040 });
+    const { n = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
+    const own = Buffer.from(n, 'base64url');
+    const modulus = new Uint8Array(Buffer.concat([Buffer.alloc(256 - own.length), own]));
+    const key = { modulus, exponent: Uint8Array.of(1, 0, 1) };
+    const signature = sign('sha256', message, privateKey);
+    for (const bytes of [signature, Buffer.concat([Buffer.alloc(1), signature])])
+      expect(port.verifyRsaPkcs1('sha256', key, message, new Uint8Array(bytes))).toBe(false);
   });
 });

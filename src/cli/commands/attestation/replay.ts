@@ -1,7 +1,7 @@
 import { isHashName } from '../../../attestation/eventlog/algorithms.ts';
-import type { EventLog } from '../../../attestation/eventlog/log.ts';
+import { type EventLog, registerName } from '../../../attestation/eventlog/log.ts';
 import { parseEventLog } from '../../../attestation/eventlog/parse.ts';
-import { registerName, replay } from '../../../attestation/eventlog/replay.ts';
+import { replay } from '../../../attestation/eventlog/replay.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';

@@ -68,13 +68,17 @@ const requiring = (policy: AppraisalPolicy, lists: boolean): AppraisalPolicy =>
   lists ? { ...policy, snp: { ...policy.snp, requireRevocationList: true } } : policy;
 
 const PRODUCT_NAMES: readonly SnpProduct[] = ['milan', 'genoa', 'turin', 'emulated'];
+/** Processors that AMD endorses under the root of another line. */
+const PRODUCT_ALIASES: Readonly<Record<string, SnpProduct>> = { bergamo: 'genoa', siena: 'genoa' };
 
 function parseProduct(name: string | undefined): SnpProduct | undefined {
   if (name === undefined) return undefined;
-  const product = PRODUCT_NAMES.find((each) => each === name.toLowerCase());
+  const lower = name.toLowerCase();
+  const line = Object.hasOwn(PRODUCT_ALIASES, lower) ? PRODUCT_ALIASES[lower] : lower;
+  const product = PRODUCT_NAMES.find((each) => each === line);
   if (product !== undefined) return product;
   throw new CocosError(
     'USAGE',
-    `Invalid value '${name}' for --product: expected ${PRODUCT_NAMES.join(', ')}.`,
+    `Invalid value '${name}' for --product: expected ${[...PRODUCT_NAMES, ...Object.keys(PRODUCT_ALIASES)].join(', ')}.`,
   );
 }
