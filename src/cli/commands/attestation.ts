@@ -199,8 +199,8 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'corim',
-      description: 'convert reference values to CoRIM',
-      parameters: [argument('<reference>'), requiredOption('--out <file>', 'output file')],
+      description: 'convert reference values to CoRIM; several files become one with all their builds',
+      parameters: [argument('<reference...>'), requiredOption('--out <file>', 'output file')],
       load: () => import('./attestation/corim.ts'),
     },
     COLLATERAL,

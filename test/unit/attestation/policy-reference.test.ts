@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { parseStrictJson } from '../../../src/attestation/encoding/strict-json.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
-import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
 
 /** Whether the published schema accepts a value; only `parsePolicy` checks the rule across members here. */
@@ -118,6 +118,14 @@ describe('parsePolicy', () => {
     expect(parsePolicy(json)).toMatchObject(json);
   });
 
+  it('refuses lists of measurements that would accept mixtures of builds', () => {
+    const [a, b] = ['a'.repeat(96), 'b'.repeat(96)];
+    const tdx = (rules: object) => () => parsePolicy({ version: 1, platforms: ['tdx'], tdx: rules });
+    expect(tdx({ mrtd: [a, b], rtmr1: [a, b] })).toThrowError(refused);
+    expect(tdx({ rtmr1: [a, b], rtmr2: [a, b] })).toThrowError(refused);
+    expect(tdx({ mrtd: [a, b], rtmr1: [a] })().tdx.mrtd).toEqual([a, b]);
+  });
+
   it('refuses a duplicate member at any depth, however it is escaped', () => {
     const twice = expect.objectContaining({ code: 'INPUT_INVALID' });
     for (const text of [
@@ -148,9 +156,10 @@ describe('parseReferenceValues', () => {
   const refused = expect.objectContaining({ code: 'REFERENCE_INVALID' });
 
   it('accepts the output of the image builder', () => {
-    expect(parseReferenceValues({ ...referenceJson, files: { vmlinuz: '2'.repeat(64) } })).toMatchObject(
-      referenceJson,
-    );
+    const { version: _, ...values } = referenceJson;
+    const file = { ...referenceJson, files: { vmlinuz: '2'.repeat(64) } };
+    expect(onlyBuild(parseReferenceValues(file))).toMatchObject(values);
+    expect(bySchema('reference-values', file)).toBe(true);
   });
 
   it.each([
@@ -163,6 +172,7 @@ describe('parseReferenceValues', () => {
     ],
     ['no vCPU type', { vm: { ...referenceJson.vm, vcpuTypes: [] } }],
   ])('refuses %s', (_, change) => {
-    expect(() => parseReferenceValues({ ...referenceJson, ...change })).toThrowError(refused);
+    const json = { ...referenceJson, ...change };
+    expect(() => parseReferenceValues(json)).toThrowError(refused);
   });
 });

@@ -194,9 +194,9 @@ describe('an attestation result (EAR)', () => {
 describe('reference values as CoRIM', () => {
   const full = parseReferenceValues({
     ...referenceJson,
-    tdx: { mrtd: ['a'.repeat(96)], rtmr1: ['b'.repeat(96), 'c'.repeat(96)] },
+    tdx: { mrtd: 'a'.repeat(96), rtmr1: 'b'.repeat(96), rtmr2: 'c'.repeat(96) },
     vtpm: {
-      pcrs: { '4': ['d'.repeat(64)], '11': ['e'.repeat(64)] },
+      pcrs: { '4': 'd'.repeat(64), '11': 'e'.repeat(64) },
       events: [{ register: 4, digest: 'd'.repeat(64) }],
     },
     dice: { layers: [{ codeHashes: ['f'.repeat(128)] }] },
