@@ -53,11 +53,23 @@ function form(node: Node): string {
 function rows(node: Node, prefix: string): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const path = `${prefix}${name}`;
-    const fallback = node.required?.includes(name) === true ? '**required**' : code(child.default);
+    const isTcb = /^snp\.minimum\w*Tcb$/.test(path);
+    const fallback =
+      node.required?.includes(name) === true
+        ? '**required**'
+        : code(isTcb ? defaultOf(child) : child.default);
     const row = `| \`${path}\` | ${form(child)} | ${fallback} | ${child.description ?? ''} |`;
     // All product lines have the same levels, so one row is enough.
     return path.startsWith('snp.minimum') ? [row] : [row, ...rows(child, `${path}.`)];
   });
+}
+
+/** The default of a member, or those of its own members. */
+function defaultOf({ default: own, properties }: Node): unknown {
+  const inner = Object.entries(properties ?? {}).flatMap(([name, child]) =>
+    child.default === undefined ? [] : [[name, child.default]],
+  );
+  return own === undefined || JSON.stringify(own) === '{}' ? Object.fromEntries(inner) : own;
 }
 
 const code = (value: unknown): string =>

@@ -19,7 +19,9 @@ const TdxMembers = z.strictObject({
   requireRevocationLists: z
     .boolean()
     .default(true)
-    .describe('Refuse a quote if no current revocation lists are available.'),
+    .describe(
+      'Refuse a quote if no current revocation lists of the PCK authority and of the root are available. With `false`, the verdict says that the policy waives it.',
+    ),
   acceptedStatuses: z
     .array(z.enum(TCB_STATUSES).exclude(['Revoked']))
     .min(1)

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../../fakes/cli.ts';
+import { WAIVERS } from '../../fakes/fake-amd.ts';
 import { hasVectors, logsWithExpectations, vectorsDir } from '../../vectors.ts';
 
 const at = (...parts: string[]): string => join(vectorsDir(), ...parts);
@@ -30,11 +31,24 @@ const failed = (value: unknown) =>
 
 const SnpCase = z.object({ product: z.string(), verify_at: z.string(), chain: z.array(z.string()) });
 
+const Next = z.object({ next: z.array(z.string()) });
+
 function snpArguments(name: string): string[] {
   const { verify_at, chain, product } = SnpCase.parse(json('snp', name, 'expected.json'));
   const [leaf = '', ...authorities] = chain.map((file) => at('snp', name, file));
   const report = ['--report', at('snp', name, 'report.bin'), '--vcek', leaf, '--chain', ...authorities];
-  return ['attestation', 'verify-snp', ...report, '--product', product, '--at', verify_at];
+  const policy = write('waivers.json', JSON.stringify({ version: 1, platforms: ['snp'], snp: WAIVERS }));
+  return [
+    'attestation',
+    'verify-snp',
+    ...report,
+    '--product',
+    product,
+    '--at',
+    verify_at,
+    '--policy',
+    policy,
+  ];
 }
 
 describe.skipIf(!hasVectors)('attestation verify-snp', () => {
@@ -50,8 +64,34 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect(failed(run.json)).toEqual(failures);
   });
 
+  it('refuses each by the strict policy, for its firmware and for the missing list, and says what to do', async () => {
+    for (const name of ['milan-v2', 'genoa-v3', 'turin-v5']) {
+      const args = snpArguments(name);
+      const run = await runCli(...args.slice(0, args.indexOf('--policy')));
+      expect({ exit: run.exit, failed: failed(run.json) }).toEqual({
+        exit: 2,
+        failed: ['policy.minimum-tcb'],
+      });
+      expect(run.json).toMatchObject({ missing: ['chain.revocation-list', 'chain.revocation'] });
+      expect(Next.parse(run.json).next.join('\n')).toMatch(/verify-snp --crl.*snp\.minimumTcb/s);
+      const tcb = write(
+        'tcb.json',
+        JSON.stringify({ version: 1, platforms: ['snp'], snp: { minimumTcb: WAIVERS.minimumTcb } }),
+      );
+      const waived = await runCli(...args, '--policy', tcb);
+      expect(waived.exit).toBe(2);
+      const [next] = Next.parse(waived.json).next;
+      expect(next).toMatch(/https:\/\/kdsintf\.amd\.com\/vcek\/v1\/(Milan|Genoa|Turin)\/crl.*--crl/);
+    }
+  });
+
   it('accepts the provider key under a policy that allows it, until the key expires', async () => {
-    const snp = { endorsementKeys: ['vlek'], vmpl: 1, providers: ['CN=cc-us-east-2.amazonaws.com'] };
+    const snp = {
+      ...WAIVERS,
+      endorsementKeys: ['vlek'],
+      vmpl: 1,
+      providers: ['CN=cc-us-east-2.amazonaws.com'],
+    };
     const policy = write('vlek.json', JSON.stringify({ version: 1, platforms: ['snp'], snp }));
     const args = [...snpArguments('milan-v3-vlek-vmpl1'), '--policy', policy];
     expect((await runCli(...args)).exit).toBe(0);

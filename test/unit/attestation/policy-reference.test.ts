@@ -27,7 +27,7 @@ describe('parsePolicy', () => {
       snp: {
         endorsementKeys: ['vcek'],
         trustedRoots: [],
-        requireRevocationList: false,
+        requireRevocationList: true,
         allowProvisionalFirmware: true,
         allowSmt: true,
         requireSingleSocket: false,
@@ -36,7 +36,7 @@ describe('parsePolicy', () => {
         requiredMitigations: {},
         platformInfo: { required: [], forbidden: [] },
         vmpl: 0,
-        minimumTcb: {},
+        minimumTcb: { milan: { snp: 29 }, genoa: { snp: 27 }, turin: { snp: 4 } },
         minimumCommittedTcb: {},
         minimumLaunchTcb: {},
         minimumCurrentTcb: {},

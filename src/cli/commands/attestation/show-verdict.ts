@@ -4,6 +4,7 @@ import type { Verdict } from '../../../attestation/appraisal/verdict.ts';
 import { type AppraisalPolicy, parsePolicy } from '../../../attestation/policy/policy.ts';
 import { EXIT } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
+import { adviceOf } from '../../trust/appraisal-advice.ts';
 import { readPolicy } from '../../trust/trust.ts';
 
 /**
@@ -12,7 +13,11 @@ import { readPolicy } from '../../trust/trust.ts';
  * @param form checks whose failure means that a file is not of the declared kind, so that no evidence was appraised
  */
 export function showVerdict(context: CommandContext, verdict: Verdict, form: readonly CheckName[]): void {
-  context.output.result(formatVerdict(verdict).split('\n'), verdictToJson(verdict));
+  const next = adviceOf(verdict);
+  context.output.result([...formatVerdict(verdict).split('\n'), ...next], {
+    ...verdictToJson(verdict),
+    next,
+  });
   if (verdict.outcome === 'accepted') return;
   const unreadable = verdict.failures.some((name) => form.includes(name));
   context.exit(unreadable ? EXIT.io : EXIT.rejected);
