@@ -8,7 +8,7 @@ import {
   passphraseOption,
   policyKeyOption,
   requiredOption,
-  singlePolicyOption,
+  singlePolicyOptions,
 } from '../command-row.ts';
 
 const COLLATERAL_FOLDER = () =>
@@ -55,7 +55,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
       ),
       option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
       option('--product <name>', 'expected product line: milan, genoa or turin'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
       atOption(),
     ],
     load: () => import('./attestation/verify-snp.ts'),
@@ -67,7 +67,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
       requiredOption('--quote <file>', 'the quote, version 4 or 5'),
       option('--collateral <dir>', 'folder of TCB info, QE identity, their chain and revocation lists'),
       option('--eventlog <file>', 'event log (CCEL) to replay to the RTMRs'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
       atOption(),
     ],
     load: () => import('./attestation/verify-tdx.ts'),
@@ -85,7 +85,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
       requiredOption('--nonce <hex>', 'the qualifying data that you sent'),
       option('--pcrs <file>', 'PCR values: JSON, or the output of tpm2_pcrread or tpm2_quote -o'),
       option('--eventlog <file>', 'event log to replay to the quoted PCRs'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
     ],
     load: () => import('./attestation/verify-tpm.ts'),
   },
@@ -94,7 +94,8 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise a DICE chain: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--chain <file>', 'certificates, first layer first: CBOR, or X.509 in PEM or DER'),
-      option('--policy <file>', 'appraisal policy, JSON, with the root keys that you trust'),
+      option('--policy <file>', 'appraisal policy, plain or signed, with the root keys that you trust'),
+      policyKeyOption(),
       atOption(),
     ],
     load: () => import('./attestation/verify-dice.ts'),
@@ -176,10 +177,13 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'sign-policy',
-      description: 'sign an appraisal policy',
+      description: 'sign an appraisal policy, with a version and an expiry',
       parameters: [
         argument('<policy>'),
         requiredOption('--key <file>', 'your private key'),
+        requiredOption('--policy-version <n>', 'version, above that of the last policy that you signed'),
+        requiredOption('--expires <time>', 'when the policy stops being accepted, ISO 8601'),
+        option('--name <text>', 'which of your policies this is').default('policy'),
         requiredOption('--out <file>', 'output file'),
         passphraseOption(),
       ],

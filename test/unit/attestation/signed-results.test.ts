@@ -88,23 +88,6 @@ describe('attestation verify', () => {
   });
 });
 
-describe('a signed policy', () => {
-  it('is accepted only if the requested key signed it', async () => {
-    const sign = ['attestation', 'sign-policy', at('policy.json'), '--key', at('carol.key')];
-    expect((await runCli(...sign, '--out', at('signed.json'))).exit).toBe(0);
-    const signed = ['--policy', at('signed.json'), '--policy-key'];
-    expect((await verify(...signed, key)).exit).toBe(0);
-    expect((await verify(...signed, `ed25519:${'A'.repeat(43)}`)).error).toBe('POLICY_INVALID');
-    expect((await verify('--policy-key', key)).error).toBe('POLICY_INVALID');
-    const envelope = z
-      .record(z.string(), z.string())
-      .parse(JSON.parse(readFileSync(at('signed.json'), 'utf8')));
-    const other = Buffer.from('{"version":1,"platforms":["snp"]}').toString('base64url');
-    const forged = write('forged.json', JSON.stringify({ ...envelope, signedPolicy: other }));
-    expect((await verify('--policy', forged, '--policy-key', key)).error).toBe('POLICY_INVALID');
-  });
-});
-
 describe('an attestation result (EAR)', () => {
   const token = async (name: string, ...more: string[]) => {
     await verify('--ear', at(name), '--ear-key', at('carol.key'), ...more);

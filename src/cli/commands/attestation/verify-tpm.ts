@@ -6,16 +6,15 @@ import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.
 import type { CommandContext } from '../../command-context.ts';
 import { parseHex, parseTime } from '../../trust/attestation-options.ts';
 import { inFile, readEvidence } from '../../trust/evidence-files.ts';
-import { policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly attest: string;
   readonly signature: string;
   readonly key: string;
   readonly nonce: string;
   readonly pcrs?: string;
   readonly eventlog?: string;
-  readonly policy?: string;
 }
 
 export async function run(context: CommandContext, options: Options): Promise<void> {
@@ -30,7 +29,7 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     qualifyingData,
     pcrs: values === null ? null : inFile(pcrs ?? '', () => parsePcrValues(values)),
     eventLog: eventlog === undefined ? undefined : await readEvidence(eventlog),
-    policy: await policyOf(options.policy, 'snp'),
+    policy: await policyOf(options, 'snp', context.environment),
     at: parseTime(undefined),
     crypto,
   });
