@@ -80,13 +80,13 @@ export function policyPage(): string {
   return `# Appraisal policy
 
 A policy is a JSON file that describes what a relying party accepts. Unknown and duplicate members are refused. An absent member has
-the strict default shown; \`{"version": 1, "platforms": ["snp"]}\` is a complete policy. The JSON Schema is
-[schema/appraisal-policy.schema.json](schema/appraisal-policy.schema.json).
+the default shown; without one, it restricts nothing unless its meaning says otherwise. \`{"version": 1, "platforms": ["snp"]}\` is a complete
+policy. The JSON Schema is [schema/appraisal-policy.schema.json](schema/appraisal-policy.schema.json).
 
 A policy can be signed with \`cocos-cli attestation sign-policy\`, which gives it a version, an expiry and a name. Every command with
 \`--policy\` has \`--policy-key\`, and then accepts only a policy signed by that key, before its expiry. Without \`--policy-key\`, a signed policy is
-refused: anybody could have signed it. The command line remembers the newest version of each signer and name in \`$COCOSAI_PROFILE_DIR\` or
-\`~/.local/state/cocosai\`, and refuses an older one, and another policy of the same version. A manifest can pin the digest of the policy that
+refused: anybody could have signed it. The command line remembers the newest version of each signer and name in \`$COCOSAI_PROFILE_DIR\` (default:
+\`~/.local/state/cocosai\`), and refuses an older one, and another policy of the same version. A manifest can pin the digest of the policy that
 all participants use.
 
 TCB levels (\`snp.minimumTcb\` and similar members) are given per product line:
