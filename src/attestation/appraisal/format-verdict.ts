@@ -106,6 +106,8 @@ function warnings({ emulated, launch }: Verdict): string[] {
 export const VTPM_OWNERS: Readonly<Record<VtpmOwner, string>> = {
   host: 'of the host, as far as the evidence shows: its quote proves nothing against the owner of the host',
   provider: 'of a provider whose root your policy names: its quote proves what this provider vouches for',
+  paravisor:
+    'of the paravisor whose SNP report binds the key: its quote proves as much as the launch measurement in that report',
   caller: 'of whoever holds the key that you named: its quote proves nothing against them',
 };
 

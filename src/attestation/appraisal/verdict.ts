@@ -18,10 +18,10 @@ export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
 
 /** Result of an appraisal, as plain data. */
 /**
- * Whose a vTPM is: of the host, since only the claims name its key; of a provider whose root the policy names; or unknown to
- * the verifier, since the caller named the key.
+ * Whose a vTPM is: of the host, since only the claims name its key; of a provider whose root the policy names; of the
+ * paravisor whose hardware report binds the key; or unknown to the verifier, since the caller named the key.
  */
-export type VtpmOwner = 'host' | 'provider' | 'caller';
+export type VtpmOwner = 'host' | 'provider' | 'paravisor' | 'caller';
 
 export interface Verdict {
   readonly outcome: 'accepted' | 'rejected';

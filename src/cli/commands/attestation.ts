@@ -38,6 +38,19 @@ const COLLATERAL: CommandGroup = {
   ],
 };
 
+/** Certificates and revocation lists of an SNP report. */
+const chainOptions = () => [
+  option(
+    '--vcek <file>',
+    'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
+  ),
+  option(
+    '--chain <file...>',
+    'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
+  ),
+  option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
+];
+
 /** Appraisal of a single statement. Exit codes: 0 accepted, 2 rejected, 64 usage, 74 unreadable input. */
 const SINGLE_STATEMENTS: readonly CommandRow[] = [
   {
@@ -45,15 +58,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise an SEV-SNP report: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--report <file>', 'the 1184-byte report, alone or with its certificate table'),
-      option(
-        '--vcek <file>',
-        'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
-      ),
-      option(
-        '--chain <file...>',
-        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
-      ),
-      option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
+      ...chainOptions(),
       option('--product <name>', 'expected product line: milan, genoa or turin'),
       ...singlePolicyOptions(),
       atOption(),
@@ -78,14 +83,14 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     parameters: [
       requiredOption('--attest <file>', 'the statement, TPMS_ATTEST'),
       requiredOption('--signature <file>', 'its signature, TPMT_SIGNATURE or raw'),
-      requiredOption(
-        '--key <file>',
-        'the attestation key that you trust: PEM, DER, certificate or TPM public area',
-      ),
+      option('--key <file>', 'the attestation key that you trust: PEM, DER, certificate or TPM public area'),
+      option('--hcl <file>', 'instead of a key: the report of the paravisor (Azure HCL) that names it'),
+      ...chainOptions(),
       requiredOption('--nonce <hex>', 'the qualifying data that you sent'),
       option('--pcrs <file>', 'PCR values: JSON, or the output of tpm2_pcrread or tpm2_quote -o'),
       option('--eventlog <file>', 'event log to replay to the quoted PCRs'),
       ...singlePolicyOptions(),
+      atOption(),
     ],
     load: () => import('./attestation/verify-tpm.ts'),
   },

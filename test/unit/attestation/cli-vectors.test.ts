@@ -253,6 +253,59 @@ describe.skipIf(!hasVectors)('attestation verify-tpm', () => {
     });
     expect((await run('no hex')).exit).toBe(64);
   });
+
+  describe('with the report of a paravisor', () => {
+    const waivers = () =>
+      write('tpm-waivers.json', JSON.stringify({ version: 1, platforms: ['snp'], snp: WAIVERS }));
+    const byReport = (hcl: string, ...more: string[]) =>
+      runCli(
+        'attestation',
+        'verify-tpm',
+        ...['--attest', file('attest.bin'), '--signature', file('signature.bin'), '--nonce', nonce],
+        ...['--hcl', hcl, '--chain', file('vcek-ask-ark.pem'), '--at', '2026-06-01T00:00:00Z', ...more],
+      );
+    const whose = (value: unknown) =>
+      z.object({ vtpm: z.object({ owner: z.string() }) }).parse(value).vtpm.owner;
+
+    it('accepts the key that the report binds, and says whose the vTPM is', async () => {
+      const bound = await byReport(file('hcl-report.bin'), '--policy', waivers());
+      expect({ exit: bound.exit, failed: failed(bound.json) }).toEqual({ exit: 0, failed: [] });
+      expect(bound.text).toContain('of the paravisor whose SNP report binds the key');
+      expect(whose(bound.json)).toBe('paravisor');
+      expect(whose((await run(nonce)).json)).toBe('caller');
+      // Firmware and revocation list count as for every report.
+      const strict = await byReport(file('hcl-report.bin'));
+      expect({ exit: strict.exit, failed: failed(strict.json) }).toEqual({
+        exit: 2,
+        failed: ['policy.minimum-tcb'],
+      });
+    });
+
+    it('refuses claims that the report does not bind, the report of another machine, and both kinds of key', async () => {
+      const report = readFileSync(file('hcl-report.bin'));
+      const renamed = Buffer.from(report);
+      const id = renamed.indexOf('vmUniqueId');
+      renamed.writeUInt8(renamed.readUInt8(id + 14) ^ 1, id + 14);
+      const changed = await byReport(write('renamed.bin', renamed), '--policy', waivers());
+      expect({ exit: changed.exit, failed: failed(changed.json) }).toEqual({
+        exit: 2,
+        failed: ['vtpm.key-binding'],
+      });
+      expect(whose(changed.json)).toBe('host');
+      const genoa = z
+        .object({ report: z.array(z.number()), vcek: z.string() })
+        .parse(json('azure', 'snp', 'evidence-genoa.json'));
+      const roots = ['ask', 'ark'].map((name) => at('amd-roots', `genoa_${name}.pem`));
+      const other = await byReport(
+        write('genoa.bin', Uint8Array.from(genoa.report)),
+        ...['--chain', write('genoa.pem', genoa.vcek), ...roots, '--policy', waivers()],
+      );
+      expect(other.exit).toBe(2);
+      expect(failed(other.json)).toEqual(['vtpm.signature']);
+      expect((await byReport(write('text', 'no report'), '--policy', waivers())).exit).toBe(74);
+      expect((await byReport(file('hcl-report.bin'), '--key', file('ak.pem'))).exit).toBe(64);
+    });
+  });
 });
 
 const Log = z.object({
