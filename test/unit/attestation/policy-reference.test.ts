@@ -124,6 +124,11 @@ describe('parsePolicy', () => {
     expect(tdx({ mrtd: [a, b], rtmr1: [a, b] })).toThrowError(refused);
     expect(tdx({ rtmr1: [a, b], rtmr2: [a, b] })).toThrowError(refused);
     expect(tdx({ mrtd: [a, b], rtmr1: [a] })().tdx.mrtd).toEqual([a, b]);
+    const dice = (layers: readonly object[]) => () =>
+      parsePolicy({ version: 1, platforms: ['snp'], dice: { layers } });
+    expect(dice([{ codeHashes: [a, b] }, { codeHashes: [a, b] }])).toThrowError(refused);
+    expect(dice([{ codeHashes: [a, b], configurations: [a, b] }])).toThrowError(refused);
+    expect(dice([{ codeHashes: [a, b] }, { codeHashes: [a] }])().dice.layers).toHaveLength(2);
   });
 
   it('refuses a duplicate member at any depth, however it is escaped', () => {
