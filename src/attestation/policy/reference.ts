@@ -43,10 +43,18 @@ const ProcessReference = z.strictObject({
   commandLine: z.string().max(16_384).optional(),
 });
 
-/** One value. A list of one is the form of earlier versions; a list of several would accept mixtures of builds. */
-const single = (value: z.ZodString, expectation: string) =>
-  z.union([value, z.tuple([value]).transform(([only]) => only)], `must be ${expectation}`);
-const ONE = 'one value; several builds are listed under `builds`, each with its own values';
+/**
+ * One value. A list of one is the form of earlier versions; a list of several would accept mixtures of builds.
+ *
+ * @param absent why the value is needed
+ */
+const single = (value: z.ZodString, absent = '') =>
+  z.union([value, z.tuple([value]).transform(([only]) => only)], {
+    error: ({ input }) =>
+      input === undefined
+        ? `must be one value${absent}`
+        : 'must be one value; several builds are listed under `builds`, each with its own values',
+  });
 
 /** What one layer of this build has; absent values are not compared. */
 const DiceLayerReference = z.strictObject({
@@ -55,10 +63,10 @@ const DiceLayerReference = z.strictObject({
   authorityHashes: z.tuple([Digest]).optional(),
 });
 
-const Register = single(hexOf(48), ONE);
+const Register = single(hexOf(48));
 const NeededRegister = single(
   hexOf(48),
-  `${ONE}; without MRTD, RTMR1 and RTMR2, another kernel, initrd or command line would be accepted`,
+  ', since without MRTD, RTMR1 and RTMR2 another kernel, initrd or command line would be accepted',
 );
 
 /**
@@ -79,7 +87,7 @@ const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/, 'must be a PCR index, 0
 const VtpmReference = z.strictObject({
   bank: z.enum(['sha256', 'sha384', 'sha512']).default('sha256'),
   /** Value of each PCR, hex. */
-  pcrs: z.record(PcrIndex, single(Digest, ONE)),
+  pcrs: z.record(PcrIndex, single(Digest)),
   /** Every event that extends a PCR, in order. */
   events: z
     .array(
