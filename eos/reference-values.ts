@@ -47,11 +47,15 @@ export interface ImageContents {
 const VCPU_TYPES = ['EPYC-v3', 'EPYC-v4'];
 const MAX_VCPUS = 8;
 
+/** Differs for each way of starting an image, so that several files can be put into one. */
+const nameOf = (firmware: string): string => `EOS ${VERSION} with ${firmware}`;
+
 /** The text of a `reference-values.json`: what a genuine enclave of this build measures to when started this way. */
 export function referenceValues(image: ImageContents, boot: BootFiles): string {
   const file = ({ name, bytes }: { name: string; bytes: Uint8Array }) => ({ name, sha256: sha256(bytes) });
   const values = {
     version: 1,
+    name: nameOf(boot.firmware.name),
     eosVersion: VERSION,
     vm: {
       firmware: { ...file(boot.firmware), ...boot.state },
@@ -80,6 +84,7 @@ export function tdxReferenceValues(
   const registers = Object.entries(rtmrs).map(([index, value]) => [`rtmr${index}`, value]);
   const values = {
     version: 1,
+    name: nameOf('ovmf-tdx.fd'),
     eosVersion: VERSION,
     tdx: { mrtd: Buffer.from(mrtd).toString('hex'), ...Object.fromEntries(registers) },
     dice: { layers: diceLayers(image) },

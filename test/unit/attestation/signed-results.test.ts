@@ -224,6 +224,23 @@ describe('reference values as CoRIM', () => {
     expect((await verify('--reference', cut)).exit).toBe(65);
   });
 
+  it('of several files are one, with a build for each, of different names', async () => {
+    const kernel = { name: 'vmlinuz', sha256: '9'.repeat(64) };
+    const other = write(
+      'other.json',
+      JSON.stringify({ ...referenceJson, name: 'other', vm: { ...referenceJson.vm, kernel } }),
+    );
+    const corim = (...args: string[]) => runCli('attestation', 'corim', ...args);
+    expect((await corim(other, at('reference.json'), '--out', at('both.corim'))).exit).toBe(0);
+    const verdict = await verify('--reference', at('both.corim'));
+    expect(verdict.exit).toBe(0);
+    expect(verdict.json).toMatchObject({ build: { name: 'EOS eos-1', of: 2 } });
+    expect((await corim(other, '--out', at('one.corim'))).exit).toBe(0);
+    expect((await verify('--reference', at('one.corim'))).exit).toBe(2);
+    const twice = await corim(other, other, '--out', at('twice.corim'));
+    expect({ exit: twice.exit, error: twice.error }).toEqual({ exit: 65, error: 'REFERENCE_INVALID' });
+  });
+
   it('are refused with a duplicate measurement or without EOS', () => {
     const refused = expect.objectContaining({ code: 'REFERENCE_INVALID' });
     const corim = decodeCorim(referenceToCorim(full));

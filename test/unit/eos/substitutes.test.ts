@@ -61,7 +61,9 @@ describe('an image with a package in the place of a locked one', () => {
     expect(onlyBuild(parseReferenceValues(JSON.parse(values([own, other])))).substitutes).toEqual([
       SUBSTITUTE,
     ]);
-    expect(onlyBuild(parseReferenceValues(JSON.parse(values([own])))).substitutes).toBeUndefined();
+    const locked = onlyBuild(parseReferenceValues(JSON.parse(values([own]))));
+    expect(locked.substitutes).toBeUndefined();
+    expect(locked.name).toMatch(/^EOS .* with bios\.bin$/);
   });
 
   it('has a bill of materials that marks it', () => {
