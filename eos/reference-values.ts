@@ -47,11 +47,15 @@ export interface ImageContents {
 const VCPU_TYPES = ['EPYC-v3', 'EPYC-v4'];
 const MAX_VCPUS = 8;
 
+/** Differs for each way of starting an image, so that several files can be put into one. */
+const nameOf = (firmware: string): string => `EOS ${VERSION} with ${firmware}`;
+
 /** The text of a `reference-values.json`: what a genuine enclave of this build measures to when started this way. */
 export function referenceValues(image: ImageContents, boot: BootFiles): string {
   const file = ({ name, bytes }: { name: string; bytes: Uint8Array }) => ({ name, sha256: sha256(bytes) });
   const values = {
     version: 1,
+    name: nameOf(boot.firmware.name),
     eosVersion: VERSION,
     vm: {
       firmware: { ...file(boot.firmware), ...boot.state },
@@ -64,7 +68,7 @@ export function referenceValues(image: ImageContents, boot: BootFiles): string {
     },
     process: { agent: sha256(image.agent), runtime: sha256(image.node) },
     dice: { layers: diceLayers(image) },
-    ...(boot.pcrs === undefined ? {} : { vtpm: { bank: 'sha256', pcrs: acceptedPcrs(boot.pcrs) } }),
+    ...(boot.pcrs === undefined ? {} : { vtpm: { bank: 'sha256', pcrs: boot.pcrs } }),
     ...(image.substitutes.length === 0 ? {} : { substitutes: image.substitutes }),
     files: digests(image.files),
   };
@@ -77,20 +81,17 @@ export function tdxReferenceValues(
   { mrtd, rtmrs }: { readonly mrtd: Uint8Array | null; readonly rtmrs: PcrTable },
 ): string {
   if (mrtd === null) throw new Error('the firmware for TDX has no TDX metadata');
-  const registers = Object.entries(rtmrs).map(([index, value]) => [`rtmr${index}`, [value]]);
+  const registers = Object.entries(rtmrs).map(([index, value]) => [`rtmr${index}`, value]);
   const values = {
     version: 1,
+    name: nameOf('ovmf-tdx.fd'),
     eosVersion: VERSION,
-    tdx: { mrtd: [Buffer.from(mrtd).toString('hex')], ...Object.fromEntries(registers) },
+    tdx: { mrtd: Buffer.from(mrtd).toString('hex'), ...Object.fromEntries(registers) },
     dice: { layers: diceLayers(image) },
     ...(image.substitutes.length === 0 ? {} : { substitutes: image.substitutes }),
     files: digests(image.files),
   };
   return `${JSON.stringify(values, null, 2)}\n`;
-}
-
-function acceptedPcrs(pcrs: PcrTable): Record<string, string[]> {
-  return Object.fromEntries(Object.entries(pcrs).map(([pcr, value]) => [pcr, [value]]));
 }
 
 /** What the chain of a guest states of its layers; the last holds the manifest, which no build knows. */

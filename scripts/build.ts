@@ -49,6 +49,7 @@ if (agent === undefined) throw new Error('the agent was not bundled');
 await writeFile(path.join(DIST, ADDON), agent.addon);
 const reference = {
   version: 1,
+  name: `EOS ${VERSION} in process mode`,
   eosVersion: VERSION,
   process: { agent: sha256(agent.script), runtime: sha256(readFileSync(process.execPath)) },
 };

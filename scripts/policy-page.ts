@@ -53,11 +53,23 @@ function form(node: Node): string {
 function rows(node: Node, prefix: string): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const path = `${prefix}${name}`;
-    const fallback = node.required?.includes(name) === true ? '**required**' : code(child.default);
+    const isTcb = /^snp\.minimum\w*Tcb$/.test(path);
+    const fallback =
+      node.required?.includes(name) === true
+        ? '**required**'
+        : code(isTcb ? defaultOf(child) : child.default);
     const row = `| \`${path}\` | ${form(child)} | ${fallback} | ${child.description ?? ''} |`;
     // All product lines have the same levels, so one row is enough.
     return path.startsWith('snp.minimum') ? [row] : [row, ...rows(child, `${path}.`)];
   });
+}
+
+/** The default of a member, or those of its own members. */
+function defaultOf({ default: own, properties }: Node): unknown {
+  const inner = Object.entries(properties ?? {}).flatMap(([name, child]) =>
+    child.default === undefined ? [] : [[name, child.default]],
+  );
+  return own === undefined || JSON.stringify(own) === '{}' ? Object.fromEntries(inner) : own;
 }
 
 const code = (value: unknown): string =>
@@ -68,11 +80,14 @@ export function policyPage(): string {
   return `# Appraisal policy
 
 A policy is a JSON file that describes what a relying party accepts. Unknown and duplicate members are refused. An absent member has
-the strict default shown; \`{"version": 1, "platforms": ["snp"]}\` is a complete policy. The JSON Schema is
-[schema/appraisal-policy.schema.json](schema/appraisal-policy.schema.json).
+the default shown; without one, it restricts nothing unless its meaning says otherwise. \`{"version": 1, "platforms": ["snp"]}\` is a complete
+policy. The JSON Schema is [schema/appraisal-policy.schema.json](schema/appraisal-policy.schema.json).
 
-A policy can be signed with \`cocos-cli attestation sign-policy\`. \`attestation verify --policy-key\` then accepts only a policy
-signed by that key. A manifest can pin the digest of the policy that all participants use.
+A policy can be signed with \`cocos-cli attestation sign-policy\`, which gives it a version, an expiry and a name. Every command with
+\`--policy\` has \`--policy-key\`, and then accepts only a policy signed by that key, before its expiry. Without \`--policy-key\`, a signed policy is
+refused: anybody could have signed it. The command line remembers the newest version of each signer and name in \`$COCOSAI_PROFILE_DIR\` (default:
+\`~/.local/state/cocosai\`), and refuses an older one, and another policy of the same version. A manifest can pin the digest of the policy that
+all participants use.
 
 TCB levels (\`snp.minimumTcb\` and similar members) are given per product line:
 \`{"milan": {"bootloader": 4, "tee": 0, "snp": 24, "microcode": 219}, "turin": {"fmc": 1}}\`. Absent components are not compared.

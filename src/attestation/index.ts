@@ -15,6 +15,7 @@ export { appraise } from './appraisal/appraise.ts';
 export { CHECKS, type CheckName } from './appraisal/checks.ts';
 export { type EarOptions, earClaims, signEar, verifyEar } from './appraisal/ear.ts';
 export { formatVerdict, verdictToJson } from './appraisal/format-verdict.ts';
+export { type ParavisorTpmInput, verifyParavisorTpm } from './appraisal/paravisor.ts';
 export {
   type DiceChainInput,
   type SnpInput,

@@ -52,8 +52,10 @@ export const collateralOption = (): Option =>
 
 export const atOption = (): Option => option('--at <time>', 'time of appraisal, ISO 8601 (default: now)');
 
-export const singlePolicyOption = (): Option =>
-  option('--policy <file>', 'appraisal policy, JSON (default: a strict one)');
+export const singlePolicyOptions = (): Option[] => [
+  option('--policy <file>', 'appraisal policy, JSON, plain or signed (default: a strict one)'),
+  policyKeyOption(),
+];
 
 /** Options of every command that opens a session with an agent. */
 export const participantOptions = (): Option[] => [

@@ -99,8 +99,10 @@ export const NEXT_STEPS: Readonly<Record<ErrorCode, string>> = {
     'Try again later, or import saved answers with: cocos-cli attestation collateral import',
   ATTEST_REJECTED:
     'Do not trust this enclave. Check that policy, reference values and manifest are the agreed ones.',
-  POLICY_INVALID: 'Correct the policy; docs/policy.md lists its members.',
-  REFERENCE_INVALID: 'Use the reference-values.json that the build of the image wrote.',
+  POLICY_INVALID:
+    'Correct the policy, whose members docs/policy.md lists, or get the current signed one and name its signer with --policy-key.',
+  REFERENCE_INVALID:
+    'Use the reference-values.json that the build of the image wrote; list several builds under `builds`.',
   MEASURE_UNSUPPORTED:
     'Use a firmware with SEV metadata and a vCPU type that cocos-cli measure snp --help lists.',
 };

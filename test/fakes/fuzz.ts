@@ -44,6 +44,14 @@ import { mutate, random } from './mutate.ts';
 
 /** Every parser that meets bytes of others, with good input to start from. */
 
+const SIGNER = `ed25519:${'A'.repeat(43)}`;
+const TERMS = {
+  name: 'policy',
+  policyVersion: 1,
+  issuedAt: '2026-01-01T00:00:00Z',
+  expires: '2027-01-01T00:00:00Z',
+};
+
 export interface Parser {
   readonly name: string;
   readonly seeds: readonly Uint8Array[];
@@ -227,11 +235,9 @@ export function parsers(): Parser[] {
     },
     {
       name: 'signed policy',
-      seeds: [
-        utf8(JSON.stringify(signPolicy(utf8('{}'), `ed25519:${'A'.repeat(43)}`, () => new Uint8Array(64)))),
-      ],
+      seeds: [utf8(JSON.stringify(signPolicy(utf8('{}'), TERMS, SIGNER, () => new Uint8Array(64))))],
       parse: (bytes) =>
-        openPolicy(parseStrictJson(text(bytes)), undefined, { ...crypto, verifyEd25519: () => true }),
+        openPolicy(parseStrictJson(text(bytes)), SIGNER, 0, { ...crypto, verifyEd25519: () => true }),
     },
     { name: 'firmware metadata', seeds: [ovmf], parse: readOvmfMetadata },
     {

@@ -11,6 +11,7 @@ import { CertificateCache } from '../../src/attestation/x509/certificate-cache.t
 import { attestationCrypto } from '../../src/crypto/attestation-crypto.ts';
 import type { AttestationCrypto } from '../../src/crypto/crypto-port.ts';
 import { vectorsDir } from '../vectors.ts';
+import { WAIVERS } from './fake-amd.ts';
 import { openTdx } from './tdx-vectors.ts';
 import { toPem } from './x509-issuer.ts';
 
@@ -63,7 +64,7 @@ export function snpTargets(crypto: AttestationCrypto = attestationCrypto): Targe
     read('snp', 'genoa-v3', 'vcek.der'),
     ...['ask', 'ark'].map((name) => read('amd-roots', `genoa_${name}.der`)),
   ];
-  const policy = parsePolicy({ version: 1, platforms: ['snp'] });
+  const policy = parsePolicy({ version: 1, platforms: ['snp'], snp: WAIVERS });
   const cache = new CertificateCache();
   const at = Date.parse('2026-02-01T00:00:00Z');
   const accepts = (bytes: Uint8Array, certificates: readonly Uint8Array[]) =>

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authenticodeDigest } from '../../src/attestation/measure/pe.ts';
-import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../src/attestation/policy/reference.ts';
 import { predictTd, predictUefi } from '../../src/cli/trust/eos-image.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
@@ -51,8 +51,8 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
   });
 
   it('writes reference values in their documented form, with the root hash of the command line', () => {
-    const values = parseReferenceValues(
-      JSON.parse(readFileSync(join(folder, 'reference-values.json'), 'utf8')),
+    const values = onlyBuild(
+      parseReferenceValues(JSON.parse(readFileSync(join(folder, 'reference-values.json'), 'utf8'))),
     );
     expect(values.vm?.commandLine).toBe(readFileSync(join(folder, 'cmdline'), 'utf8'));
     expect(values.vm?.commandLine).toContain(`cocos.roothash=${values.vm?.rootHash}`);
@@ -91,7 +91,7 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
       'a7a1f751abc454f9cbab198ca8d2edb2821935df525c74182b5e776cb0929e8c59aefecce725b0d08a5e9d3d3183bd08';
     expect(await predictTd(folder)).toBe(other);
     const values = readFileSync(join(folder, 'reference-values-tdx.json'), 'utf8');
-    expect(parseReferenceValues(JSON.parse(values)).tdx?.mrtd).toEqual([other]);
+    expect(onlyBuild(parseReferenceValues(JSON.parse(values))).tdx?.mrtd).toBe(other);
   });
 
   it('foretells RTMR 1 with the events that firmware for TDX logs', async () => {

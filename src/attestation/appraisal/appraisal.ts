@@ -1,7 +1,7 @@
 import type { AttestationCrypto } from '../../crypto/crypto-port.ts';
 import type { Collateral } from '../collateral/collateral.ts';
 import type { AppraisalPolicy } from '../policy/policy.ts';
-import type { ReferenceValues } from '../policy/reference.ts';
+import type { ReferenceBuild, ReferenceValues } from '../policy/reference.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 
 export interface AppraisalInput {
@@ -27,6 +27,11 @@ export interface AppraisalInput {
   readonly crypto: AttestationCrypto;
   /** Reused between appraisals, it avoids repeated signature checks of the same certificates. */
   readonly cache?: CertificateCache | undefined;
+}
+
+/** Input of an appraisal against one build. */
+export interface BuildInput extends Omit<AppraisalInput, 'reference'> {
+  readonly reference: ReferenceBuild;
 }
 
 /** Content of the report, independent of the platform. */

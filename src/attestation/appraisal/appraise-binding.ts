@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { type Claims, claimedManifest, reportData } from '../evidence/claims.ts';
 import type { EvidenceBundle } from '../evidence/evidence.ts';
-import type { AppraisalInput, PlatformReport } from './appraisal.ts';
+import type { BuildInput, PlatformReport } from './appraisal.ts';
 import type { CheckList } from './verdict.ts';
 
 /** Whether the report binds these claims, this challenge and this manifest. */
@@ -9,11 +9,11 @@ import type { CheckList } from './verdict.ts';
 const SHA256_BYTES = 32;
 
 /** The nonce that the report must bind: the verifier's own, or else the one in the bundle. */
-export function boundNonce(input: AppraisalInput, bundle: EvidenceBundle): Uint8Array | undefined {
+export function boundNonce(input: BuildInput, bundle: EvidenceBundle): Uint8Array | undefined {
   return input.nonce ?? bundle.nonce;
 }
 
-function checkNonce(input: AppraisalInput, bundle: EvidenceBundle, checks: CheckList): void {
+function checkNonce(input: BuildInput, bundle: EvidenceBundle, checks: CheckList): void {
   const { nonce } = input;
   if (nonce === undefined) {
     checks.notChecked(
@@ -27,7 +27,7 @@ function checkNonce(input: AppraisalInput, bundle: EvidenceBundle, checks: Check
   }
 }
 
-function checkAge(input: AppraisalInput, at: number, checks: CheckList): void {
+function checkAge(input: BuildInput, at: number, checks: CheckList): void {
   const limit = input.policy.maxAgeSeconds;
   if (limit === undefined) {
     checks.notChecked('binding.age', 'the policy has no maximum age');
@@ -40,7 +40,7 @@ function checkAge(input: AppraisalInput, at: number, checks: CheckList): void {
 }
 
 function checkManifest(
-  input: AppraisalInput,
+  input: BuildInput,
   claims: Claims,
   hostData: Uint8Array | null,
   checks: CheckList,
@@ -62,7 +62,7 @@ function checkManifest(
   checks.equal('binding.host-data', claimed, rest.some((byte) => byte !== 0) ? bytesToHex(hostData) : named);
 }
 
-function checkPolicyDigest(input: AppraisalInput, checks: CheckList): void {
+function checkPolicyDigest(input: BuildInput, checks: CheckList): void {
   const { policyDigest } = input;
   if (policyDigest === undefined) {
     checks.notChecked('binding.policy', 'no manifest pins a policy');
@@ -73,7 +73,7 @@ function checkPolicyDigest(input: AppraisalInput, checks: CheckList): void {
 
 /** Records every `binding.*` check but `binding.parts`, and `launch.eos-version`. */
 export function checkBinding(
-  input: AppraisalInput,
+  input: BuildInput,
   bundle: EvidenceBundle,
   claims: Claims | null,
   report: PlatformReport,

@@ -5,7 +5,7 @@ import { splitCommandLine } from '../evidence/command-line.ts';
 import type { FirmwareLayout, LaunchLog, ProcessLaunchLog, VmLaunchLog } from '../evidence/launch-log.ts';
 import { measureLaunch } from '../measure/launch.ts';
 import { PLAIN_FIRMWARE_LAYOUT } from '../measure/snp.ts';
-import type { ReferenceValues } from '../policy/reference.ts';
+import type { ReferenceBuild } from '../policy/reference.ts';
 import type { CheckName } from './checks.ts';
 import type { CheckList } from './verdict.ts';
 
@@ -30,8 +30,24 @@ function layoutText(layout: FirmwareLayout = PLAIN_FIRMWARE_LAYOUT): string {
   return [`hashes table ${table}`, `AP 0x${layout.apEip.toString(16)}`, ...sections].join(', ');
 }
 
-function compareVm(log: VmLaunchLog, reference: NonNullable<ReferenceValues['vm']>, checks: CheckList): void {
+/**
+ * Hardware starts only firmware with SEV metadata. Other firmware ignores the table of kernel hashes: its launch digest
+ * does not say which kernel, initrd and command line it starts.
+ */
+function refusePlainLayout(layout: FirmwareLayout | undefined, checks: CheckList): void {
+  if (layoutText(layout) !== layoutText()) return;
+  const expected = 'firmware with SEV metadata, which measures the kernel';
+  checks.record('launch.firmware-layout', false, expected, 'a plain firmware in the reference values');
+}
+
+function compareVm(
+  log: VmLaunchLog,
+  reference: NonNullable<ReferenceBuild['vm']>,
+  emulated: boolean,
+  checks: CheckList,
+): void {
   checks.equal('launch.firmware', reference.firmware.state, log.firmware.digest, reference.firmware.name);
+  if (!emulated) refusePlainLayout(reference.firmware.layout, checks);
   checks.equal(
     'launch.firmware-layout',
     layoutText(reference.firmware.layout),
@@ -57,7 +73,7 @@ function compareVm(log: VmLaunchLog, reference: NonNullable<ReferenceValues['vm'
 
 function compareProcess(
   log: ProcessLaunchLog,
-  reference: NonNullable<ReferenceValues['process']>,
+  reference: NonNullable<ReferenceBuild['process']>,
   checks: CheckList,
 ): void {
   checks.equal('launch.runtime', reference.runtime, log.runtime);
@@ -88,12 +104,12 @@ function checkMeasurement(
  * Records every `launch.*` check except `launch.eos-version`. Components are compared only when the log is
  * authenticated by the measurement; an unauthenticated log proves nothing.
  *
- * @param emulated whether the platform is emulated: only there an enclave can be a process
+ * @param emulated whether the platform is emulated: only there an enclave can be a process, or its firmware plain
  */
 export function appraiseLaunch(
   log: LaunchLog | undefined,
   measurement: Uint8Array,
-  reference: ReferenceValues,
+  reference: ReferenceBuild,
   emulated: boolean,
   hashes: AttestationHashes,
   checks: CheckList,
@@ -107,7 +123,7 @@ export function appraiseLaunch(
   const known = reference[log.kind] !== undefined;
   checks.record('launch.reference', known, `reference values for a ${log.kind}`, known ? 'present' : 'none');
   if (!checkMeasurement(log, measurement, hashes, checks)) return;
-  if (log.kind === 'vm' && reference.vm !== undefined) compareVm(log, reference.vm, checks);
+  if (log.kind === 'vm' && reference.vm !== undefined) compareVm(log, reference.vm, emulated, checks);
   if (log.kind === 'process' && reference.process !== undefined)
     compareProcess(log, reference.process, checks);
 }

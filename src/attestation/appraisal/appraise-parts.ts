@@ -8,45 +8,57 @@ import { appraiseQuote } from '../tpm/appraise.ts';
 import { checkAttestationKey } from '../tpm/key-check.ts';
 import { type AttestationKey, parsePublicArea } from '../tpm/public-area.ts';
 import type { PcrBanks } from '../tpm/quote-input.ts';
-import type { AppraisalInput } from './appraisal.ts';
+import type { BuildInput } from './appraisal.ts';
 import { boundNonce } from './appraise-binding.ts';
 import type { CheckName } from './checks.ts';
 import type { AppraisalContext } from './context.ts';
-import type { CheckList } from './verdict.ts';
+import type { CheckList, VtpmOwner } from './verdict.ts';
 
 /** Appraises the parts of a bundle other than the report, and that all parts come from the same boot of an enclave. */
 
-/** Records `vtpm.key` and `vtpm.key-binding`: the claims name the key, or a certificate endorses it. */
+interface KeyFinding {
+  /** Null when the key could not be read. */
+  readonly key: AttestationKey | null;
+  readonly owner: VtpmOwner;
+}
+
+/**
+ * Records `vtpm.key` and `vtpm.key-binding`: the claims name the key and, if the policy names roots or the evidence has
+ * certificates, a certificate endorses it.
+ */
 function checkKey(
   vtpm: VtpmEvidence,
   claims: Claims | null,
   context: AppraisalContext,
   checks: CheckList,
-): AttestationKey | null {
+): KeyFinding {
   const area = claims?.tpmAk;
   if (area === undefined) {
     checks.record('vtpm.key-binding', false, 'an attestation key in the claims', 'none');
-    return null;
+    return { key: null, owner: 'host' };
   }
   const key = checkAttestationKey(() => parsePublicArea(area), checks);
-  if (key === null) return null;
-  const { certificates } = vtpm;
-  if (certificates === undefined || certificates.length === 0) {
-    checks.record('vtpm.key-binding', true, 'the key in the claims', 'the key verifies the quote');
-    return key;
+  if (key === null) return { key, owner: 'host' };
+  const { certificates = [] } = vtpm;
+  if (certificates.length === 0) {
+    const roots = context.policy.vtpm.trustedRoots;
+    if (roots.length > 0) {
+      const expected = `a certificate of the key under ${roots.join(' or ')}`;
+      checks.record('vtpm.key-binding', false, expected, 'no certificate in the evidence');
+    } else {
+      checks.record('vtpm.key-binding', true, 'the key in the claims', 'the key verifies the quote');
+    }
+    return { key, owner: 'host' };
   }
   try {
     const problem = endorsementProblem(key, certificates, context);
-    checks.record(
-      'vtpm.key-binding',
-      problem === null,
-      'an endorsed key',
-      problem ?? 'endorsed, and in the claims',
-    );
+    const found = problem ?? 'endorsed, and in the claims';
+    checks.record('vtpm.key-binding', problem === null, 'an endorsed key', found);
+    return { key, owner: problem === null ? 'provider' : 'host' };
   } catch (thrown) {
     checks.record('vtpm.key-binding', false, 'an endorsed key', CocosError.from(thrown).message);
+    return { key, owner: 'host' };
   }
-  return key;
 }
 
 function pcrBanks({ bank, pcrs }: VtpmEvidence): PcrBanks {
@@ -54,21 +66,22 @@ function pcrBanks({ bank, pcrs }: VtpmEvidence): PcrBanks {
 }
 
 function appraiseVtpm(
-  input: AppraisalInput,
+  input: BuildInput,
   bundle: EvidenceBundle,
   vtpm: VtpmEvidence,
   claims: Claims | null,
   context: AppraisalContext,
   checks: CheckList,
-): void {
+): VtpmOwner {
   checks.record('vtpm.quote', true, 'a quote', 'present');
+  const { key, owner } = checkKey(vtpm, claims, context, checks);
   const nonce = boundNonce(input, bundle);
   const { crypto, policy } = context;
   appraiseQuote(
     {
       attest: vtpm.attest,
       signature: vtpm.signature,
-      key: checkKey(vtpm, claims, context, checks),
+      key,
       qualifyingData: nonce === undefined ? undefined : qualifyingData(nonce, bundle.claims, crypto),
       pcrs: pcrBanks(vtpm),
       eventLog: vtpm.eventLog,
@@ -78,10 +91,11 @@ function appraiseVtpm(
     },
     checks,
   );
+  return owner;
 }
 
 function appraiseChain(
-  input: AppraisalInput,
+  input: BuildInput,
   dice: DiceEvidence,
   claims: Claims | null,
   context: AppraisalContext,
@@ -122,23 +136,25 @@ function checkParts(bundle: EvidenceBundle, claims: Claims | null, checks: Check
   else checks.notChecked('binding.parts', `not bound to boot ${boot}: ${loose.join(', ')}`);
 }
 
-/** Records every `vtpm.*` and `dice.*` check, and `binding.parts`. */
+/** Records every `vtpm.*` and `dice.*` check, and `binding.parts`. Returns whose vTPM quoted, if one did. */
 export function appraiseParts(
-  input: AppraisalInput,
+  input: BuildInput,
   bundle: EvidenceBundle,
   claims: Claims | null,
   context: AppraisalContext,
   checks: CheckList,
-): void {
+): VtpmOwner | undefined {
   const { vtpm, dice } = bundle;
   const { policy } = context;
   const absent = (name: 'vtpm.quote' | 'dice.chain', required: boolean, what: string): void => {
     if (required) checks.record(name, false, what, 'none');
     else checks.notChecked(name, `the evidence has no ${what}`);
   };
+  let owner: VtpmOwner | undefined;
   if (vtpm === undefined) absent('vtpm.quote', policy.vtpm.required, 'vTPM quote');
-  else appraiseVtpm(input, bundle, vtpm, claims, context, checks);
+  else owner = appraiseVtpm(input, bundle, vtpm, claims, context, checks);
   if (dice === undefined) absent('dice.chain', policy.dice.required, 'DICE chain');
   else appraiseChain(input, dice, claims, context, checks);
   checkParts(bundle, claims, checks);
+  return owner;
 }

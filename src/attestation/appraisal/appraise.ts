@@ -2,12 +2,12 @@ import { CocosError } from '../../errors.ts';
 import { NO_COLLATERAL } from '../collateral/collateral.ts';
 import { decodeClaims, NONCE_BYTES } from '../evidence/claims.ts';
 import { decodeEvidence, type EvidenceBundle } from '../evidence/evidence.ts';
-import type { ReferenceValues } from '../policy/reference.ts';
+import type { ReferenceBuild } from '../policy/reference.ts';
 import { appraiseSnp } from '../snp/appraise.ts';
 import { appraiseTdx } from '../tdx/appraise.ts';
 import { checkTdxReference } from '../tdx/reference-check.ts';
 import { CertificateCache } from '../x509/certificate-cache.ts';
-import type { AppraisalInput, PlatformReport } from './appraisal.ts';
+import type { AppraisalInput, BuildInput, PlatformReport } from './appraisal.ts';
 import { checkBinding } from './appraise-binding.ts';
 import { appraiseLaunch } from './appraise-launch.ts';
 import { appraiseParts } from './appraise-parts.ts';
@@ -18,7 +18,7 @@ import { CheckList, type Verdict } from './verdict.ts';
 
 function appraiseReport(
   bundle: EvidenceBundle,
-  reference: ReferenceValues,
+  reference: ReferenceBuild,
   context: AppraisalContext,
   checks: CheckList,
 ): PlatformReport {
@@ -69,16 +69,33 @@ const UNPARSED_SCOPE = bundleScope({ report: 'snp', tpm: false, dice: false });
 /**
  * Appraises evidence. This is a pure function without network, clock or state. For any evidence it returns a verdict with
  * one entry for every check of this kind of evidence. The outcome is `accepted` only if no check failed and every required
- * check passed.
+ * check passed, all with the values of one build; a rejection is that of the build with the fewest failures.
  *
  * @throws CocosError INPUT_INVALID for invalid arguments of the caller (nonce length, digest format), never for the
  * evidence
  */
 export function appraise(input: AppraisalInput): Verdict {
   const at = checkInput(input);
-  const { policy, crypto, reference } = input;
+  const { policy, crypto } = input;
   const cache = input.cache ?? new CertificateCache();
   const context = { policy, collateral: { ...NO_COLLATERAL, ...input.collateral }, at, crypto, cache };
+  const [first, ...others] = input.reference.builds;
+  const against = (reference: ReferenceBuild): Verdict => {
+    const verdict = appraiseBuild({ ...input, reference }, context);
+    return { ...verdict, build: { name: reference.name, of: 1 + others.length } };
+  };
+  let closest = against(first);
+  for (const build of others) {
+    if (closest.outcome === 'accepted') break;
+    const verdict = against(build);
+    if (verdict.failures.length < closest.failures.length) closest = verdict;
+  }
+  return closest;
+}
+
+/** The verdict if the given build is the only one that is trusted. */
+function appraiseBuild(input: BuildInput, context: AppraisalContext): Verdict {
+  const { reference } = input;
   const checks = new CheckList(UNPARSED_SCOPE);
   const expected = 'a bundle of version 1';
   const bundle = parseChecked(checks, 'evidence.parse', expected, () => decodeEvidence(input.evidence));
@@ -91,14 +108,15 @@ export function appraise(input: AppraisalInput): Verdict {
     decodeClaims(bundle.claims),
   );
   const report = appraiseReport(bundle, reference, context, checks);
-  checkBinding(input, bundle, claims, report, at, checks);
-  appraiseParts(input, bundle, claims, context, checks);
+  checkBinding(input, bundle, claims, report, context.at, checks);
+  const owner = appraiseParts(input, bundle, claims, context, checks);
   const emulated = report.platform === 'emulated' || report.namedEmulated || claims?.platform === 'emulated';
   const verdict = verdictOf(input.evidence, report.platform, emulated, context, checks);
   const launch = bundle.report.kind === 'snp' ? bundle.launchLog?.kind : undefined;
   return {
     ...verdict,
     ...(launch === undefined ? {} : { launch }),
+    ...(owner === undefined ? {} : { vtpmOwner: owner }),
     ...(claims === null ? {} : { claims }),
   };
 }

@@ -140,6 +140,7 @@ export const SCOPES = {
   snp: names(REPORT_CHECKS, SNP_CHECKS),
   tdx: names(REPORT_CHECKS, TDX_CHECKS),
   tpm: names(TPM_CHECKS),
+  paravisor: names(REPORT_CHECKS, SNP_CHECKS, TPM_CHECKS),
   dice: names(DICE_CHECKS),
 } as const satisfies Record<string, readonly CheckName[]>;
 

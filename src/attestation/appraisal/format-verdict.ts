@@ -1,7 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { isoTime } from '../x509/time.ts';
 import type { CheckName, CheckStep } from './checks.ts';
-import { type Check, type CheckOutcome, countChecks, type Verdict } from './verdict.ts';
+import { type Check, type CheckOutcome, countChecks, type Verdict, type VtpmOwner } from './verdict.ts';
 
 /** Formats verdicts for people and for programs. */
 
@@ -102,6 +102,22 @@ function warnings({ emulated, launch }: Verdict): string[] {
   ];
 }
 
+/** What a quote of this vTPM is worth. */
+export const VTPM_OWNERS: Readonly<Record<VtpmOwner, string>> = {
+  host: 'of the host, as far as the evidence shows: its quote proves nothing against the owner of the host',
+  provider: 'of a provider whose root your policy names: its quote proves what this provider vouches for',
+  paravisor:
+    'of the paravisor whose SNP report binds the key: its quote proves as much as the launch measurement in that report',
+  caller: 'of whoever holds the key that you named: its quote proves nothing against them',
+};
+
+/** The build that the evidence was compared with. */
+function buildLine({ build, outcome }: Verdict): string[] {
+  if (build === undefined) return [];
+  const which = outcome === 'accepted' ? 'matches completely' : 'comes closest';
+  return [`build:   ${printable(build.name)} ${which} (${build.of} in the reference values)`];
+}
+
 /** What is proven, by whom, and how fresh it is. */
 function summary(verdict: Verdict): string[] {
   const { checks, emulated, outcome } = verdict;
@@ -122,6 +138,9 @@ function summary(verdict: Verdict): string[] {
     const root = of('chain.root') ?? of('dice.root') ?? of('vtpm.key-binding');
     if (root !== undefined) lines.push(`by:      ${emulated ? 'EMULATED: ' : ''}${printable(root.found)}`);
   }
+  lines.push(...buildLine(verdict));
+  const { vtpmOwner } = verdict;
+  if (vtpmOwner !== undefined) lines.push(`vtpm:    ${VTPM_OWNERS[vtpmOwner]}`);
   const nonce = of('binding.nonce') ?? of('vtpm.qualifying-data');
   if (nonce !== undefined) {
     const fresh =
@@ -175,6 +194,11 @@ export function verdictToJson(verdict: Verdict): Record<string, unknown> {
     emulated,
     hostCanReadMemory: emulated,
     launch: verdict.launch ?? null,
+    build: verdict.build === undefined ? null : { ...verdict.build },
+    vtpm:
+      verdict.vtpmOwner === undefined
+        ? null
+        : { owner: verdict.vtpmOwner, meaning: VTPM_OWNERS[verdict.vtpmOwner] },
     evidenceDigest,
     counts: countChecks(verdict),
     at: isoTime(verdict.at),

@@ -118,7 +118,7 @@ export function verifyTpm(input: TpmInput): Verdict {
     { attest, signature, key, qualifyingData, pcrs, eventLog, policy, reference, crypto },
     checks,
   );
-  return verdictOf(attest, 'vtpm', false, input, checks);
+  return { ...verdictOf(attest, 'vtpm', false, input, checks), vtpmOwner: 'caller' };
 }
 
 export interface DiceChainInput extends Given<'collateral'> {

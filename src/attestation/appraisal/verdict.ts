@@ -17,6 +17,12 @@ export interface Check {
 export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
 
 /** Result of an appraisal, as plain data. */
+/**
+ * Whose a vTPM is: of the host, since only the claims name its key; of a provider whose root the policy names; of the
+ * paravisor whose hardware report binds the key; or unknown to the verifier, since the caller named the key.
+ */
+export type VtpmOwner = 'host' | 'provider' | 'paravisor' | 'caller';
+
 export interface Verdict {
   readonly outcome: 'accepted' | 'rejected';
   /** From the root that signed, never from the claims alone; `unknown` when no root was established. */
@@ -25,6 +31,10 @@ export interface Verdict {
   readonly emulated: boolean;
   /** What the launch log of the evidence describes; absent if it has none. A process is in no way apart from its host. */
   readonly launch?: 'vm' | 'process';
+  /** The build of the reference values that matched or, on rejection, came closest, and of how many; only for bundles. */
+  readonly build?: { readonly name: string; readonly of: number };
+  /** Whose the vTPM is; absent without a quote. */
+  readonly vtpmOwner?: VtpmOwner;
   /** `sha256:` and hex, of the evidence bytes. */
   readonly evidenceDigest: string;
   /** Time of appraisal, milliseconds since 1970. */

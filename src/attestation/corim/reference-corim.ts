@@ -1,13 +1,22 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { CocosError } from '../../errors.ts';
 import { parseStrictJson } from '../encoding/strict-json.ts';
-import { parseReferenceValues, type ReferenceValues } from '../policy/reference.ts';
+import {
+  onlyBuild,
+  parseReferenceValues,
+  type ReferenceBuild,
+  type ReferenceValues,
+  referenceValues,
+} from '../policy/reference.ts';
 import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
 
 /**
- * Converts reference values to a CoRIM with one CoMID, and back. Each component is a measurement with its digest under a
- * text key. Values without a digest (names of vCPU types, the command line) are JSON in a raw value.
+ * Converts reference values to a CoRIM with one CoMID for each build, and back. The triples of one CoMID are one build:
+ * those of several are never mixed. Each component is a measurement with its digest under a text key. Values without a
+ * digest (names of vCPU types, the command line) are JSON in a raw value.
  */
+
+type Comid = Corim['comids'][number];
 
 const VENDOR = 'CocosAI';
 const MODEL = 'EOS';
@@ -28,7 +37,7 @@ const one = (key: string, hex: string, name?: string): Measurement => ({ key, di
 
 const RTMRS = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'] as const;
 
-function measurementsOf(values: ReferenceValues): Measurement[] {
+function measurementsOf(values: ReferenceBuild): Measurement[] {
   const { vm, process, tdx, vtpm, dice, files } = values;
   const list: Measurement[] = [{ key: 'eos', version: values.eosVersion }];
   if (vm !== undefined) {
@@ -46,16 +55,16 @@ function measurementsOf(values: ReferenceValues): Measurement[] {
     if (process.commandLine !== undefined) list.push(json('process.command-line', process.commandLine));
   }
   if (tdx !== undefined) {
-    list.push({ key: 'tdx.mrtd', digests: tdx.mrtd.map(digest) });
+    list.push(one('tdx.mrtd', tdx.mrtd));
     const registers = RTMRS.flatMap((name, index) => {
-      const accepted = tdx[name];
-      return accepted === undefined ? [] : [[index, accepted.map(digest)] as const];
+      const value = tdx[name];
+      return value === undefined ? [] : [[index, [digest(value)]] as const];
     });
-    if (registers.length > 0) list.push({ key: 'tdx.rtmrs', registers: new Map(registers) });
+    list.push({ key: 'tdx.rtmrs', registers: new Map(registers) });
   }
   if (vtpm !== undefined) {
     const registers = Object.entries(vtpm.pcrs).map(
-      ([pcr, accepted]) => [Number(pcr), accepted.map(digest)] as const,
+      ([pcr, value]) => [Number(pcr), [digest(value)]] as const,
     );
     list.push({ key: 'vtpm.pcrs', registers: new Map(registers) });
     list.push(json('vtpm.log', { bank: vtpm.bank, events: vtpm.events }));
@@ -66,21 +75,23 @@ function measurementsOf(values: ReferenceValues): Measurement[] {
 }
 
 /** Reference values as an unsigned CoRIM. */
-export function referenceToCorim(values: ReferenceValues): Uint8Array {
-  const id = `cocosai-eos-${values.eosVersion}`;
-  const triples = [{ vendor: VENDOR, model: MODEL, measurements: measurementsOf(values) }];
-  return encodeCorim({ id, comids: [{ tagId: id, triples }] });
+export function referenceToCorim({ builds }: ReferenceValues): Uint8Array {
+  const [first] = builds;
+  const comids = builds.map((build) => ({
+    tagId: build.name,
+    triples: [{ vendor: VENDOR, model: MODEL, measurements: measurementsOf(build) }],
+  }));
+  return encodeCorim({ id: `cocosai-eos-${first.eosVersion}`, comids });
 }
 
-function ownMeasurements(corim: Corim): Map<string, Measurement> {
-  const triples = corim.comids.flatMap((comid) => comid.triples);
+/** Measurements of EOS in one CoMID; none if it describes something else. */
+function ownMeasurements({ triples }: Comid): Map<string, Measurement> {
   const own = triples.filter(({ vendor, model }) => vendor === VENDOR && model === MODEL);
   const found = new Map<string, Measurement>();
   for (const measurement of own.flatMap(({ measurements }) => measurements)) {
-    if (found.has(measurement.key)) throw invalid(`${measurement.key} occurs twice`);
+    if (found.has(measurement.key)) throw invalid(`${measurement.key} occurs twice in one CoMID`);
     found.set(measurement.key, measurement);
   }
-  if (found.size === 0) throw invalid(`no reference values of ${VENDOR} ${MODEL}`);
   return found;
 }
 
@@ -90,7 +101,15 @@ function ownMeasurements(corim: Corim): Map<string, Measurement> {
  * @throws CocosError REFERENCE_INVALID
  */
 export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
-  const found = ownMeasurements(decodeCorim(bytes));
+  const builds = decodeCorim(bytes).comids.flatMap((comid) => {
+    const found = ownMeasurements(comid);
+    return found.size === 0 ? [] : [buildOf(comid.tagId, found)];
+  });
+  if (builds.length === 0) throw invalid(`no reference values of ${VENDOR} ${MODEL}`);
+  return referenceValues(builds);
+}
+
+function buildOf(name: string, found: ReadonlyMap<string, Measurement>): ReferenceBuild {
   const hex = (key: string): string | undefined => {
     const value = found.get(key)?.digests?.[0]?.value;
     return value === undefined ? undefined : bytesToHex(value);
@@ -119,8 +138,9 @@ export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
   };
   const rtmrs = found.get('tdx.rtmrs')?.registers;
   const pcrs = found.get('vtpm.pcrs')?.registers ?? new Map();
-  return parseReferenceValues({
+  const json = {
     version: 1,
+    ...(name === '' ? {} : { name }),
     eosVersion: found.get('eos')?.version,
     vm: part(found.has('vm.kernel'), {
       firmware,
@@ -147,5 +167,6 @@ export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
         .filter((key) => key.startsWith('file/'))
         .map((key) => [key.slice('file/'.length), hex(key)]),
     ),
-  });
+  };
+  return onlyBuild(parseReferenceValues(json));
 }

@@ -19,6 +19,15 @@ export const DiceLayerRule = z.strictObject({
 });
 export type DiceLayerRule = z.infer<typeof DiceLayerRule>;
 
+const MIXTURE =
+  'lists several values in more than one place, which would accept mixtures of builds; list each build in the reference values instead';
+
+/** Two lists of several values would accept one layer of one build with another layer of another. */
+function namesOneBuild(layers: readonly DiceLayerRule[]): boolean {
+  const lists = layers.flatMap((layer) => Object.values(layer)).filter((values) => values !== undefined);
+  return lists.filter((values) => values.length > 1).length <= 1;
+}
+
 export const DicePolicy = z.strictObject({
   required: z.boolean().default(false).describe('Refuse evidence without a chain.'),
   allowedModes: z
@@ -35,6 +44,7 @@ export const DicePolicy = z.strictObject({
     .array(DiceLayerRule)
     .min(1)
     .max(16)
+    .refine(namesOneBuild, MIXTURE)
     .optional()
     .describe(
       'Rules of the layers, first layer first. If present, the chain must have the same number of layers.',

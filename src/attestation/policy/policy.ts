@@ -9,8 +9,9 @@ import { TdxPolicy } from '../tdx/policy-rules.ts';
 import { VtpmPolicy } from '../tpm/policy-rules.ts';
 
 /**
- * The appraisal policy: what a relying party accepts. All defaults are strict. A policy that only lists platforms accepts
- * only a production guest with a report requested at VMPL 0, on a platform whose TCB is up to date.
+ * The appraisal policy: what a relying party accepts. A policy that only lists platforms accepts only a production guest with
+ * a report requested at VMPL 0, on a platform whose TCB reaches Intel's current level or the shipped minimum of AMD's, with
+ * current revocation lists.
  */
 
 /** Size limit of a policy file. */

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import { schemaProblems } from '../../schema-problems.ts';
-import { DiceLayerRule } from '../dice/policy-rules.ts';
-import { hexListOf, hexOf } from '../encoding/byte-schemas.ts';
+import { hexOf } from '../encoding/byte-schemas.ts';
 import { FirmwareLayout } from '../evidence/launch-log.ts';
 
 /**
@@ -44,13 +43,42 @@ const ProcessReference = z.strictObject({
   commandLine: z.string().max(16_384).optional(),
 });
 
-/** A trust domain: MRTD always, the runtime registers where the build knows them. */
+/**
+ * One value. A list of one is the form of earlier versions; a list of several would accept mixtures of builds.
+ *
+ * @param absent why the value is needed
+ */
+const single = (value: z.ZodString, absent = '') =>
+  z.union([value, z.tuple([value]).transform(([only]) => only)], {
+    error: ({ input }) =>
+      input === undefined
+        ? `must be one value${absent}`
+        : 'must be one value; several builds are listed under `builds`, each with its own values',
+  });
+
+/** What one layer of this build has; absent values are not compared. */
+const DiceLayerReference = z.strictObject({
+  codeHashes: z.tuple([Digest]).optional(),
+  configurations: z.tuple([Digest]).optional(),
+  authorityHashes: z.tuple([Digest]).optional(),
+});
+
+const Register = single(hexOf(48));
+const NeededRegister = single(
+  hexOf(48),
+  ', since without MRTD, RTMR1 and RTMR2 another kernel, initrd or command line would be accepted',
+);
+
+/**
+ * A trust domain. MRTD is the firmware, RTMR1 the kernel image, RTMR2 its command line and initrd: all three are needed.
+ * RTMR0 holds settings of the host.
+ */
 const TdxReference = z.strictObject({
-  mrtd: hexListOf(48),
-  rtmr0: hexListOf(48).optional(),
-  rtmr1: hexListOf(48).optional(),
-  rtmr2: hexListOf(48).optional(),
-  rtmr3: hexListOf(48).optional(),
+  mrtd: NeededRegister,
+  rtmr0: Register.optional(),
+  rtmr1: NeededRegister,
+  rtmr2: NeededRegister,
+  rtmr3: Register.optional(),
 });
 
 const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/, 'must be a PCR index, 0 to 23');
@@ -58,8 +86,8 @@ const PcrIndex = z.string().regex(/^(?:\d|1\d|2[0-3])$/, 'must be a PCR index, 0
 /** Values of the vTPM's PCRs, and the event log that produces them. */
 const VtpmReference = z.strictObject({
   bank: z.enum(['sha256', 'sha384', 'sha512']).default('sha256'),
-  /** Accepted values of each PCR, hex. */
-  pcrs: z.record(PcrIndex, z.array(Digest).min(1).max(64)),
+  /** Value of each PCR, hex. */
+  pcrs: z.record(PcrIndex, single(Digest)),
   /** Every event that extends a PCR, in order. */
   events: z
     .array(
@@ -76,16 +104,15 @@ export type VtpmReference = z.infer<typeof VtpmReference>;
 
 const PackageText = z.string().regex(/^[!-~]{1,200}$/);
 
-/** The members of a file of reference values; the published JSON Schema is generated from this. */
-export const ReferenceMembers = z.strictObject({
-  version: z.literal(1),
+/** Values of one build of EOS, started in one way. Evidence must match all of them, never some of one build and some of another. */
+const Build = z.strictObject({
   eosVersion: z.string().min(1).max(128),
   vm: VmReference.optional(),
   process: ProcessReference.optional(),
   tdx: TdxReference.optional(),
   vtpm: VtpmReference.optional(),
   /** Layers of the DICE chain, first layer first. */
-  dice: z.strictObject({ layers: z.array(DiceLayerRule).min(1).max(16) }).optional(),
+  dice: z.strictObject({ layers: z.array(DiceLayerReference).min(1).max(16) }).optional(),
   /** Packages of the build that are not the ones its sources pin; absent if all are. */
   substitutes: z
     .array(
@@ -102,22 +129,79 @@ export const ReferenceMembers = z.strictObject({
   files: z.record(z.string().min(1).max(200), hexOf(32)).default({}),
 });
 
-export const ReferenceValues = ReferenceMembers.refine(
-  ({ vm, process, tdx }) => vm !== undefined || process !== undefined || tdx !== undefined,
-  'needs `vm`, `process` or `tdx`',
-);
-export type ReferenceValues = z.infer<typeof ReferenceValues>;
+const BuildName = z
+  .string()
+  .regex(/^[!-~](?:[ -~]{0,198}[!-~])?$/, 'must be 1 to 200 printable ASCII characters')
+  .describe('Name of the build, shown in verdicts.');
+
+const Version = z.literal(1);
+const MAX_BUILDS = 64;
+
+/** Kinds of launch, of which a build needs one. */
+export const LAUNCH_KINDS = ['vm', 'process', 'tdx'] as const;
+const hasLaunch = (build: z.infer<typeof Build>): boolean =>
+  LAUNCH_KINDS.some((kind) => build[kind] !== undefined);
+const NO_LAUNCH = 'needs `vm`, `process` or `tdx`';
+
+/** A file of one build; the published JSON Schema is generated from this. */
+export const SingleReference = z.strictObject({
+  version: Version,
+  name: BuildName.optional(),
+  ...Build.shape,
+});
+const NamedBuild = z.strictObject({ name: BuildName, ...Build.shape });
+
+/** A file of several builds, each complete in itself. */
+export const ReferenceList = z.strictObject({
+  version: Version,
+  builds: z.array(NamedBuild.refine(hasLaunch, NO_LAUNCH)).min(1).max(MAX_BUILDS),
+});
+
+export type ReferenceBuild = z.infer<typeof NamedBuild>;
+
+/** Builds that the relying party trusts, at least one; their names differ. */
+export interface ReferenceValues {
+  readonly builds: readonly [ReferenceBuild, ...ReferenceBuild[]];
+}
+
+const invalid = (sentence: string, cause?: unknown): CocosError =>
+  new CocosError('REFERENCE_INVALID', sentence, { cause });
+
+function parsed<Output>(schema: z.ZodType<Output>, json: unknown): Output {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const problems = schemaProblems(result.error, json).join('; ');
+  throw invalid(`The reference values are invalid at ${problems}.`, result.error);
+}
+
+/** @throws CocosError REFERENCE_INVALID for no build, or for two builds of one name */
+export function referenceValues(builds: readonly ReferenceBuild[]): ReferenceValues {
+  const [first, ...more] = builds;
+  if (first === undefined) throw invalid('The reference values contain no build.');
+  const names = builds.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw invalid(`The reference values contain two builds named '${twice}'. Name each build differently.`);
+  return { builds: [first, ...more] };
+}
 
 /**
- * Reference values from parsed JSON.
+ * Reference values from parsed JSON: one build, or a list of them under `builds`.
  *
  * @throws CocosError REFERENCE_INVALID naming each place
  */
 export function parseReferenceValues(json: unknown): ReferenceValues {
-  const result = ReferenceValues.safeParse(json);
-  if (result.success) return result.data;
-  const problems = schemaProblems(result.error, json).join('; ');
-  throw new CocosError('REFERENCE_INVALID', `The reference values are invalid at ${problems}.`, {
-    cause: result.error,
-  });
+  if (typeof json === 'object' && json !== null && 'builds' in json)
+    return referenceValues(parsed(ReferenceList, json).builds);
+  const { version: _, name, ...build } = parsed(SingleReference.refine(hasLaunch, NO_LAUNCH), json);
+  return referenceValues([{ name: name ?? `EOS ${build.eosVersion}`, ...build }]);
+}
+
+/** The build of a file that must contain exactly one. @throws CocosError REFERENCE_INVALID */
+export function onlyBuild({ builds: [first, ...more] }: ReferenceValues): ReferenceBuild {
+  if (more.length > 0)
+    throw invalid(
+      `The reference values contain ${more.length + 1} builds, but exactly one is expected here.`,
+    );
+  return first;
 }

@@ -73,6 +73,6 @@ export function appraiseSnp(
   }
   const tcb = verifyReport(report, chain, policy.snp, checks);
   if (tcb === null) return { ...nothing, chain };
-  checkSnpPolicy(report, tcb, chain, policy, checks);
+  checkSnpPolicy(report, tcb, chain, policy, at, checks);
   return { report, chain, genuine: true, namedEmulated };
 }

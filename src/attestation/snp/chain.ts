@@ -47,6 +47,10 @@ export interface SnpChain {
 /** Common name of every development root: it marks a platform EMULATED, but never makes it trusted. */
 export const EMULATED_ROOT_NAME = `ARK-${PRODUCTS.emulated.authority}`;
 
+const WAIVER = 'your policy waives it (snp.requireRevocationList)';
+/** AMD's key distribution service (AMD 57230). */
+const KEY_SERVICE = 'https://kdsintf.amd.com';
+
 interface Leaf {
   readonly leaf: Certificate;
   readonly endorsement: Endorsement;
@@ -150,8 +154,12 @@ export function verifyChain(input: ChainInput, checks: CheckList): SnpChain | nu
   checkValidity([leaf, intermediate, root], input.at, checks);
   // AMD revokes intermediates, by one list of the root.
   const issued = [{ authority: root, certificates: [root, intermediate, leaf] }];
-  const { revocationLists: lists, at, requireRevocationList: required } = input;
-  checkRevocation({ issued, lists, at, required }, input, checks);
+  const { revocationLists: lists, at, requireRevocationList } = input;
+  const isEmulated = product === 'emulated';
+  const waiver = isEmulated ? 'the emulated platform has none' : WAIVER;
+  const source = `${KEY_SERVICE}/${endorsement.kind}/v1/${PRODUCTS[product ?? 'emulated'].name}/crl`;
+  const required = requireRevocationList && !isEmulated;
+  checkRevocation({ issued, lists, at, required, waiver, source }, input, checks);
   if (product === null) return null;
   checkProfile(path, product, endorsement.kind, checks);
   const proven = checks.passed(

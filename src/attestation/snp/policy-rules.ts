@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hexListOf, hexOf, Sha256Text } from '../encoding/byte-schemas.ts';
+import { SHIPPED_MINIMUM } from './minimum-tcb.ts';
 import { PLATFORM_INFO_BITS } from './platform-info.ts';
 
 /** Policy rules for SNP reports, from hardware or emulated. */
@@ -25,6 +26,16 @@ const MinimumTcbs = z
   })
   .default({});
 export type MinimumTcbs = z.infer<typeof MinimumTcbs>;
+
+/** For each product line, the shipped minimum by default. */
+const ReportedMinimumTcbs = z
+  .strictObject({
+    milan: MinimumTcb.default({ ...SHIPPED_MINIMUM.milan.levels }),
+    genoa: MinimumTcb.default({ ...SHIPPED_MINIMUM.genoa.levels }),
+    turin: MinimumTcb.default({ ...SHIPPED_MINIMUM.turin.levels }),
+    emulated: MinimumTcb.optional(),
+  })
+  .prefault({});
 
 /** 64 bits as hex, the most significant digit first. */
 const MitigationVector = z.string().regex(/^0x[0-9a-f]{1,16}$/, 'must be 1 to 16 hex digits after 0x');
@@ -52,8 +63,10 @@ export const SnpPolicy = z.strictObject({
     ),
   requireRevocationList: z
     .boolean()
-    .default(false)
-    .describe('Refuse evidence if no current revocation list of the root is available.'),
+    .default(true)
+    .describe(
+      'Refuse evidence of hardware if no current revocation list of the root is available. With `false`, the verdict says that the policy waives it.',
+    ),
   allowProvisionalFirmware: z
     .boolean()
     .default(true)
@@ -102,8 +115,8 @@ export const SnpPolicy = z.strictObject({
     .strictObject({ major: Spl, minor: Spl, build: Spl.default(0) })
     .optional()
     .describe('Minimum version of the committed platform firmware.'),
-  minimumTcb: MinimumTcbs.describe(
-    'Minimum reported TCB, for which the signing key was issued, per product line.',
+  minimumTcb: ReportedMinimumTcbs.describe(
+    'Minimum reported TCB, for which the signing key was issued, per product line. A product line that the policy names has the levels of the policy alone; `{}` waives the minimum, and the verdict says so.',
   ),
   minimumCommittedTcb: MinimumTcbs.describe(
     'Minimum committed TCB, below which the platform cannot be rolled back.',

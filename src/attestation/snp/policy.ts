@@ -2,6 +2,7 @@ import type { CheckList } from '../appraisal/verdict.ts';
 import type { AppraisalPolicy } from '../policy/policy.ts';
 import type { FirmwareVersion, SnpReport } from './abi.ts';
 import type { SnpChain } from './chain.ts';
+import { shippedMinimumNote } from './minimum-tcb.ts';
 import { platformInfoNames } from './platform-info.ts';
 import type { MinimumTcbs, SnpPolicy } from './policy-rules.ts';
 import type { SnpProduct } from './products.ts';
@@ -61,10 +62,11 @@ function checkMinimum(
   product: SnpProduct,
   minimums: MinimumTcbs,
   checks: CheckList,
+  note?: string,
 ): void {
   const minimum = minimums[product];
-  if (minimum === undefined) {
-    checks.notChecked(name, `the policy has no minimum for ${product}`);
+  if (minimum === undefined || Object.keys(minimum).length === 0) {
+    checks.notChecked(name, note ?? `the policy has no minimum for ${product}`);
     return;
   }
   // A component that the product does not have cannot reach a required minimum.
@@ -75,7 +77,7 @@ function checkMinimum(
   const wanted = TCB_PARTS.filter((part) => minimum[part] !== undefined).map(
     (part) => `${part} ${minimum[part]}`,
   );
-  checks.record(name, reached, `at least ${wanted.join(', ')}`, tcbText(tcb));
+  checks.record(name, reached, `at least ${wanted.join(', ')}`, tcbText(tcb), note);
 }
 
 const versionText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
@@ -169,6 +171,7 @@ export function checkSnpPolicy(
   tcb: VerifiedTcb,
   chain: SnpChain,
   policy: AppraisalPolicy,
+  at: number,
   checks: CheckList,
 ): void {
   const { product } = chain;
@@ -178,7 +181,8 @@ export function checkSnpPolicy(
   checkAbi(report, snp, checks);
   const vmpl = report.vmpl > 3 ? 'requested by the host' : String(report.vmpl);
   checks.equal('policy.vmpl', String(snp.vmpl), vmpl);
-  checkMinimum('policy.minimum-tcb', tcb.reported, product, snp.minimumTcb, checks);
+  const note = shippedMinimumNote(product, snp.minimumTcb[product] ?? {}, at) ?? undefined;
+  checkMinimum('policy.minimum-tcb', tcb.reported, product, snp.minimumTcb, checks, note);
   checkMinimum('policy.minimum-committed-tcb', tcb.committed, product, snp.minimumCommittedTcb, checks);
   checkMinimum('policy.minimum-launch-tcb', tcb.launch, product, snp.minimumLaunchTcb, checks);
   checkMinimum('policy.minimum-current-tcb', tcb.current, product, snp.minimumCurrentTcb, checks);

@@ -8,7 +8,9 @@ import { TCB_STATUSES } from './tcb-status.ts';
 /** Bits of TDATTRIBUTES or XFAM, 8 bytes in the order of the quote. */
 const Bits = hexOf(8);
 
-export const TdxPolicy = z.strictObject({
+const REGISTERS = ['mrtd', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'] as const;
+
+const TdxMembers = z.strictObject({
   trustedRoots: z
     .array(Sha256Text)
     .max(16)
@@ -17,7 +19,9 @@ export const TdxPolicy = z.strictObject({
   requireRevocationLists: z
     .boolean()
     .default(true)
-    .describe('Refuse a quote if no current revocation lists are available.'),
+    .describe(
+      'Refuse a quote if no current revocation lists of the PCK authority and of the root are available. With `false`, the verdict says that the policy waives it.',
+    ),
   acceptedStatuses: z
     .array(z.enum(TCB_STATUSES).exclude(['Revoked']))
     .min(1)
@@ -61,4 +65,9 @@ export const TdxPolicy = z.strictObject({
   mrServiceTd: hexListOf(48).optional().describe('Service TDs that may be bound; none if absent.'),
   reportData: hexOf(64).optional().describe('REPORTDATA, 64 bytes, of a quote that is appraised alone.'),
 });
+/** Two lists of several values would accept the firmware of one build with the kernel of another. */
+export const TdxPolicy = TdxMembers.refine(
+  (policy) => REGISTERS.filter((name) => (policy[name]?.length ?? 0) > 1).length <= 1,
+  'lists several values of more than one of mrtd and rtmr0 to rtmr3, which would accept mixtures of builds; list each build in the reference values instead',
+);
 export type TdxPolicy = z.infer<typeof TdxPolicy>;

@@ -1,13 +1,13 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { CheckList } from '../appraisal/verdict.ts';
-import type { ReferenceValues } from '../policy/reference.ts';
+import type { ReferenceBuild } from '../policy/reference.ts';
 import type { TdReport } from './td-report.ts';
 
 /**
  * Registers of a trust domain against the reference values of a build. A register that the policy lists as well must
  * have a value of both.
  */
-export function checkTdxReference(body: TdReport, reference: ReferenceValues, checks: CheckList): void {
+export function checkTdxReference(body: TdReport, reference: ReferenceBuild, checks: CheckList): void {
   const { tdx } = reference;
   if (tdx === undefined) {
     checks.missing('tdx.mrtd', 'the reference values contain none for a trust domain');
@@ -20,9 +20,7 @@ export function checkTdxReference(body: TdReport, reference: ReferenceValues, ch
     ['tdx.rtmr2', tdx.rtmr2, body.rtmrs[2]],
     ['tdx.rtmr3', tdx.rtmr3, body.rtmrs[3]],
   ] as const;
-  for (const [name, values, found] of registers) {
-    if (values === undefined) continue;
-    const text = bytesToHex(found);
-    checks.record(name, values.includes(text), values.join(' or '), text);
+  for (const [name, value, found] of registers) {
+    if (value !== undefined) checks.equal(name, value, bytesToHex(found));
   }
 }

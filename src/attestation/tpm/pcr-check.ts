@@ -32,10 +32,10 @@ export function checkPcrValues(
   checks: CheckList,
 ): void {
   const { policy, reference } = input;
-  const rules: { readonly bank: HashName; readonly pcr: number; readonly accepted: readonly string[] }[] = [];
+  const rules: { readonly bank: HashName; readonly pcr: number; readonly accepted: string }[] = [];
   for (const bank of ['sha256', 'sha384', 'sha512'] as const) {
     for (const [pcr, value] of Object.entries(policy.pcrs[bank] ?? {})) {
-      if (value !== undefined) rules.push({ bank, pcr: Number(pcr), accepted: [value] });
+      if (value !== undefined) rules.push({ bank, pcr: Number(pcr), accepted: value });
     }
   }
   for (const [pcr, accepted] of Object.entries(reference?.pcrs ?? {})) {
@@ -47,7 +47,7 @@ export function checkPcrValues(
   }
   const wrong = rules.filter(({ bank, pcr, accepted }) => {
     const quoted = selected.get(bank)?.includes(pcr) === true;
-    return !quoted || !accepted.includes(bytesToHex(values.get(bank)?.get(pcr) ?? new Uint8Array()));
+    return !quoted || accepted !== bytesToHex(values.get(bank)?.get(pcr) ?? new Uint8Array());
   });
   const [first] = wrong;
   if (first === undefined) {
@@ -65,5 +65,5 @@ export function checkPcrValues(
   const found = value === undefined ? 'not quoted' : bytesToHex(value);
   const others = wrong.length > 1 ? `; ${wrong.length} PCRs differ` : '';
   const note = `PCR ${pcr} measures ${MEASURED[pcr] ?? 'data that the operating system chooses'}${others}`;
-  checks.record('vtpm.pcrs', false, `${bank} PCR ${pcr} ${accepted.join(' or ')}`, found, note);
+  checks.record('vtpm.pcrs', false, `${bank} PCR ${pcr} ${accepted}`, found, note);
 }

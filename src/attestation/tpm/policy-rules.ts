@@ -42,6 +42,8 @@ export const VtpmPolicy = z.strictObject({
     .array(Sha256Text)
     .max(16)
     .default([])
-    .describe('Roots of the AK certificates that may endorse a key that the claims do not name.'),
+    .describe(
+      'Roots of the AK certificates that must endorse the key of a quote. If present, a quote without such a certificate is refused.',
+    ),
 });
 export type VtpmPolicy = z.infer<typeof VtpmPolicy>;

@@ -18,6 +18,10 @@ export interface RevocationInput {
   readonly at: number;
   /** Whether evidence without lists is refused. */
   readonly required: boolean;
+  /** Why not, if it is not. */
+  readonly waiver: string;
+  /** Where the vendor publishes the lists. */
+  readonly source: string;
 }
 
 /** Whether an authority issued a list: of its name, by a key that may sign lists (RFC 5280 6.3.3 f), with its signature. */
@@ -29,7 +33,7 @@ export const isListOf = (list: RevocationList, authority: Certificate, context: 
  * fails the first check, but what it revokes stays revoked.
  */
 export function checkRevocation(input: RevocationInput, context: SignatureContext, checks: CheckList): void {
-  const { at, lists, required } = input;
+  const { at, lists, required, waiver, source } = input;
   const found: string[] = [];
   const problems: string[] = [];
   const revoked: string[] = [];
@@ -52,7 +56,8 @@ export function checkRevocation(input: RevocationInput, context: SignatureContex
     const named = certificates.filter((certificate) => signed.some((list) => isRevoked(list, certificate)));
     revoked.push(...named.map((certificate) => `${nameOf(certificate)}, serial ${certificate.serial}`));
   }
-  const note = `no revocation list of ${absent.join(' and ')}`;
+  const lacking = `no revocation list of ${absent.join(' and ')}`;
+  const note = required ? `${lacking}, which the vendor publishes at ${source}` : `${lacking}; ${waiver}`;
   if (problems.length > 0) {
     checks.record('chain.revocation-list', false, `current at ${isoTime(at)}`, problems.join('; '));
   } else if (absent.length > 0) {

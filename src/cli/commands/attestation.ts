@@ -8,7 +8,7 @@ import {
   passphraseOption,
   policyKeyOption,
   requiredOption,
-  singlePolicyOption,
+  singlePolicyOptions,
 } from '../command-row.ts';
 
 const COLLATERAL_FOLDER = () =>
@@ -38,6 +38,19 @@ const COLLATERAL: CommandGroup = {
   ],
 };
 
+/** Certificates and revocation lists of an SNP report. */
+const chainOptions = () => [
+  option(
+    '--vcek <file>',
+    'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
+  ),
+  option(
+    '--chain <file...>',
+    'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
+  ),
+  option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
+];
+
 /** Appraisal of a single statement. Exit codes: 0 accepted, 2 rejected, 64 usage, 74 unreadable input. */
 const SINGLE_STATEMENTS: readonly CommandRow[] = [
   {
@@ -45,17 +58,9 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise an SEV-SNP report: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--report <file>', 'the 1184-byte report, alone or with its certificate table'),
-      option(
-        '--vcek <file>',
-        'certificate that must have signed: VCEK or VLEK, PEM or DER (default: from the certificate table)',
-      ),
-      option(
-        '--chain <file...>',
-        'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
-      ),
-      option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
+      ...chainOptions(),
       option('--product <name>', 'expected product line: milan, genoa (also bergamo, siena) or turin'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
       atOption(),
     ],
     load: () => import('./attestation/verify-snp.ts'),
@@ -67,7 +72,7 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
       requiredOption('--quote <file>', 'the quote, version 4 or 5'),
       option('--collateral <dir>', 'folder of TCB info, QE identity, their chain and revocation lists'),
       option('--eventlog <file>', 'event log (CCEL) to replay to the RTMRs'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
       atOption(),
     ],
     load: () => import('./attestation/verify-tdx.ts'),
@@ -78,14 +83,14 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     parameters: [
       requiredOption('--attest <file>', 'the statement, TPMS_ATTEST'),
       requiredOption('--signature <file>', 'its signature, TPMT_SIGNATURE or raw'),
-      requiredOption(
-        '--key <file>',
-        'the attestation key that you trust: PEM, DER, certificate or TPM public area',
-      ),
+      option('--key <file>', 'the attestation key that you trust: PEM, DER, certificate or TPM public area'),
+      option('--hcl <file>', 'instead of a key: the report of the paravisor (Azure HCL) that names it'),
+      ...chainOptions(),
       requiredOption('--nonce <hex>', 'the qualifying data that you sent'),
       option('--pcrs <file>', 'PCR values: JSON, or the output of tpm2_pcrread or tpm2_quote -o'),
       option('--eventlog <file>', 'event log to replay to the quoted PCRs'),
-      singlePolicyOption(),
+      ...singlePolicyOptions(),
+      atOption(),
     ],
     load: () => import('./attestation/verify-tpm.ts'),
   },
@@ -94,7 +99,8 @@ const SINGLE_STATEMENTS: readonly CommandRow[] = [
     description: 'appraise a DICE chain: exit code 0 accepted, 2 rejected',
     parameters: [
       requiredOption('--chain <file>', 'certificates, first layer first: CBOR, or X.509 in PEM or DER'),
-      option('--policy <file>', 'appraisal policy, JSON, with the root keys that you trust'),
+      option('--policy <file>', 'appraisal policy, plain or signed, with the root keys that you trust'),
+      policyKeyOption(),
       atOption(),
     ],
     load: () => import('./attestation/verify-dice.ts'),
@@ -176,10 +182,13 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'sign-policy',
-      description: 'sign an appraisal policy',
+      description: 'sign an appraisal policy, with a version and an expiry',
       parameters: [
         argument('<policy>'),
         requiredOption('--key <file>', 'your private key'),
+        requiredOption('--policy-version <n>', 'version, above that of the last policy that you signed'),
+        requiredOption('--expires <time>', 'when the policy stops being accepted, ISO 8601'),
+        option('--name <text>', 'which of your policies this is').default('policy'),
         requiredOption('--out <file>', 'output file'),
         passphraseOption(),
       ],
@@ -199,8 +208,8 @@ export const ATTESTATION: CommandGroup = {
     },
     {
       name: 'corim',
-      description: 'convert reference values to CoRIM',
-      parameters: [argument('<reference>'), requiredOption('--out <file>', 'output file')],
+      description: 'convert reference values to CoRIM; several files become one with all their builds',
+      parameters: [argument('<reference...>'), requiredOption('--out <file>', 'output file')],
       load: () => import('./attestation/corim.ts'),
     },
     COLLATERAL,

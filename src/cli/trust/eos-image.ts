@@ -5,7 +5,7 @@ import { measureLaunch } from '../../attestation/measure/launch.ts';
 import { firmwareState } from '../../attestation/measure/snp.ts';
 import { measureTd } from '../../attestation/measure/tdvf.ts';
 import { predictRtmrs, predictUefiPcrs } from '../../attestation/measure/uefi-pcrs.ts';
-import { parseReferenceValues } from '../../attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../attestation/policy/reference.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../errors.ts';
 import { digestFile, namingFile, readInput, readJson } from '../files.ts';
@@ -65,7 +65,7 @@ function parseLine(line: string): [string, string] {
 export async function substitutedPackages(folder: string): Promise<string[]> {
   const file = path.join(folder, 'reference-values.json');
   const json = await readJson(file);
-  const { substitutes = [] } = namingFile(file, () => parseReferenceValues(json));
+  const { substitutes = [] } = namingFile(file, () => onlyBuild(parseReferenceValues(json)));
   return substitutes.map(
     ({ name, version, substitutes: pinned }) =>
       `${name} ${version} was taken in the place of ${pinned}, which the sources pin`,

@@ -9,9 +9,11 @@ import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
 import type { Manifest } from '../../machines/manifest.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { type Trace, traceTo } from '../../runtime/trace.ts';
 import { collateralOf } from '../collateral/collateral.ts';
 import { jsonIn, namingFile, readInput } from '../files.ts';
+import { refuseRollback } from './policy-versions.ts';
 
 /** What a party trusts when it appraises an enclave. */
 export interface TrustInputs {
@@ -44,25 +46,49 @@ export interface TrustOptions {
 /**
  * Reads a policy, plain or signed.
  *
- * @param key public key that must have signed it, `ed25519:…`; when given, a plain policy is refused.
+ * @param key public key that must have signed it, `ed25519:…`; a plain policy is refused with it, a signed one without it.
  * @throws CocosError POLICY_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
  */
-export async function readPolicy(file: string, key?: string): Promise<AppraisalPolicy> {
-  const json = policyJson(file, await readInput(file), key);
+export async function readPolicy(
+  file: string,
+  key: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<AppraisalPolicy> {
+  const json = await policyJson(file, await readInput(file), key, environment);
   return namingFile(file, () => parsePolicy(json));
 }
 
-function policyJson(file: string, bytes: Uint8Array, key: string | undefined): unknown {
+async function policyJson(
+  file: string,
+  bytes: Uint8Array,
+  key: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<unknown> {
   const json = jsonIn(file, bytes);
   if (!isPolicyEnvelope(json)) {
-    if (key !== undefined)
-      throw new CocosError(
-        'POLICY_INVALID',
-        `The policy ${file} is not signed, but --policy-key requires a signature.`,
-      );
-    return json;
+    if (key === undefined) return json;
+    throw new CocosError(
+      'POLICY_INVALID',
+      `The policy ${file} is not signed, but --policy-key requires a signature.`,
+    );
   }
-  const { policy } = namingFile(file, () => openPolicy(json, key, attestationCrypto));
+  if (key === undefined)
+    throw new CocosError(
+      'POLICY_INVALID',
+      `The policy ${file} is signed, but nothing says by whom it must be: name the public key of its signer with --policy-key, as its owner tells you, not as the file does.`,
+    );
+  const opened = namingFile(file, () => openPolicy(json, key, systemClock.wall(), attestationCrypto));
+  const inner = innerPolicy(file, opened.policy);
+  await refuseRollback(opened, environment).catch((thrown: unknown) => {
+    if (CocosError.from(thrown).code !== 'POLICY_INVALID') throw thrown;
+    return namingFile(file, () => {
+      throw thrown;
+    });
+  });
+  return inner;
+}
+
+function innerPolicy(file: string, policy: Uint8Array): unknown {
   try {
     return parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(policy));
   } catch (cause) {
@@ -84,7 +110,7 @@ function parseReference(file: string, bytes: Uint8Array): ReferenceValues {
 /** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
   const sources = { policy: await readInput(options.policy), reference: await readInput(options.reference) };
-  const json = policyJson(options.policy, sources.policy, options.policyKey);
+  const json = await policyJson(options.policy, sources.policy, options.policyKey, environment);
   return {
     sources,
     policy: namingFile(options.policy, () => parsePolicy(json)),

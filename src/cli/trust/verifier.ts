@@ -16,6 +16,7 @@ import {
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { asyncEffect, clockEffect } from '../../runtime/effects.ts';
 import type { AgentClient } from '../transfer/agent-client.ts';
+import { adviceOf } from './appraisal-advice.ts';
 import { pinnedPolicy, type TrustInputs } from './trust.ts';
 
 /** An enclave whose evidence was accepted. */
@@ -77,7 +78,7 @@ export class EnclaveVerifier {
   async verify(): Promise<TrustedEnclave> {
     const challenge = { type: 'verifier.challenge' } as const;
     const before = this.actor.getSnapshot();
-    if (before.matches('rejected')) throw rejection(before.context);
+    if (before.matches('rejected')) throw rejection(before.context, this.verdict);
     if (!before.can(challenge)) {
       throw new CocosError('STATE_EVENT_ILLEGAL', 'Another challenge of this enclave has not finished yet.');
     }
@@ -98,7 +99,7 @@ export class EnclaveVerifier {
       );
     }
     const { verdict, evidence, nonce, nonceIssuedWall } = this;
-    if (!settled.matches('trusted') || verdict === null) throw rejection(settled.context);
+    if (!settled.matches('trusted') || verdict === null) throw rejection(settled.context, verdict);
     return { verdict, evidence, nonce, nonceIssuedAt: nonceIssuedWall };
   }
 
@@ -164,13 +165,14 @@ export class EnclaveVerifier {
   }
 }
 
-function rejection({ failures }: VerifierContext): CocosError {
+function rejection({ failures }: VerifierContext, verdict: Verdict | null): CocosError {
+  const advice = verdict === null ? [] : adviceOf(verdict);
   const reasons = failures.map((name) =>
     isCheckName(name) ? `${name} (${CHECKS[name].doc.replace(/\.$/, '')})` : name,
   );
   return new CocosError(
     'ATTEST_REJECTED',
-    `The evidence of the enclave was rejected, and no input was sent to it. This does not hold: ${reasons.join('; ')}. The commands 'attestation get' and 'attestation verify' show every check.`,
+    `The evidence of the enclave was rejected, and no input was sent to it. This does not hold: ${reasons.join('; ')}. The commands 'attestation get' and 'attestation verify' show every check.${advice.map((each) => ` ${each}`).join('')}`,
     { details: { failures } },
   );
 }

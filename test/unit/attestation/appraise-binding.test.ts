@@ -8,7 +8,7 @@ import { encodeClaims } from '../../../src/attestation/evidence/claims.ts';
 import { decodeEvidence, encodeEvidence } from '../../../src/attestation/evidence/evidence.ts';
 import type { ProcessLaunchLog } from '../../../src/attestation/evidence/launch-log.ts';
 import { measureLaunch } from '../../../src/attestation/measure/launch.ts';
-import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { attestationCrypto } from '../../../src/crypto/attestation-crypto.ts';
 import {
   claims,
@@ -162,7 +162,8 @@ describe('appraiseLaunch', () => {
     const log = { kind: 'process', ...referenceJson.process, commandLine: '' } as const;
     const checks = new CheckList();
     const measurement = measureLaunch(log, attestationCrypto);
-    appraiseLaunch(log, measurement, parseReferenceValues(referenceJson), false, attestationCrypto, checks);
+    const build = onlyBuild(parseReferenceValues(referenceJson));
+    appraiseLaunch(log, measurement, build, false, attestationCrypto, checks);
     const { checks: list } = checks.finish();
     expect(list.filter((check) => check.outcome === 'failed').map((check) => check.name)).toEqual([
       'launch.log',

@@ -1,20 +1,16 @@
-import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { AppraisalInput } from '../../../src/attestation/appraisal/appraisal.ts';
 import { appraise } from '../../../src/attestation/appraisal/appraise.ts';
 import { bundleScope } from '../../../src/attestation/appraisal/checks.ts';
+import {
+  formatVerdict,
+  VTPM_OWNERS,
+  verdictToJson,
+} from '../../../src/attestation/appraisal/format-verdict.ts';
 import type { Verdict } from '../../../src/attestation/appraisal/verdict.ts';
-import {
-  type Claims,
-  encodeClaims,
-  qualifyingData,
-  reportData,
-} from '../../../src/attestation/evidence/claims.ts';
-import {
-  type EvidenceBundle,
-  encodeEvidence,
-  type VtpmEvidence,
-} from '../../../src/attestation/evidence/evidence.ts';
+import { type Claims, encodeClaims, reportData } from '../../../src/attestation/evidence/claims.ts';
+import { type EvidenceBundle, encodeEvidence } from '../../../src/attestation/evidence/evidence.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { bitString, oid, sequence } from '../../../src/attestation/x509/der-writer.ts';
@@ -28,61 +24,16 @@ import {
   scene,
   testRoot,
 } from '../../fakes/emulated-host.ts';
-import { cborLayer, newKey, rawKey } from '../../fakes/fake-dice.ts';
+import { createBoot, sha256 } from '../../fakes/enclave-boot.ts';
 import { AT, createCollateral, createIntel, createQuote } from '../../fakes/fake-intel.ts';
-import {
-  attest,
-  ecdsaSignature,
-  eventLog,
-  extendAll,
-  type LogEvent,
-  publicArea,
-} from '../../fakes/fake-tpm.ts';
+import { eventLog, extendAll, type LogEvent } from '../../fakes/fake-tpm.ts';
 import { AUTHORITY, authority, type Extension, issue } from '../../fakes/x509-issuer.ts';
 
 beforeAll(async () => {
   await testRoot();
 });
 
-const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
 const outcome = (verdict: Verdict, name: string) => verdict.checks.find((check) => check.name === name);
-
-/** One boot of one enclave with a TPM and a chain of two layers. */
-function createBoot(bootId: number) {
-  const { privateKey: ak } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const [root, first, leaf] = [newKey(), newKey(), newKey()];
-  const chain = [
-    cborLayer({ issuerKey: root, subjectKey: first }),
-    cborLayer({ issuerKey: first, subjectKey: leaf }),
-  ];
-  const events: LogEvent[] = [
-    { register: 4, type: 0x80000003, data: new TextEncoder().encode(`boot ${bootId}`) },
-    { register: 15, type: 4, data: new Uint8Array(4) },
-  ];
-  const claims: Claims = {
-    ...plainClaims,
-    kemKeys: [...plainClaims.kemKeys],
-    bootId: new Uint8Array(16).fill(bootId),
-    tpmAk: publicArea(ak),
-    diceLeaf: sha256(chain[1] ?? new Uint8Array()),
-    diceRoot: sha256(rawKey(root)),
-  };
-  const quote = (nonce: Uint8Array, claimsBytes: Uint8Array, key = ak): VtpmEvidence => {
-    const pcrs = extendAll(events);
-    const statement = attest(new Map([['sha256', pcrs]]), {
-      extraData: qualifyingData(nonce, claimsBytes, crypto),
-    });
-    return {
-      attest: statement,
-      signature: ecdsaSignature(statement, key),
-      bank: 'sha256',
-      pcrs: Object.fromEntries([...pcrs].map(([pcr, value]) => [String(pcr), value])),
-      eventLog: eventLog(events),
-    };
-  };
-  const dice = { format: 'cbor' as const, rootKey: rawKey(root), chain };
-  return { claims, quote, dice, ak, events };
-}
 
 const boot = createBoot(1);
 const other = createBoot(2);
@@ -115,6 +66,17 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
       expected: `all parts from boot ${'01'.repeat(16)}`,
     });
     expect(outcome(verdict, 'binding.nonce')?.outcome).toBe('passed');
+  });
+
+  it('says that a vTPM whose key only the claims name is of the host, and proves nothing against its owner', async () => {
+    const verdict = appraise(await input());
+    expect(verdict.vtpmOwner).toBe('host');
+    expect(verdictToJson(verdict)['vtpm']).toMatchObject({ owner: 'host', meaning: VTPM_OWNERS.host });
+    expect(formatVerdict(verdict)).toContain(`vtpm:    ${VTPM_OWNERS.host}`);
+    expect(VTPM_OWNERS.host).toContain('proves nothing against the owner of the host');
+    const without = appraise(await input(() => ({ vtpm: undefined })));
+    expect(without.vtpmOwner).toBeUndefined();
+    expect(verdictToJson(without)['vtpm']).toBeNull();
   });
 
   it('refuses the quote of another boot', async () => {
@@ -172,7 +134,7 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     const pcr4 = Buffer.from(extendAll(boot.events).get(4) ?? []).toString('hex');
     const reference = (pcr: string, code: string) => ({
       reference: {
-        vtpm: { pcrs: { 4: [pcr] } },
+        vtpm: { pcrs: { 4: pcr } },
         dice: { layers: [{ codeHashes: [code] }, {}] },
       },
     });
@@ -212,6 +174,9 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
         vtpm: { ...boot.quote(NONCE, bundle.claims), certificates: ders },
       });
     expect(await failures(withChain(certificate(), root), trusted)).toEqual([]);
+    expect(appraise(await input(withChain(certificate(), root), trusted)).vtpmOwner).toBe('provider');
+    expect(await failures(undefined, trusted)).toEqual(['vtpm.key-binding']);
+    expect(await failures(withChain(), trusted)).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(), root))).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(), certificate()), trusted)).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(other.ak), root), trusted)).toEqual(['vtpm.key-binding']);
@@ -329,6 +294,8 @@ describe('appraise of a TDX guest', () => {
     { register: 3, type: 4, data: new Uint8Array(4) },
   ];
   const log = eventLog(events, { banks: ['sha384'] });
+  const extended = Buffer.from(extendAll(events, 'sha384').get(3) ?? []).toString('hex');
+  const registers = { mrtd: '91'.repeat(48), rtmr1: '00'.repeat(48), rtmr2: extended };
 
   function tdx(
     change: { body?: (quote: Buffer, body: number) => void; claims?: Claims; log?: Uint8Array } = {},
@@ -357,10 +324,11 @@ describe('appraise of a TDX guest', () => {
       evidence: encodeEvidence(bundle),
       nonce: NONCE,
       policy: parsePolicy({ version: 1, platforms: ['tdx'], tdx: { trustedRoots: [intel.rootDigest] } }),
-      reference: parseReferenceValues({
-        ...referenceJson,
-        tdx: { mrtd: ['91'.repeat(48)], ...reference },
-      }),
+      reference: parseReferenceValues(
+        'builds' in reference
+          ? { version: 1, ...reference }
+          : { ...referenceJson, tdx: { ...registers, ...reference } },
+      ),
       at: AT,
       collateral: createCollateral(intel),
       crypto,
@@ -380,9 +348,37 @@ describe('appraise of a TDX guest', () => {
     expect(tdx({ body: (b, body) => b.fill(1, body + 520, body + 584) }).failures).toEqual([
       'binding.report-data',
     ]);
-    expect(tdx({}, { mrtd: ['92'.repeat(48)] }).failures).toEqual(['tdx.mrtd']);
-    expect(tdx({}, { rtmr1: ['92'.repeat(48)] }).failures).toEqual(['tdx.rtmr1']);
+    expect(tdx({}, { mrtd: '92'.repeat(48) }).failures).toEqual(['tdx.mrtd']);
+    expect(tdx({}, { rtmr1: '92'.repeat(48) }).failures).toEqual(['tdx.rtmr1']);
     expect(tdx({ claims: { ...claims, platform: 'snp' } }).failures).toEqual(['binding.platform']);
+  });
+
+  it('refuses the firmware of one build with the kernel of another, and names the build that matches', () => {
+    const build = (name: string, values: object) => ({
+      name,
+      eosVersion: 'eos-1',
+      tdx: { ...registers, ...values },
+    });
+    const others = { mrtd: '92'.repeat(48), rtmr1: '93'.repeat(48), rtmr2: '94'.repeat(48) };
+    const mixed = ['mrtd', 'rtmr1', 'rtmr2'].map((part) =>
+      tdx(
+        {},
+        {
+          builds: [
+            build('A', { [part]: '95'.repeat(48) }),
+            build('B', { ...others, [part]: '95'.repeat(48) }),
+          ],
+        },
+      ),
+    );
+    expect(mixed.map(({ failures }) => failures)).toEqual([['tdx.mrtd'], ['tdx.rtmr1'], ['tdx.rtmr2']]);
+    const split = [
+      build('A', { rtmr1: others.rtmr1, rtmr2: others.rtmr2 }),
+      build('B', { mrtd: others.mrtd }),
+    ];
+    expect(tdx({}, { builds: split })).toMatchObject({ outcome: 'rejected', build: { name: 'B', of: 2 } });
+    const complete = [...split, build('C', {})];
+    expect(tdx({}, { builds: complete })).toMatchObject({ outcome: 'accepted', build: { name: 'C', of: 3 } });
   });
 
   it('refuses an event log that does not replay to the registers', () => {

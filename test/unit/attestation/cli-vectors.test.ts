@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { runCli } from '../../fakes/cli.ts';
+import { WAIVERS } from '../../fakes/fake-amd.ts';
 import { hasVectors, logsWithExpectations, vectorsDir } from '../../vectors.ts';
 
 const at = (...parts: string[]): string => join(vectorsDir(), ...parts);
@@ -30,11 +31,24 @@ const failed = (value: unknown) =>
 
 const SnpCase = z.object({ product: z.string(), verify_at: z.string(), chain: z.array(z.string()) });
 
+const Next = z.object({ next: z.array(z.string()) });
+
 function snpArguments(name: string): string[] {
   const { verify_at, chain, product } = SnpCase.parse(json('snp', name, 'expected.json'));
   const [leaf = '', ...authorities] = chain.map((file) => at('snp', name, file));
   const report = ['--report', at('snp', name, 'report.bin'), '--vcek', leaf, '--chain', ...authorities];
-  return ['attestation', 'verify-snp', ...report, '--product', product, '--at', verify_at];
+  const policy = write('waivers.json', JSON.stringify({ version: 1, platforms: ['snp'], snp: WAIVERS }));
+  return [
+    'attestation',
+    'verify-snp',
+    ...report,
+    '--product',
+    product,
+    '--at',
+    verify_at,
+    '--policy',
+    policy,
+  ];
 }
 
 describe.skipIf(!hasVectors)('attestation verify-snp', () => {
@@ -50,8 +64,34 @@ describe.skipIf(!hasVectors)('attestation verify-snp', () => {
     expect(failed(run.json)).toEqual(failures);
   });
 
+  it('refuses each by the strict policy, for its firmware and for the missing list, and says what to do', async () => {
+    for (const name of ['milan-v2', 'genoa-v3', 'turin-v5']) {
+      const args = snpArguments(name);
+      const run = await runCli(...args.slice(0, args.indexOf('--policy')));
+      expect({ exit: run.exit, failed: failed(run.json) }).toEqual({
+        exit: 2,
+        failed: ['policy.minimum-tcb'],
+      });
+      expect(run.json).toMatchObject({ missing: ['chain.revocation-list', 'chain.revocation'] });
+      expect(Next.parse(run.json).next.join('\n')).toMatch(/verify-snp --crl.*snp\.minimumTcb/s);
+      const tcb = write(
+        'tcb.json',
+        JSON.stringify({ version: 1, platforms: ['snp'], snp: { minimumTcb: WAIVERS.minimumTcb } }),
+      );
+      const waived = await runCli(...args, '--policy', tcb);
+      expect(waived.exit).toBe(2);
+      const [next] = Next.parse(waived.json).next;
+      expect(next).toMatch(/https:\/\/kdsintf\.amd\.com\/vcek\/v1\/(Milan|Genoa|Turin)\/crl.*--crl/);
+    }
+  });
+
   it('accepts the provider key under a policy that allows it, until the key expires', async () => {
-    const snp = { endorsementKeys: ['vlek'], vmpl: 1, providers: ['CN=cc-us-east-2.amazonaws.com'] };
+    const snp = {
+      ...WAIVERS,
+      endorsementKeys: ['vlek'],
+      vmpl: 1,
+      providers: ['CN=cc-us-east-2.amazonaws.com'],
+    };
     const policy = write('vlek.json', JSON.stringify({ version: 1, platforms: ['snp'], snp }));
     const args = [...snpArguments('milan-v3-vlek-vmpl1'), '--policy', policy];
     expect((await runCli(...args)).exit).toBe(0);
@@ -212,6 +252,59 @@ describe.skipIf(!hasVectors)('attestation verify-tpm', () => {
       failed: ['vtpm.pcr-digest'],
     });
     expect((await run('no hex')).exit).toBe(64);
+  });
+
+  describe('with the report of a paravisor', () => {
+    const waivers = () =>
+      write('tpm-waivers.json', JSON.stringify({ version: 1, platforms: ['snp'], snp: WAIVERS }));
+    const byReport = (hcl: string, ...more: string[]) =>
+      runCli(
+        'attestation',
+        'verify-tpm',
+        ...['--attest', file('attest.bin'), '--signature', file('signature.bin'), '--nonce', nonce],
+        ...['--hcl', hcl, '--chain', file('vcek-ask-ark.pem'), '--at', '2026-06-01T00:00:00Z', ...more],
+      );
+    const whose = (value: unknown) =>
+      z.object({ vtpm: z.object({ owner: z.string() }) }).parse(value).vtpm.owner;
+
+    it('accepts the key that the report binds, and says whose the vTPM is', async () => {
+      const bound = await byReport(file('hcl-report.bin'), '--policy', waivers());
+      expect({ exit: bound.exit, failed: failed(bound.json) }).toEqual({ exit: 0, failed: [] });
+      expect(bound.text).toContain('of the paravisor whose SNP report binds the key');
+      expect(whose(bound.json)).toBe('paravisor');
+      expect(whose((await run(nonce)).json)).toBe('caller');
+      // Firmware and revocation list count as for every report.
+      const strict = await byReport(file('hcl-report.bin'));
+      expect({ exit: strict.exit, failed: failed(strict.json) }).toEqual({
+        exit: 2,
+        failed: ['policy.minimum-tcb'],
+      });
+    });
+
+    it('refuses claims that the report does not bind, the report of another machine, and both kinds of key', async () => {
+      const report = readFileSync(file('hcl-report.bin'));
+      const renamed = Buffer.from(report);
+      const id = renamed.indexOf('vmUniqueId');
+      renamed.writeUInt8(renamed.readUInt8(id + 14) ^ 1, id + 14);
+      const changed = await byReport(write('renamed.bin', renamed), '--policy', waivers());
+      expect({ exit: changed.exit, failed: failed(changed.json) }).toEqual({
+        exit: 2,
+        failed: ['vtpm.key-binding'],
+      });
+      expect(whose(changed.json)).toBe('host');
+      const genoa = z
+        .object({ report: z.array(z.number()), vcek: z.string() })
+        .parse(json('azure', 'snp', 'evidence-genoa.json'));
+      const roots = ['ask', 'ark'].map((name) => at('amd-roots', `genoa_${name}.pem`));
+      const other = await byReport(
+        write('genoa.bin', Uint8Array.from(genoa.report)),
+        ...['--chain', write('genoa.pem', genoa.vcek), ...roots, '--policy', waivers()],
+      );
+      expect(other.exit).toBe(2);
+      expect(failed(other.json)).toEqual(['vtpm.signature']);
+      expect((await byReport(write('text', 'no report'), '--policy', waivers())).exit).toBe(74);
+      expect((await byReport(file('hcl-report.bin'), '--key', file('ak.pem'))).exit).toBe(64);
+    });
   });
 });
 

@@ -11,6 +11,7 @@ import {
   createReport,
   type EvidenceOptions,
   vcekExtensions,
+  WAIVERS,
 } from '../../fakes/fake-amd.ts';
 import {
   AT,
@@ -167,7 +168,7 @@ describe('an SNP report', () => {
     const policy = parsePolicy({
       version: 1,
       platforms: ['snp'],
-      snp: { trustedRoots: amd.trustedRoots, ...snp },
+      snp: { ...WAIVERS, trustedRoots: amd.trustedRoots, ...snp },
     });
     const collateral = { ...NO_COLLATERAL, revocationLists: [] };
     return verifySnp({ ...createReport(amd, evidence), collateral, policy, at: AMD_AT, crypto, ...more });

@@ -18,6 +18,7 @@ import {
   level,
   tcb,
   vcekExtensions,
+  WAIVERS,
 } from '../../fakes/fake-amd.ts';
 import { revocationList } from '../../fakes/x509-issuer.ts';
 
@@ -45,7 +46,7 @@ function verify(evidence: ReturnType<typeof createReport>, options: Options = {}
     policy: parsePolicy({
       version: 1,
       platforms: ['snp'],
-      snp: { trustedRoots, ...options.snp },
+      snp: { ...WAIVERS, trustedRoots, ...options.snp },
       ...options.policy,
     }),
     at: options.at ?? AT,

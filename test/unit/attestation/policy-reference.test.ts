@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { parseStrictJson } from '../../../src/attestation/encoding/strict-json.ts';
 import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
-import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { referenceJson } from '../../fakes/emulated-host.ts';
 
 /** Whether the published schema accepts a value; only `parsePolicy` checks the rule across members here. */
@@ -27,7 +27,7 @@ describe('parsePolicy', () => {
       snp: {
         endorsementKeys: ['vcek'],
         trustedRoots: [],
-        requireRevocationList: false,
+        requireRevocationList: true,
         allowProvisionalFirmware: true,
         allowSmt: true,
         requireSingleSocket: false,
@@ -36,7 +36,7 @@ describe('parsePolicy', () => {
         requiredMitigations: {},
         platformInfo: { required: [], forbidden: [] },
         vmpl: 0,
-        minimumTcb: {},
+        minimumTcb: { milan: { snp: 29 }, genoa: { snp: 27 }, turin: { snp: 4 } },
         minimumCommittedTcb: {},
         minimumLaunchTcb: {},
         minimumCurrentTcb: {},
@@ -118,6 +118,19 @@ describe('parsePolicy', () => {
     expect(parsePolicy(json)).toMatchObject(json);
   });
 
+  it('refuses lists of measurements that would accept mixtures of builds', () => {
+    const [a, b] = ['a'.repeat(96), 'b'.repeat(96)];
+    const tdx = (rules: object) => () => parsePolicy({ version: 1, platforms: ['tdx'], tdx: rules });
+    expect(tdx({ mrtd: [a, b], rtmr1: [a, b] })).toThrowError(refused);
+    expect(tdx({ rtmr1: [a, b], rtmr2: [a, b] })).toThrowError(refused);
+    expect(tdx({ mrtd: [a, b], rtmr1: [a] })().tdx.mrtd).toEqual([a, b]);
+    const dice = (layers: readonly object[]) => () =>
+      parsePolicy({ version: 1, platforms: ['snp'], dice: { layers } });
+    expect(dice([{ codeHashes: [a, b] }, { codeHashes: [a, b] }])).toThrowError(refused);
+    expect(dice([{ codeHashes: [a, b], configurations: [a, b] }])).toThrowError(refused);
+    expect(dice([{ codeHashes: [a, b] }, { codeHashes: [a] }])().dice.layers).toHaveLength(2);
+  });
+
   it('refuses a duplicate member at any depth, however it is escaped', () => {
     const twice = expect.objectContaining({ code: 'INPUT_INVALID' });
     for (const text of [
@@ -148,9 +161,10 @@ describe('parseReferenceValues', () => {
   const refused = expect.objectContaining({ code: 'REFERENCE_INVALID' });
 
   it('accepts the output of the image builder', () => {
-    expect(parseReferenceValues({ ...referenceJson, files: { vmlinuz: '2'.repeat(64) } })).toMatchObject(
-      referenceJson,
-    );
+    const { version: _, ...values } = referenceJson;
+    const file = { ...referenceJson, files: { vmlinuz: '2'.repeat(64) } };
+    expect(onlyBuild(parseReferenceValues(file))).toMatchObject(values);
+    expect(bySchema('reference-values', file)).toBe(true);
   });
 
   it.each([
@@ -163,6 +177,7 @@ describe('parseReferenceValues', () => {
     ],
     ['no vCPU type', { vm: { ...referenceJson.vm, vcpuTypes: [] } }],
   ])('refuses %s', (_, change) => {
-    expect(() => parseReferenceValues({ ...referenceJson, ...change })).toThrowError(refused);
+    const json = { ...referenceJson, ...change };
+    expect(() => parseReferenceValues(json)).toThrowError(refused);
   });
 });

@@ -88,23 +88,6 @@ describe('attestation verify', () => {
   });
 });
 
-describe('a signed policy', () => {
-  it('is accepted only if the requested key signed it', async () => {
-    const sign = ['attestation', 'sign-policy', at('policy.json'), '--key', at('carol.key')];
-    expect((await runCli(...sign, '--out', at('signed.json'))).exit).toBe(0);
-    const signed = ['--policy', at('signed.json'), '--policy-key'];
-    expect((await verify(...signed, key)).exit).toBe(0);
-    expect((await verify(...signed, `ed25519:${'A'.repeat(43)}`)).error).toBe('POLICY_INVALID');
-    expect((await verify('--policy-key', key)).error).toBe('POLICY_INVALID');
-    const envelope = z
-      .record(z.string(), z.string())
-      .parse(JSON.parse(readFileSync(at('signed.json'), 'utf8')));
-    const other = Buffer.from('{"version":1,"platforms":["snp"]}').toString('base64url');
-    const forged = write('forged.json', JSON.stringify({ ...envelope, signedPolicy: other }));
-    expect((await verify('--policy', forged, '--policy-key', key)).error).toBe('POLICY_INVALID');
-  });
-});
-
 describe('an attestation result (EAR)', () => {
   const token = async (name: string, ...more: string[]) => {
     await verify('--ear', at(name), '--ear-key', at('carol.key'), ...more);
@@ -194,9 +177,9 @@ describe('an attestation result (EAR)', () => {
 describe('reference values as CoRIM', () => {
   const full = parseReferenceValues({
     ...referenceJson,
-    tdx: { mrtd: ['a'.repeat(96)], rtmr1: ['b'.repeat(96), 'c'.repeat(96)] },
+    tdx: { mrtd: 'a'.repeat(96), rtmr1: 'b'.repeat(96), rtmr2: 'c'.repeat(96) },
     vtpm: {
-      pcrs: { '4': ['d'.repeat(64)], '11': ['e'.repeat(64)] },
+      pcrs: { '4': 'd'.repeat(64), '11': 'e'.repeat(64) },
       events: [{ register: 4, digest: 'd'.repeat(64) }],
     },
     dice: { layers: [{ codeHashes: ['f'.repeat(128)] }] },
@@ -239,6 +222,23 @@ describe('reference values as CoRIM', () => {
     expect((await verify('--reference', at('reference.corim'))).exit).toBe(0);
     const cut = write('cut.corim', readFileSync(at('reference.corim')).subarray(0, 200));
     expect((await verify('--reference', cut)).exit).toBe(65);
+  });
+
+  it('of several files are one, with a build for each, of different names', async () => {
+    const kernel = { name: 'vmlinuz', sha256: '9'.repeat(64) };
+    const other = write(
+      'other.json',
+      JSON.stringify({ ...referenceJson, name: 'other', vm: { ...referenceJson.vm, kernel } }),
+    );
+    const corim = (...args: string[]) => runCli('attestation', 'corim', ...args);
+    expect((await corim(other, at('reference.json'), '--out', at('both.corim'))).exit).toBe(0);
+    const verdict = await verify('--reference', at('both.corim'));
+    expect(verdict.exit).toBe(0);
+    expect(verdict.json).toMatchObject({ build: { name: 'EOS eos-1', of: 2 } });
+    expect((await corim(other, '--out', at('one.corim'))).exit).toBe(0);
+    expect((await verify('--reference', at('one.corim'))).exit).toBe(2);
+    const twice = await corim(other, other, '--out', at('twice.corim'));
+    expect({ exit: twice.exit, error: twice.error }).toEqual({ exit: 65, error: 'REFERENCE_INVALID' });
   });
 
   it('are refused with a duplicate measurement or without EOS', () => {

@@ -1,9 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { NO_COLLATERAL } from '../../../src/attestation/collateral/collateral.ts';
+import { encodeEvidence } from '../../../src/attestation/evidence/evidence.ts';
+import { parsePolicy } from '../../../src/attestation/policy/policy.ts';
 import type { TrustInputs } from '../../../src/cli/trust/trust.ts';
 import { EnclaveVerifier } from '../../../src/cli/trust/verifier.ts';
 import { CocosError } from '../../../src/errors.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
 import { DAY, NOW, type SceneOptions, scene, testRoot } from '../../fakes/emulated-host.ts';
+import { AT, createAmd, createReport } from '../../fakes/fake-amd.ts';
 
 /** The verifier of an enclave, with a host whose certificates are valid from a day before NOW to a day after it. */
 
@@ -57,6 +61,33 @@ async function failuresOf(verifier: EnclaveVerifier): Promise<unknown> {
 }
 
 describe('EnclaveVerifier', () => {
+  it('says where the revocation list is published that a rejection lacks, and how to store it', async () => {
+    const amd = await createAmd('Milan');
+    const { bundle, reference } = await scene();
+    const trust: TrustInputs = {
+      policy: parsePolicy({
+        version: 1,
+        platforms: ['snp'],
+        snp: { trustedRoots: amd.trustedRoots, minimumTcb: { milan: {} } },
+      }),
+      policyDigest: '',
+      reference,
+      sources: { policy: new Uint8Array(0), reference: new Uint8Array(0) },
+      collateral: NO_COLLATERAL,
+      trace: undefined,
+    };
+    const evidence = encodeEvidence({ ...bundle, report: { kind: 'snp', ...createReport(amd) } });
+    const clock: Clock = { wall: () => AT, monotonic: () => systemClock.monotonic() };
+    const verifier = new EnclaveVerifier({ evidence: async () => evidence }, trust, undefined, { clock });
+    const error = await verifier.verify().then(
+      () => null,
+      (thrown: unknown) => CocosError.from(thrown),
+    );
+    expect(error?.code).toBe('ATTEST_REJECTED');
+    expect(error?.message).toContain('https://kdsintf.amd.com/vcek/v1/Milan/crl');
+    expect(error?.message).toContain('cocos-cli attestation collateral import');
+  });
+
   it('judges certificates by the wall clock', async () => {
     const valid = await enclave();
     expect(await failuresOf(valid.verifier)).toEqual([]);

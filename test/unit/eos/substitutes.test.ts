@@ -6,7 +6,7 @@ import { referenceValues, substitutesOf } from '../../../eos/reference-values.ts
 import { debianComponent } from '../../../eos/sbom.ts';
 import type { PinnedPackage } from '../../../eos/unpack.ts';
 import { firmwareState } from '../../../src/attestation/measure/snp.ts';
-import { parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../../src/attestation/policy/reference.ts';
 import { attestationCrypto } from '../../../src/crypto/attestation-crypto.ts';
 import { runCli } from '../../fakes/cli.ts';
 
@@ -58,8 +58,12 @@ describe('an image with a package in the place of a locked one', () => {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   it('has reference values that name it; those of the locked packages name none', () => {
-    expect(parseReferenceValues(JSON.parse(values([own, other]))).substitutes).toEqual([SUBSTITUTE]);
-    expect(parseReferenceValues(JSON.parse(values([own]))).substitutes).toBeUndefined();
+    expect(onlyBuild(parseReferenceValues(JSON.parse(values([own, other])))).substitutes).toEqual([
+      SUBSTITUTE,
+    ]);
+    const locked = onlyBuild(parseReferenceValues(JSON.parse(values([own]))));
+    expect(locked.substitutes).toBeUndefined();
+    expect(locked.name).toMatch(/^EOS .* with bios\.bin$/);
   });
 
   it('has a bill of materials that marks it', () => {

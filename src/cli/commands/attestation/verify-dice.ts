@@ -4,18 +4,17 @@ import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.
 import type { CommandContext } from '../../command-context.ts';
 import { parseTime } from '../../trust/attestation-options.ts';
 import { inFile, readEvidence } from '../../trust/evidence-files.ts';
-import { policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly chain: string;
-  readonly policy?: string;
   readonly at?: string;
 }
 
 export async function run(context: CommandContext, options: Options): Promise<void> {
   const bytes = await readEvidence(options.chain);
   const { format, chain, rootKey } = inFile(options.chain, () => splitDiceChain(bytes));
-  const policy = await policyOf(options.policy, 'snp');
+  const policy = await policyOf(options, 'snp', context.environment);
   const verdict = verifyDice({ format, chain, rootKey, policy, at: parseTime(options.at), crypto });
   showVerdict(context, verdict, ['dice.parse']);
 }

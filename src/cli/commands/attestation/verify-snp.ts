@@ -13,15 +13,14 @@ import {
   readEvidence,
   readRevocationLists,
 } from '../../trust/evidence-files.ts';
-import { policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly report: string;
   readonly vcek?: string;
   readonly chain?: readonly string[];
   readonly crl?: readonly string[];
   readonly product?: string;
-  readonly policy?: string;
   readonly at?: string;
 }
 
@@ -39,7 +38,7 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     report,
     endorsementKey: options.vcek === undefined ? undefined : await readCertificate(options.vcek),
     certificates: await readCertificates(options.chain ?? []),
-    policy: requiring(await policyOf(options.policy, 'snp'), options.crl !== undefined),
+    policy: requiring(await policyOf(options, 'snp', context.environment), options.crl !== undefined),
     collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
     at: parseTime(options.at),
     product,

@@ -4,13 +4,12 @@ import { collateralOf } from '../../collateral/collateral.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { parseTime } from '../../trust/attestation-options.ts';
 import { readEvidence } from '../../trust/evidence-files.ts';
-import { policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly quote: string;
   readonly collateral?: string;
   readonly eventlog?: string;
-  readonly policy?: string;
   readonly at?: string;
 }
 
@@ -18,7 +17,7 @@ export async function run(context: CommandContext, options: Options): Promise<vo
   const verdict = verifyTdx({
     quote: await readEvidence(options.quote),
     eventLog: options.eventlog === undefined ? undefined : await readEvidence(options.eventlog),
-    policy: await policyOf(options.policy, 'tdx'),
+    policy: await policyOf(options, 'tdx', context.environment),
     collateral: await collateralOf(options.collateral, context.environment),
     at: parseTime(options.at),
     crypto,

@@ -1,40 +1,76 @@
-import { verifyTpm } from '../../../attestation/appraisal/standalone.ts';
+import { verifyParavisorTpm } from '../../../attestation/appraisal/paravisor.ts';
+import { type TpmInput, verifyTpm } from '../../../attestation/appraisal/standalone.ts';
+import type { Verdict } from '../../../attestation/appraisal/verdict.ts';
+import { NO_COLLATERAL } from '../../../attestation/collateral/collateral.ts';
 import { parsePcrValues } from '../../../attestation/tpm/pcr-list.ts';
 import { parseCertificate } from '../../../attestation/x509/certificate.ts';
 import { looksLikePem, pemBlocks } from '../../../attestation/x509/pem.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
+import { CocosError } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { parseHex, parseTime } from '../../trust/attestation-options.ts';
-import { inFile, readEvidence } from '../../trust/evidence-files.ts';
-import { policyOf, showVerdict } from './show-verdict.ts';
+import {
+  inFile,
+  readCertificate,
+  readCertificates,
+  readEvidence,
+  readRevocationLists,
+} from '../../trust/evidence-files.ts';
+import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly attest: string;
   readonly signature: string;
-  readonly key: string;
+  readonly key?: string;
+  readonly hcl?: string;
+  readonly vcek?: string;
+  readonly chain?: readonly string[];
+  readonly crl?: readonly string[];
+  readonly at?: string;
   readonly nonce: string;
   readonly pcrs?: string;
   readonly eventlog?: string;
-  readonly policy?: string;
 }
 
 export async function run(context: CommandContext, options: Options): Promise<void> {
   const qualifyingData = parseHex(options.nonce, '--nonce');
-  const { pcrs, eventlog } = options;
-  const keyFile = await readEvidence(options.key);
+  const { pcrs, eventlog, key, hcl } = options;
+  if ((key === undefined) === (hcl === undefined)) {
+    throw new CocosError(
+      'USAGE',
+      'Name either the attestation key that you trust with --key, or the report of the paravisor that names it with --hcl.',
+    );
+  }
   const values = pcrs === undefined ? null : await readEvidence(pcrs);
-  const verdict = verifyTpm({
+  const quote = {
     attest: await readEvidence(options.attest),
     signature: await readEvidence(options.signature),
-    key: inFile(options.key, () => keyBytes(keyFile)),
     qualifyingData,
     pcrs: values === null ? null : inFile(pcrs ?? '', () => parsePcrValues(values)),
     eventLog: eventlog === undefined ? undefined : await readEvidence(eventlog),
-    policy: await policyOf(options.policy, 'snp'),
-    at: parseTime(undefined),
+    policy: await policyOf(options, 'snp', context.environment),
+    at: parseTime(options.at),
     crypto,
+  };
+  const verdict = hcl === undefined ? await byKey(quote, key ?? '') : await byReport(quote, hcl, options);
+  showVerdict(context, verdict, ['vtpm.parse', 'vtpm.key', 'report.parse']);
+}
+
+type Quote = Omit<TpmInput, 'key'>;
+
+async function byKey(quote: Quote, file: string): Promise<Verdict> {
+  const bytes = await readEvidence(file);
+  return verifyTpm({ ...quote, key: inFile(file, () => keyBytes(bytes)) });
+}
+
+async function byReport(quote: Quote, file: string, { vcek, chain, crl }: Options): Promise<Verdict> {
+  return verifyParavisorTpm({
+    ...quote,
+    hclReport: await readEvidence(file),
+    endorsementKey: vcek === undefined ? undefined : await readCertificate(vcek),
+    certificates: await readCertificates(chain ?? []),
+    collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(crl ?? []) },
   });
-  showVerdict(context, verdict, ['vtpm.parse', 'vtpm.key']);
 }
 
 /** The key in a file: public key or certificate in PEM or DER, or a TPM's public area. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { parseReferenceValues } from '../../../attestation/policy/reference.ts';
+import { onlyBuild, parseReferenceValues } from '../../../attestation/policy/reference.ts';
 import { CocosError, EXIT } from '../../../errors.ts';
 import type { CommandContext } from '../../command-context.ts';
 import { namingFile, readJson } from '../../files.ts';
@@ -65,14 +65,12 @@ async function checkReferences(folder: string): Promise<{ name: string; ok: bool
   const read = async (name: string) => {
     const file = path.join(folder, name);
     const json = await readJson(file);
-    return namingFile(file, () => parseReferenceValues(json));
+    return namingFile(file, () => onlyBuild(parseReferenceValues(json)));
   };
   const [direct, uefi] = [await read('reference-values.json'), await read('reference-values-uefi.json')];
   const { tdx } = await read('reference-values-tdx.json');
   const pcrs = await predictUefi(folder, 'pcr');
   const rtmrs = await predictUefi(folder, 'rtmr');
-  const isOnly = (accepted: readonly string[] | undefined, value: string | undefined): boolean =>
-    accepted?.length === 1 && accepted[0] === value;
   const sums = new Map((await checkSums(folder)).map(({ name, found }) => [name, found]));
   const vm = direct.vm;
   return [
@@ -80,13 +78,13 @@ async function checkReferences(folder: string): Promise<{ name: string; ok: bool
     { name: 'initrd', ok: vm?.initrd.sha256 === sums.get('initrd.img') },
     { name: 'firmware', ok: vm?.firmware.sha256 === sums.get('bios.bin') },
     { name: 'unified kernel image', ok: uefi.vm?.kernel.sha256 === sums.get('eos.efi') },
-    ...Object.entries(uefi.vtpm?.pcrs ?? {}).map(([pcr, accepted]) => ({
+    ...Object.entries(uefi.vtpm?.pcrs ?? {}).map(([pcr, value]) => ({
       name: `PCR ${pcr}`,
-      ok: isOnly(accepted, pcrs[pcr]),
+      ok: value === pcrs[pcr],
     })),
-    { name: 'MRTD', ok: isOnly(tdx?.mrtd, await predictTd(folder)) },
-    { name: 'RTMR 1', ok: isOnly(tdx?.rtmr1, rtmrs['1']) },
-    { name: 'RTMR 2', ok: isOnly(tdx?.rtmr2, rtmrs['2']) },
+    { name: 'MRTD', ok: tdx?.mrtd === (await predictTd(folder)) },
+    { name: 'RTMR 1', ok: tdx !== undefined && tdx.rtmr1 === rtmrs['1'] },
+    { name: 'RTMR 2', ok: tdx !== undefined && tdx.rtmr2 === rtmrs['2'] },
   ];
 }
 
