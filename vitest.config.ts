@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that boot virtual machines end in `.vm.test.ts` and run one after the other. */
+/** Tests that boot virtual machines end in `.vm.test.ts`. */
 const vm = 'test/**/*.vm.test.ts';
 const fault = 'test/fault/**/*.test.ts';
 const integration = 'test/integration/**/*.test.ts';
@@ -32,7 +32,9 @@ export default defineConfig({
         test: {
           name: 'vm',
           include: [vm],
-          fileParallelism: false,
+          globalSetup: ['test/harness/vm-images.ts'],
+          // A guest without KVM takes a processor for itself.
+          maxWorkers: 2,
           testTimeout: 1_800_000,
           hookTimeout: 1_800_000,
         },

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -13,6 +14,7 @@ import { ensurePinnedPackages } from '../setup/pinned-packages.mjs';
 import { bundleAgent } from './agent-bundle.ts';
 import { makeImage, OUTPUTS, PROGRAMS, SUMS_SIGNATURE } from './image.ts';
 import { AGENT, type BuildOptions, readOptions } from './options.ts';
+import { type RootImage, readRootImage } from './root-image.ts';
 import { hashInputs, isUpToDate, writeStamp } from './stamp.ts';
 import { secureBootKeys } from './uefi/keys.ts';
 import { unpackPackages } from './unpack.ts';
@@ -32,11 +34,13 @@ async function buildEos(options: BuildOptions): Promise<string> {
   const outputs = keys === null ? OUTPUTS : [...OUTPUTS, SUMS_SIGNATURE];
   if (!options.force && isUpToDate(options.out, inputs, outputs)) return `up to date in ${options.out}`;
 
+  const root = options.unsigned === null ? null : rootOf(options.unsigned, hashInputs(list, agent, null));
   mkdirSync(options.out, { recursive: true });
   const work = mkdtempSync(join(options.out, '.work-'));
   try {
     const packages = unpackPackages(list, join(work, 'packages'));
-    const { files, rootHash } = makeImage({ packages, agent, keys, work, isTest: options.agent !== AGENT });
+    const isTest = options.agent !== AGENT;
+    const { files, rootHash } = makeImage({ packages, agent, keys, work, root, isTest });
     // One of an earlier build would be taken for this one's.
     rmSync(join(options.out, SUMS_SIGNATURE), { force: true });
     for (const name of outputs) {
@@ -48,16 +52,27 @@ async function buildEos(options: BuildOptions): Promise<string> {
       renameSync(join(work, 'output'), join(options.out, name));
       console.log(`eos: ${name.padEnd(32)} ${(bytes.length / MIB).toFixed(2).padStart(8)} MiB`);
     }
-    console.log('eos: the root holds, before it is compressed:');
-    for (const [name, size] of largestFolders(join(work, 'root'))) {
-      console.log(`eos:   ${name.padEnd(30)} ${(size / MIB).toFixed(2).padStart(8)} MiB`);
-    }
+    if (root === null) tellLargest(join(work, 'root'));
     writeStamp(options.out, inputs);
     const seconds = ((performance.now() - begin) / 1000).toFixed(1);
     const signed = keys === null ? 'unsigned' : 'signed for Secure Boot';
     return `built in ${seconds} s in ${options.out}, root hash ${rootHash}, ${signed}`;
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** The root image of an image that nobody has signed, which keys do not change. */
+function rootOf(folder: string, inputs: string): RootImage {
+  if (!isUpToDate(folder, inputs, OUTPUTS))
+    throw new Error(`${folder} holds no unsigned image of these inputs`);
+  return readRootImage(readFileSync(join(folder, 'root.img')), readFileSync(join(folder, 'cmdline'), 'utf8'));
+}
+
+function tellLargest(root: string): void {
+  console.log('eos: the root holds, before it is compressed:');
+  for (const [name, size] of largestFolders(root)) {
+    console.log(`eos:   ${name.padEnd(30)} ${(size / MIB).toFixed(2).padStart(8)} MiB`);
   }
 }
 

@@ -69,6 +69,8 @@ interface Ingredients {
   readonly keys: SecureBootKeys | null;
   /** Whether another script stands in place of the agent. */
   readonly isTest: boolean;
+  /** One that was made of the same inputs; null makes it. */
+  readonly root: RootImage | null;
   /** Folder for intermediate files. */
   readonly work: string;
 }
@@ -91,7 +93,7 @@ interface ImageParts {
 }
 
 /** Makes every file of the image in memory. */
-export function makeImage({ packages, agent, keys, isTest, work }: Ingredients): {
+export function makeImage({ packages, agent, keys, isTest, root, work }: Ingredients): {
   files: Files;
   rootHash: string;
 } {
@@ -99,11 +101,14 @@ export function makeImage({ packages, agent, keys, isTest, work }: Ingredients):
   const { kernel, aml } = buildFencedKernel(packages, stock, join(work, 'acpi-fence'));
   const busybox = join(packages.folder('busybox-static'), 'usr/bin/busybox');
   const modules = selectModules(packages.folder('linux-image-cloud-amd64'), busybox);
-  const cache = makeCodeCache(GUEST_NODE, agent.script, { evaluate: !isTest, work });
+  const makeRoot = (): RootImage => {
+    const cache = makeCodeCache(GUEST_NODE, agent.script, { evaluate: !isTest, work });
+    return buildRootImage({ packages, agent, modules, cache, isTest, work });
+  };
   return assembleImage({
     ...{ packages, kernel, agent, keys },
     initrd: buildInitramfs(packages, modules, aml),
-    root: buildRootImage({ packages, agent, modules, cache, work }),
+    root: root ?? makeRoot(),
     node: readFileSync(GUEST_NODE),
     sbom: billOfMaterials({ packages, bundled: agent.packages, eosVersion: VERSION }),
     rebuild: ['npm ci', `npm run eos -- --out DIR${keys === null ? '' : ' --secure-boot KEYS'}`],

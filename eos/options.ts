@@ -15,13 +15,16 @@ export interface BuildOptions {
   readonly agent: string;
   /** Folder of Secure Boot keys; null leaves the kernel image unsigned and Secure Boot off. */
   readonly secureBoot: string | null;
+  /** Folder of an unsigned image of the same inputs, whose root image is taken; null makes one. */
+  readonly unsigned: string | null;
   /** Build although nothing changed. */
   readonly force: boolean;
 }
 
 /**
  * Options of the image builder: `--out DIR` (else COCOSAI_EOS_DIR, else `build/eos`), `--agent FILE`
- * (another entry script, for tests), `--secure-boot DIR` (keys, made there when it has none), `--force`.
+ * (another entry script, for tests), `--secure-boot DIR` (keys, made there when it has none), `--unsigned DIR` (signs that
+ * image), `--force`.
  */
 export function readOptions(args: readonly string[]): BuildOptions {
   const { values } = parseArgs({
@@ -30,6 +33,7 @@ export function readOptions(args: readonly string[]): BuildOptions {
       out: { type: 'string' },
       agent: { type: 'string' },
       'secure-boot': { type: 'string' },
+      unsigned: { type: 'string' },
       force: { type: 'boolean', default: false },
     },
   });
@@ -38,5 +42,6 @@ export function readOptions(args: readonly string[]): BuildOptions {
   const out = values.out ?? process.env['COCOSAI_EOS_DIR'] ?? join(ROOT, 'build/eos');
   const keys = values['secure-boot'];
   const secureBoot = keys === undefined ? null : resolve(keys);
-  return { out: resolve(out), agent, secureBoot, force: values.force };
+  const unsigned = values.unsigned === undefined ? null : resolve(values.unsigned);
+  return { out: resolve(out), agent, secureBoot, unsigned, force: values.force };
 }

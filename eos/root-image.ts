@@ -2,6 +2,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentBundle } from './agent-bundle.ts';
 import { ADDON } from './agent-bundle.ts';
+import { commandLineFor } from './command-line.ts';
 import { FileTree } from './file-tree.ts';
 import { GUEST_NODE } from './guest-node.ts';
 import type { KernelModule } from './kernel-modules.ts';
@@ -9,7 +10,7 @@ import { runPinned } from './pinned-program.ts';
 import { compilePython } from './python-bytecode.ts';
 import { stripElf } from './strip-elf.ts';
 import type { UnpackedPackages } from './unpack.ts';
-import { buildVerityTree, type VerityTree } from './verity.ts';
+import { buildVerityTree, VERITY_BLOCK, type VerityTree } from './verity.ts';
 
 /** Packages that only the initramfs needs, or of which the root holds one program. */
 const NOT_IN_ROOT = new Set(['btrfs-progs', 'busybox-static', 'dmsetup', 'libdevmapper1.02.1', 'util-linux']);
@@ -35,6 +36,8 @@ export interface RootParts {
   readonly modules: readonly KernelModule[];
   /** Compiled form of the agent's script. */
   readonly cache: Uint8Array;
+  /** Whether the image is for a test: it is made four times as fast, and is an eighth larger. */
+  readonly isTest: boolean;
   /** Folder for intermediate files. */
   readonly work: string;
 }
@@ -43,7 +46,7 @@ export interface RootParts {
  * The read-only root: node, the agent, Python, bubblewrap and their libraries in erofs, with a dm-verity
  * tree behind it.
  */
-export function buildRootImage({ packages, agent, modules, cache, work }: RootParts): RootImage {
+export function buildRootImage({ packages, agent, modules, cache, isTest, work }: RootParts): RootImage {
   const tree = new FileTree();
   for (const entry of packages.list.filter((p) => p.use === 'guest' && !NOT_IN_ROOT.has(p.wish))) {
     tree.addFrom(packages.folder(entry.wish), isInRoot);
@@ -77,13 +80,31 @@ export function buildRootImage({ packages, agent, modules, cache, work }: RootPa
   tree.addFile('etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files\n');
   tree.addFile('etc/hosts', '127.0.0.1 localhost\n');
 
-  const image = makeErofs(tree, packages, work);
+  // Level 3 would make the image 3.3 MiB larger; zstd unpacks all levels equally fast.
+  return withTree(makeErofs(tree, packages, work, isTest ? 1 : 7));
+}
+
+/**
+ * A root image that was written to a file.
+ *
+ * @param commandLine that of its guest
+ * @throws Error when it is not the one of the command line
+ */
+export function readRootImage(bytes: Buffer, commandLine: string): RootImage {
+  const blocks = Number(/ cocos\.rootblocks=(\d+)/.exec(commandLine)?.[1]);
+  const root = withTree(bytes.subarray(0, blocks * VERITY_BLOCK));
+  if (!root.bytes.equals(bytes) || commandLineFor(root) !== commandLine)
+    throw new Error('the root image is damaged');
+  return root;
+}
+
+function withTree(image: Buffer): RootImage {
   const verity = buildVerityTree(image);
   return { ...verity, bytes: Buffer.concat([image, verity.tree]) };
 }
 
 /** The bytes are those of the pinned mkfs.erofs. */
-function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Buffer {
+function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string, level: number): Buffer {
   const stage = join(work, 'root');
   const output = join(work, 'root.erofs');
   rmSync(stage, { recursive: true, force: true });
@@ -96,8 +117,7 @@ function makeErofs(tree: FileTree, packages: UnpackedPackages, work: string): Bu
     '--all-root',
     '-x-1',
     '-b4096',
-    // Level 3 would make the image 3.3 MiB larger; zstd unpacks both equally fast.
-    '-zzstd,7',
+    `-zzstd,${level}`,
     '-C65536',
     '-Eztailpacking,fragments,dedupe',
     '--quiet',

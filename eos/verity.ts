@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** Size of a data block and of a hash block, in bytes. */
-const VERITY_BLOCK = 4096;
+export const VERITY_BLOCK = 4096;
 const DIGEST = 32;
 
 export interface VerityTree {

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runPinned } from '../pinned-program.ts';
 import type { UnpackedPackages } from '../unpack.ts';
@@ -44,13 +44,13 @@ function compileAml(packages: UnpackedPackages, work: string): Aml {
 function compileFence(packages: UnpackedPackages, aml: Aml, work: string, places: KernelPlaces): Fence {
   for (const name of ['dsdt', 'tpm'] as const)
     writeFileSync(join(work, `${name}.inc`), [...aml[name]].join(','));
-  const efi = link(packages, work, 'efi', 64, {
+  const efi = compileFlat(packages, work, join(SOURCES, 'efi.c'), 64, {
     BASE: places.base,
     KERNEL64: places.rest64,
     KERNEL_EFI: places.efiDistance,
   });
   const bios = Math.ceil(efi.length / ALIGNMENT) * ALIGNMENT;
-  const legacy = link(packages, work, 'bios', 32, {
+  const legacy = compileFlat(packages, work, join(SOURCES, 'bios.c'), 32, {
     BASE: places.base + bios,
     KERNEL32: places.entry32,
     MARK: places.base + MARK,
@@ -61,15 +61,20 @@ function compileFence(packages: UnpackedPackages, aml: Aml, work: string, places
   return { bytes, bios, guard: GUARD };
 }
 
-/** Compiles, assembles and links one file to the bytes of its code. */
-function link(
+/**
+ * Compiles, assembles and links one file of C to the bytes of its code, which may be put anywhere if it is 64-bit code.
+ *
+ * @param work folder for intermediate files, and of what the source includes
+ * @param symbols values of names that the source declares; `BASE` is the address of the first byte
+ */
+export function compileFlat(
   packages: UnpackedPackages,
   work: string,
-  name: string,
+  file: string,
   bits: 32 | 64,
   symbols: Readonly<Record<string, number>>,
 ): Buffer {
-  const at = (suffix: string): string => join(work, `${name}${suffix}`);
+  const at = (suffix: string): string => join(work, `${basename(file, '.c')}${suffix}`);
   const options = [
     ...['-quiet', '-Os', `-m${bits}`, '-std=gnu11', '-nostdinc', '-ffreestanding', '-fno-builtin'],
     ...(bits === 64 ? ['-fpie', '-mno-red-zone'] : ['-fno-pic', '-march=i686']),
@@ -79,7 +84,7 @@ function link(
     ...['-fno-delete-null-pointer-checks', '-Wall', '-Wextra', '-Werror'],
   ];
   const compiler = 'usr/libexec/gcc/x86_64-linux-gnu/14/cc1';
-  const source = [join(SOURCES, `${name}.c`), '-iquote', work, '-o', at('.s')];
+  const source = [file, '-iquote', work, '-o', at('.s')];
   runPinned(packages, 'cpp-14-x86-64-linux-gnu', compiler, [...options, ...source]);
   const binutils = (program: string, args: readonly string[]): void =>
     runPinned(packages, 'binutils-x86-64-linux-gnu', `usr/bin/x86_64-linux-gnu-${program}`, args);

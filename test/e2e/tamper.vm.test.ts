@@ -5,13 +5,11 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { placeOf } from '../guest/erofs-place.ts';
-import { buildTestImage } from '../guest/test-image.ts';
-import { makeParties, type Parties, ROOT, type System, startSystem, succeeded } from '../harness/system.ts';
+import { testImage } from '../guest/test-image.ts';
+import { makeParties, type Parties, type System, show, startSystem, succeeded } from '../harness/system.ts';
 
 /** One byte changed in each part of what boots: it does not boot, or its evidence is refused with the part named. */
 
-const AGENT = 'src/agent/main.ts';
-const KEYS = path.join(ROOT, 'build/test-secure-boot-keys');
 const ALGORITHM = 'import sqlite3\nprint("never told")\n';
 
 const Verdict = z.looseObject({
@@ -100,7 +98,7 @@ async function createFrom(scene: Scene, name: string, change: (folder: string) =
 describe('an image booted directly', () => {
   let scene: Scene;
   beforeAll(async () => {
-    const image = path.dirname(buildTestImage(AGENT, 'eos').kernel);
+    const image = path.dirname(testImage('eos').kernel);
     scene = await prepare('direct', image, path.join(image, 'reference-values.json'));
   });
   afterAll(() => tearDown(scene));
@@ -154,7 +152,7 @@ describe('an image booted directly', () => {
   });
 
   it('is refused with another agent on a root of its own, and root image and agent named', async () => {
-    const altered = path.dirname(buildTestImage('test/guest/altered-agent.ts', 'eos-altered-agent').kernel);
+    const altered = path.dirname(testImage('eos-test').kernel);
     succeeded(await createFrom({ ...scene, image: altered }, 'agent', () => undefined));
     const failed = await refusals(scene, 'agent');
     expect(failed).toEqual(expect.arrayContaining(['launch.root-image', 'dice.code']));
@@ -190,13 +188,15 @@ describe('an image booted directly', () => {
     expect(run.code).not.toBe(0);
     expect(run.stdout + run.stderr).not.toContain('never told');
     expect(run.stderr).toMatch(/^VM_PANIC: /m);
+    const { logFile } = z.looseObject({ logFile: z.string() }).parse((await show(system, 'late')).context);
+    expect(readFileSync(logFile, 'latin1')).toMatch(/Kernel panic - not syncing[^\n]*dm-verity/);
   });
 });
 
 describe('an image booted by UEFI with Secure Boot', () => {
   let scene: Scene;
   beforeAll(async () => {
-    const image = path.dirname(buildTestImage(AGENT, 'eos-signed', ['--secure-boot', KEYS]).kernel);
+    const image = path.dirname(testImage('eos-signed').kernel);
     scene = await prepare('uefi', image, path.join(image, 'reference-values-uefi.json'));
   });
   afterAll(() => tearDown(scene));

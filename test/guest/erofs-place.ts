@@ -5,6 +5,11 @@ import { unpackPackages } from '../../eos/unpack.ts';
 import { ensurePinnedPackages } from '../../setup/pinned-packages.mjs';
 
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+/** The program's package and those of its libraries. */
+const NEEDED = [
+  ...['erofs-utils', 'libc6', 'libdeflate0', 'liblz4-1', 'liblzma5'],
+  ...['libpcre2-8-0', 'libselinux1', 'libxxhash0', 'libzstd1'],
+];
 /** First extent in the listing: `0: <logical range> | <length> : <physical begin>..<end> | <length>`. */
 const FIRST_EXTENT = /^\s*0:.*?:\s*(\d+)\.\.\s*\d+\s*\|/m;
 
@@ -15,7 +20,7 @@ const FIRST_EXTENT = /^\s*0:.*?:\s*(\d+)\.\.\s*\d+\s*\|/m;
  */
 export function placeOf(file: string, image: string, work: string): number {
   const { packages: list } = ensurePinnedPackages({ log: () => undefined });
-  const tools = list.filter(({ use }) => use === 'tool' || use === 'guest');
+  const tools = list.filter(({ wish }) => NEEDED.includes(wish));
   const packages = unpackPackages(tools, mkdtempSync(join(work, 'erofs-')));
   const libraries = tools.map(({ wish }) => join(packages.folder(wish), LIBRARIES));
   const listing = execFileSync(

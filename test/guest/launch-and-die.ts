@@ -1,13 +1,14 @@
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { HOST_PORTS } from './ports.ts';
-import { buildTestImage } from './test-image.ts';
+import { testImage } from './test-image.ts';
 
 /** Starts a guest, waits until it is up, and dies as if killed. Argument: folder for sockets and console. */
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: launch-and-die FOLDER');
+const image = testImage('eos-test');
 const guest = await launchVmGuest({
-  image: buildTestImage('test/guest/vsock-agent.ts', 'eos-vsock-test'),
+  image: { ...image, commandLine: `${image.commandLine} cocos.test=vsock` },
   vcpus: 1,
   vcpuType: 'EPYC-v3',
   memoryMiB: 512,

@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 
 /**
- * Stands for the agent in a test image: writes a file of the scratch disk, replaces its content, and reads it past the
+ * A part of the test agent: writes a file of the scratch disk, replaces its content, and reads it past the
  * caches. Between the steps it waits for the host to change the size of the disk.
  */
 
@@ -40,10 +40,13 @@ async function hostIsDone(before: string): Promise<void> {
   while (size() === before) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
-async function main(): Promise<void> {
+export async function replaceAndRead(): Promise<void> {
+  let before = size();
+  say('begin', true);
+  await hostIsDone(before);
   writeFileSync(FILE, '');
   write('A');
-  let before = size();
+  before = size();
   say('first', read());
   await hostIsDone(before);
   write('B');
@@ -52,5 +55,3 @@ async function main(): Promise<void> {
   await hostIsDone(before);
   say('last', read());
 }
-
-void main();

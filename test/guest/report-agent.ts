@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { openGuestTpm } from '../../src/agent/evidence/tpm/guest-tpm.ts';
 
-/** Stands for the agent in a test image: prints what it sees of the guest as lines of JSON, and ends. */
+/** A part of the test agent: prints what it sees of the guest as lines of JSON. */
 
 const QUALIFYING_DATA = Buffer.alloc(32, 0x42);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -57,7 +57,7 @@ function readAll(folder: string): void {
   }
 }
 
-async function main(): Promise<void> {
+export async function report(): Promise<void> {
   const vtpm = await openGuestTpm('/usr/lib/cocos/agent.js');
   if (vtpm === null) say('quote', null);
   else {
@@ -142,5 +142,3 @@ async function main(): Promise<void> {
   for (const folder of ['/etc', '/usr']) readAll(folder);
   say('read', true);
 }
-
-void main();

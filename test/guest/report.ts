@@ -5,7 +5,7 @@ import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 import { manufactureVtpm } from '../../src/manager/guests/vm/swtpm.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 
-/** Boots an image whose agent is `report-agent.ts` and reads what it prints. */
+/** Boots the test image and reads what its agent prints. */
 
 const Quote = z.object({
   publicArea: z.string(),
@@ -28,8 +28,10 @@ const POLL_MS = 200;
 interface BootOptions {
   readonly scratchMiB?: number;
   readonly memoryMiB?: number;
-  /** After which the guest is ended. */
-  readonly limitMs?: number;
+  /** Parts of the test agent, for a direct boot. */
+  readonly parts?: readonly ('report' | 'scratch' | 'replay')[];
+  /** What the console says last of interest: then the guest is ended. */
+  readonly last?: string;
   /** Each is called with the guest's folder once its agent has said something of this name, in this order. */
   readonly meanwhile?: readonly { readonly said: string; act(folder: string): void | Promise<void> }[];
 }
@@ -40,7 +42,7 @@ interface BootOptions {
 export async function bootForReport(
   image: ImageFiles,
   folder: string,
-  { scratchMiB = 0, memoryMiB = 256, limitMs = 1_200_000, meanwhile = [] }: BootOptions = {},
+  { parts = ['report'], scratchMiB = 0, memoryMiB = 256, last, meanwhile = [] }: BootOptions = {},
 ): Promise<GuestReport & { readonly folder: string }> {
   const run = mkdtempSync(join(folder, 'r-'));
   const vtpmFolder = join(run, 'vtpm');
@@ -51,25 +53,27 @@ export async function bootForReport(
   });
   const logFile = join(run, 'console.log');
   const guest = await launchVmGuest({
-    ...{ image, vcpus: 1, vcpuType: 'EPYC-v3', memoryMiB, accelerator: 'auto' },
+    image: { ...image, commandLine: `${image.commandLine} cocos.test=${parts.join(',')}` },
+    ...{ vcpus: 1, vcpuType: 'EPYC-v3', memoryMiB, accelerator: 'auto' },
     ...{ socketDir: run, vtpmFolder, scratchMiB, logFile, notice: () => undefined },
   });
-  const timer = setTimeout(() => void guest.kill().catch(() => undefined), limitMs);
   const ended = new AbortController();
-  const acted = (async () => {
-    for (const { said, act } of meanwhile) {
-      while (!readFileSync(logFile, 'latin1').includes(`COCOS-TEST ${said} `)) {
-        if (ended.signal.aborted) return;
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      }
-      await act(run);
+  const exited = guest.exited.then(() => ended.abort());
+  /** False when the guest has ended without it. */
+  const prints = async (text: string): Promise<boolean> => {
+    while (!readFileSync(logFile, 'latin1').includes(text)) {
+      if (ended.signal.aborted) return false;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-  })();
-  await guest.exited;
-  ended.abort();
-  await acted;
-  clearTimeout(timer);
-  await guest.kill();
+    return true;
+  };
+  try {
+    for (const { said, act } of meanwhile) if (await prints(`COCOS-TEST ${said} `)) await act(run);
+    if (last === undefined) await exited;
+    else await prints(last);
+  } finally {
+    await guest.kill();
+  }
   const text = readFileSync(logFile, 'latin1');
   const said = (name: string): unknown => {
     const line = new RegExp(`^COCOS-TEST ${name} (.*)$`, 'm').exec(text)?.[1];

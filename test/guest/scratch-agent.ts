@@ -1,10 +1,10 @@
 import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 
-/** Stands for the agent in a test image: reads a file of the scratch disk, past the caches, until it cannot. */
+/** A part of the test agent: reads a file of the scratch disk, past the caches, until it cannot. */
 
 const FILE = '/cocos/canary';
 const LIMIT_MS = 600_000;
-const PAUSE_MS = 300;
+const PAUSE_MS = 200;
 const say = (name: string, value: unknown): void =>
   console.log(`COCOS-TEST ${name} ${JSON.stringify(value)}`);
 
@@ -17,15 +17,17 @@ function read(): string {
   }
 }
 
-const file = openSync(FILE, 'w');
-writeSync(file, 'C'.repeat(65_536));
-fsyncSync(file);
-closeSync(file);
-say('first', read());
-const begin = performance.now();
-const timer = setInterval(() => {
-  const found = read();
-  if (found === 'same' && performance.now() - begin < LIMIT_MS) return;
-  clearInterval(timer);
+export async function readUntilChanged(): Promise<void> {
+  const file = openSync(FILE, 'w');
+  writeSync(file, 'C'.repeat(65_536));
+  fsyncSync(file);
+  closeSync(file);
+  let found = read();
+  say('first', found);
+  const begin = performance.now();
+  while (found === 'same' && performance.now() - begin < LIMIT_MS) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    found = read();
+  }
   say('last', found);
-}, PAUSE_MS);
+}

@@ -1,10 +1,21 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { secureBootKeys } from '../../eos/uefi/keys.ts';
 import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const SECURE_BOOT_KEYS = join(ROOT, 'build/test-secure-boot-keys');
+
+/** The images that tests boot: arguments of the builder by the name of the folder in `build/`. */
+const IMAGES = {
+  eos: [],
+  'eos-signed': ['--secure-boot', SECURE_BOOT_KEYS, '--unsigned', join(ROOT, 'build/eos')],
+  /** Signed too, with `test-agent.ts` in place of the agent. */
+  'eos-test': ['--secure-boot', SECURE_BOOT_KEYS, '--agent', 'test/guest/test-agent.ts'],
+} as const;
 
 /** Why guests cannot be started here, or null. */
 export function whyNoGuests(): string | null {
@@ -13,23 +24,38 @@ export function whyNoGuests(): string | null {
   return null;
 }
 
-/**
- * Builds the EOS image with another entry script in place of the agent; quick when it is there already.
- *
- * @param agent path relative to the repository
- * @param options more arguments of the builder
- */
-export function buildTestImage(agent: string, name: string, options: readonly string[] = []): ImageFiles {
-  const folder = join(ROOT, 'build', name);
-  const build = spawnSync(
+/** Builds every image that tests boot, before all of them; quick for those that are there already. */
+export async function buildTestImages(): Promise<void> {
+  // Both signed ones would create them.
+  secureBootKeys(SECURE_BOOT_KEYS);
+  await Promise.all([
+    buildImage('eos', IMAGES.eos).then(() => buildImage('eos-signed', IMAGES['eos-signed'])),
+    buildImage('eos-test', IMAGES['eos-test']),
+  ]);
+}
+
+/** @param options arguments of the builder, which does nothing when nothing has changed */
+export async function buildImage(name: string, options: readonly string[]): Promise<ImageFiles> {
+  const build = spawn(
     process.execPath,
-    ['--import', 'tsx', 'eos/build.ts', '--agent', agent, '--out', folder, ...options],
-    {
-      cwd: ROOT,
-      encoding: 'utf8',
-    },
+    ['--import', 'tsx', 'eos/build.ts', '--out', join(ROOT, 'build', name), ...options],
+    { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
   );
-  if (build.status !== 0) throw new Error(`building the test image failed: ${build.stdout}${build.stderr}`);
+  let output = '';
+  for (const stream of [build.stdout, build.stderr])
+    stream.on('data', (part: Buffer) => (output += part.toString()));
+  const [status] = await once(build, 'close');
+  if (status !== 0) throw new Error(`building the image ${name} failed: ${output}`);
+  return imageFiles(name);
+}
+
+/** @param name of an image that {@link buildTestImages} has built */
+export function testImage(name: keyof typeof IMAGES): ImageFiles {
+  return imageFiles(name);
+}
+
+function imageFiles(name: string): ImageFiles {
+  const folder = join(ROOT, 'build', name);
   return {
     firmware: join(folder, 'bios.bin'),
     kernel: join(folder, 'vmlinuz'),

@@ -1,19 +1,18 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authenticodeDigest } from '../../src/attestation/measure/pe.ts';
 import { onlyBuild, parseReferenceValues } from '../../src/attestation/policy/reference.ts';
 import { predictTd, predictUefi } from '../../src/cli/trust/eos-image.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
-import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
+import { buildImage, SECURE_BOOT_KEYS, testImage, whyNoGuests } from '../guest/test-image.ts';
 
 const reason = whyNoGuests();
 if (reason !== null) console.warn(`image tests are skipped: ${reason}`);
-
-const AGENT = 'test/guest/vsock-agent.ts';
 
 describe.skipIf(reason !== null)('eos/build.ts', () => {
   let scratch: string;
@@ -21,27 +20,30 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
 
   beforeAll(() => {
     scratch = mkdtempSync(join(tmpdir(), 'cocos-eos-'));
-    folder = dirname(buildTestImage(AGENT, 'eos-vsock-test').kernel);
+    folder = dirname(testImage('eos').kernel);
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-  it('gives the same bytes from another folder, umask, time zone, locale and home', () => {
+  it('gives the same bytes from another folder, umask, time zone, locale and home', async () => {
     const out = join(scratch, 'a folder', 'elsewhere');
-    const script = `umask 077; exec ${process.execPath} --import tsx eos/build.ts --agent ${AGENT} --out "$OUT"`;
+    const script = `umask 077; exec ${process.execPath} --import tsx eos/build.ts --secure-boot "$KEYS" --out "$OUT"`;
     const cache = process.env['COCOSAI_CACHE'] ?? join(process.env['HOME'] ?? '/root', '.cache/cocosai');
     const env = {
       ...process.env,
       OUT: out,
+      KEYS: SECURE_BOOT_KEYS,
       TZ: 'Asia/Kolkata',
       LC_ALL: 'C.UTF-8',
       TMPDIR: scratch,
       COCOSAI_CACHE: cache,
     };
-    const build = spawnSync('sh', ['-c', script], { env: { ...env, HOME: scratch }, encoding: 'utf8' });
-    expect(build.status, build.stderr).toBe(0);
-    expect(readFileSync(join(out, 'SHA256SUMS'), 'utf8')).toBe(
-      readFileSync(join(folder, 'SHA256SUMS'), 'utf8'),
-    );
+    await promisify(execFile)('sh', ['-c', script], { env: { ...env, HOME: scratch } });
+    // The signed one, whose root image is that of the unsigned one.
+    const signed = dirname(testImage('eos-signed').kernel);
+    for (const name of ['SHA256SUMS', 'SHA256SUMS.sig'])
+      expect(readFileSync(join(out, name)).equals(readFileSync(join(signed, name)))).toBe(true);
+    for (const name of ['vmlinuz', 'initrd.img', 'root.img', 'cmdline', 'agent.js', 'sbom.cdx.json'])
+      expect(readFileSync(join(out, name)).equals(readFileSync(join(folder, name)))).toBe(true);
   });
 
   it('writes checksums that sha256sum accepts', () => {
@@ -116,13 +118,12 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
   });
 
   it('makes a root image of at most 60 MiB with the agent', () => {
-    const { rootImage } = buildTestImage('src/agent/main.ts', 'eos');
-    expect(statSync(rootImage).size).toBeLessThanOrEqual(60 * 1024 * 1024);
+    expect(statSync(testImage('eos').rootImage).size).toBeLessThanOrEqual(60 * 1024 * 1024);
   });
 
-  it('does not build again when nothing changed', () => {
+  it('does not build again when nothing changed', async () => {
     const before = statSync(join(folder, 'root.img')).mtimeMs;
-    buildTestImage(AGENT, 'eos-vsock-test');
+    await buildImage('eos', []);
     expect(statSync(join(folder, 'root.img')).mtimeMs).toBe(before);
   });
 
@@ -131,7 +132,7 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
     ['another root hash', null, /cocos\.roothash=./, /Kernel panic - not syncing[^\n]*dm-verity/],
     ['no root hash', null, /cocos\.roothash=/, /COCOS-INIT-FAILED: start: no root hash/],
   ])('does not run with %s', async (_, offset, changed, expected) => {
-    const image = buildTestImage(AGENT, 'eos-vsock-test');
+    const image = testImage('eos');
     const changedRoot = join(scratch, 'root.img');
     copyFileSync(image.rootImage, changedRoot);
     if (offset !== null) {

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
+import { SECURE_BOOT_KEYS, testImage, whyNoGuests } from '../guest/test-image.ts';
 import { ROOT } from '../harness/system.ts';
 
 const reason = whyNoGuests();
 if (reason !== null) console.warn(`tests of signed images are skipped: ${reason}`);
 
-const KEYS = path.join(ROOT, 'build/test-secure-boot-keys');
 const CLI = path.join(ROOT, 'dist/cocos-cli.js');
 const Verdict = z.looseObject({ accepted: z.boolean(), signature: z.string(), sumsSignature: z.string() });
 
@@ -21,7 +20,7 @@ describe.skipIf(reason !== null)('eos verify of a signed image', () => {
   const at = (name: string): string => path.join(scratch, 'image', name);
 
   beforeAll(() => {
-    image = path.dirname(buildTestImage('src/agent/main.ts', 'eos-signed', ['--secure-boot', KEYS]).kernel);
+    image = path.dirname(testImage('eos-signed').kernel);
     scratch = mkdtempSync(path.join(tmpdir(), 'cocos-v-'));
     cpSync(image, path.join(scratch, 'image'), { recursive: true });
   });
@@ -43,11 +42,17 @@ describe.skipIf(reason !== null)('eos verify of a signed image', () => {
   it('accepts it as it is, by the certificate given and by those of its firmware', () => {
     const right = { accepted: true, signature: 'valid', sumsSignature: 'valid' };
     expect(verify()).toMatchObject(right);
-    expect(verify('--certificate', path.join(KEYS, 'db.crt'))).toMatchObject(right);
+    expect(verify('--certificate', path.join(SECURE_BOOT_KEYS, 'db.crt'))).toMatchObject(right);
   });
 
   it('has a signature of its sums that openssl verifies', () => {
-    const key = spawnSync('openssl', ['x509', '-in', path.join(KEYS, 'db.crt'), '-noout', '-pubkey']);
+    const key = spawnSync('openssl', [
+      'x509',
+      '-in',
+      path.join(SECURE_BOOT_KEYS, 'db.crt'),
+      '-noout',
+      '-pubkey',
+    ]);
     writeFileSync(path.join(scratch, 'key.pem'), key.stdout);
     const files = ['-signature', at('SHA256SUMS.sig'), at('SHA256SUMS')];
     const check = spawnSync('openssl', [
@@ -61,7 +66,7 @@ describe.skipIf(reason !== null)('eos verify of a signed image', () => {
   });
 
   it('refuses a signature by another key', () => {
-    expect(verify('--certificate', path.join(KEYS, 'PK.crt'))).toMatchObject({
+    expect(verify('--certificate', path.join(SECURE_BOOT_KEYS, 'PK.crt'))).toMatchObject({
       accepted: false,
       sumsSignature: 'invalid',
     });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { predictLaunch } from '../../src/cli/trust/eos-image.ts';
-import { buildTestImage, whyNoGuests } from '../guest/test-image.ts';
+import { testImage, whyNoGuests } from '../guest/test-image.ts';
 import { snpDigestTool } from '../independent/snp-digest-tool.ts';
 
 const unable = whyNoGuests();
@@ -16,7 +16,7 @@ describe.skipIf(why !== '')(`the SNP launch digest of the image, by an independe
   let scratch: string;
 
   beforeAll(() => {
-    image = dirname(buildTestImage('src/agent/main.ts', 'eos').kernel);
+    image = dirname(testImage('eos').kernel);
     scratch = mkdtempSync(join(tmpdir(), 'cocos-d-'));
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
