@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
-import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
+import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode, TeePlatform } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
 import { schemaProblems } from '../schema-problems.ts';
@@ -31,6 +31,10 @@ export interface ManagerConfig {
   /** Sockets; its path must be short. */
   readonly runDir: string;
   readonly mode: EnclaveMode;
+  /** What protects enclaves whose request names no platform: `auto` for the strongest that the host has. */
+  readonly tee: TeePlatform | 'auto';
+  /** In place of `/`, where the manager looks for the hardware: /dev, /proc, /sys and /var/run. */
+  readonly hostRoot: string;
   /** Folder with the guest image that `npm run eos` made. */
   readonly eosDir: string;
   /** Program of the agent for process mode. */
@@ -108,6 +112,8 @@ const Environment = z.object({
   COCOSAI_STATE_DIR: z.string().optional(),
   COCOSAI_RUN_DIR: z.string().optional(),
   COCOSAI_MODE: EnclaveMode.default('vm'),
+  COCOSAI_TEE: z.enum(['auto', ...TeePlatform.options]).default('auto'),
+  COCOSAI_HOST_ROOT: z.string().default('/'),
   COCOSAI_EOS_DIR: z.string().optional(),
   COCOSAI_AGENT: z.string().optional(),
   COCOSAI_RELAY: z.enum(['unix', 'tcp']).default('unix'),
@@ -165,6 +171,8 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     stateDir: path.resolve(stateDir),
     runDir,
     mode: env.COCOSAI_MODE,
+    tee: env.COCOSAI_TEE,
+    hostRoot: path.resolve(env.COCOSAI_HOST_ROOT),
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
     relayProgram: path.join(programDir, 'cocos-relay.js'),

@@ -20,6 +20,7 @@ import { type Enclave, EnclaveRegistry } from './enclaves/enclave-registry.ts';
 import { Platform } from './enclaves/platform.ts';
 import { restorable, withEnclaves } from './enclaves/restorable.ts';
 import { Supervisor } from './enclaves/supervisor.ts';
+import { TeeHost } from './enclaves/tee-host.ts';
 import { VtpmPool } from './guests/vtpm-pool.ts';
 import type { Log } from './log.ts';
 import { checkRelayProgram, RelayThread } from './relay/relay-thread.ts';
@@ -128,7 +129,7 @@ export class Manager {
     });
     this.control = new EnclaveControl({
       ...{ config, registry: this.registry, directory: this.directory, journal: this.journal },
-      ...{ store, platform: this.platform },
+      ...{ store, platform: this.platform, tee: new TeeHost(config) },
       send: (event) => this.root.send(event),
       isServing: () => this.root.getSnapshot().matches('serving'),
     });

@@ -44,8 +44,9 @@ export class ControlClient {
     this.client.close();
   }
 
-  host(): Promise<GetHostResponse> {
-    return this.unary((done) => this.client.getHost({}, new Metadata(), { deadline: limit() }, done));
+  /** @param probe whether the manager looks at its host again */
+  host(probe = false): Promise<GetHostResponse> {
+    return this.unary((done) => this.client.getHost({ probe }, new Metadata(), { deadline: limit() }, done));
   }
 
   async create(request: CreateEnclaveRequest): Promise<ActorInfo> {

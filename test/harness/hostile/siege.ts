@@ -93,7 +93,14 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     while (!options.isOver(finished())) {
       if (attacker === 'guest' && (await isMissing(control, enclaves))) {
         enclaves += 1;
-        const request = { name: `hostile${enclaves}`, mode: '', vcpus: 0, memoryMib: 0, manifestJson: '' };
+        const request = {
+          name: `hostile${enclaves}`,
+          mode: '',
+          platform: '',
+          vcpus: 0,
+          memoryMib: 0,
+          manifestJson: '',
+        };
         await control.create(request);
       }
       await measure(probe, attacked);

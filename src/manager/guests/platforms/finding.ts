@@ -1,8 +1,5 @@
 import { z } from 'zod';
-
-/** What the host lends to a guest: the hardware that protects it, or none. */
-export const TeePlatform = z.enum(['sev-snp', 'tdx', 'emulated']);
-export type TeePlatform = z.infer<typeof TeePlatform>;
+import { TeePlatform } from '../../../machines/enclave.events.ts';
 
 /** One thing that a platform needs of the host. */
 export const Finding = z.strictObject({

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type QemuFacts, probeQemu } from './qemu-probe.ts';
+import { probeQemu, type QemuFacts } from './qemu-probe.ts';
 
 /** Whether this process can use a device file. */
 export type DeviceAccess = 'usable' | 'denied' | 'missing';
@@ -57,7 +57,9 @@ export async function readHostFacts({ root, imageFolder }: HostFactsOptions): Pr
     }),
   );
   const images = await Promise.all(
-    IMAGE_FILES.map(async (name) => ((await deviceAccess(path.join(imageFolder, name))) === 'missing' ? [] : [name])),
+    IMAGE_FILES.map(async (name) =>
+      (await deviceAccess(path.join(imageFolder, name))) === 'missing' ? [] : [name],
+    ),
   );
   return {
     ...{ kvm, sev, kernelVsock },

@@ -1,7 +1,8 @@
 import { CocosError } from '../../../errors.ts';
+import type { TeePlatform } from '../../../machines/enclave.events.ts';
 import { type EmulatedProtection, emulatedArguments } from './emulated/arguments.ts';
 import { detectEmulated } from './emulated/detect.ts';
-import { firstMissing, type PlatformReport, type TeePlatform } from './finding.ts';
+import { firstMissing, type PlatformReport } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { LaunchArguments } from './launch-arguments.ts';
 import { type SevSnpProtection, sevSnpArguments } from './sev-snp/arguments.ts';

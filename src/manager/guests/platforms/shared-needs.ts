@@ -11,7 +11,11 @@ export function hasKvm({ kvm }: HostFacts): Finding {
     case 'denied':
       return unmet(need, '/dev/kvm cannot be opened', 'Add the user of the manager to the group kvm.');
     case 'missing':
-      return unmet(need, 'there is no /dev/kvm', 'Enable virtualization in the BIOS and load the module kvm.');
+      return unmet(
+        need,
+        'there is no /dev/kvm',
+        'Enable virtualization in the BIOS and load the module kvm.',
+      );
   }
 }
 
