@@ -60,6 +60,7 @@ export class Manager {
   private readonly registry: EnclaveRegistry;
   private readonly platform: Platform;
   private readonly vtpms: VtpmPool;
+  private readonly tee: TeeHost;
   private readonly relays: RelayThread;
   private readonly root: Actor<typeof managerMachine>;
   private readonly exporter: EventExporter | null;
@@ -108,6 +109,7 @@ export class Manager {
     this.platform = new Platform(config.stateDir);
     this.relays = new RelayThread(config.relayProgram, log);
     this.vtpms = new VtpmPool(config.stateDir);
+    this.tee = new TeeHost(config);
     this.registry = new EnclaveRegistry((id, address) => this.createEnclave(id, address));
     this.supervisor = this.createSupervisor();
     this.journal = new MirrorJournal({
@@ -129,7 +131,7 @@ export class Manager {
     });
     this.control = new EnclaveControl({
       ...{ config, registry: this.registry, directory: this.directory, journal: this.journal },
-      ...{ store, platform: this.platform, tee: new TeeHost(config) },
+      ...{ store, platform: this.platform, tee: this.tee },
       send: (event) => this.root.send(event),
       isServing: () => this.root.getSnapshot().matches('serving'),
     });
@@ -198,6 +200,7 @@ export class Manager {
       ...{ vtpms: this.vtpms, relays: this.relays, trace: this.trace },
       onRetired: (retired) => this.directory.forget(retired),
       whenWritable: () => this.whenWritable(address),
+      facts: async () => (await this.tee.survey()).facts,
       processor: () => this.platform.processor(),
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
