@@ -172,7 +172,10 @@ export class Manager {
     }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
     if (context.cause !== null) return this.ended();
-    if (this.config.mode === 'vm' && this.config.vtpm === 'swtpm') this.vtpms.prepare();
+    if (this.config.mode === 'process') return;
+    // A failure is reported to whoever asks for it.
+    this.tee.survey().catch(() => undefined);
+    if (this.config.vtpm === 'swtpm') this.vtpms.prepare();
   }
 
   /** Begins to stop: first the enclaves, unless they are to go on, and then the control service. */

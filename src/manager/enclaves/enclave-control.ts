@@ -74,6 +74,8 @@ export class EnclaveControl implements ControlBackend {
 
   async createEnclave(request: EnclaveRequest): Promise<string> {
     const { config, registry, send, isServing, tee } = this.options;
+    // First, since nothing may come between the checks and the enclave.
+    const { platform, slots } = await tee.choose(requestedPlatform(request, config));
     if (!isServing()) throw new CocosError('CANCELLED', 'The manager is stopping.');
     if (registry.size >= config.enclaveLimit) {
       throw new CocosError(
@@ -81,7 +83,6 @@ export class EnclaveControl implements ControlBackend {
         `This manager holds at most ${config.enclaveLimit} enclaves (COCOSAI_MAX_ENCLAVES): remove one first.`,
       );
     }
-    const { platform, slots } = await tee.choose(requestedPlatform(request, config));
     this.checkSlots(platform, slots);
     const input = { ...readEnclaveRequest(request, platform, config), limits: config.limits };
     if (registry.all().some(({ address }) => this.directory.enclave(address).name === input.name)) {

@@ -2,6 +2,7 @@ import type { TeePlatform } from '../../machines/enclave.events.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { PlatformReport } from '../guests/platforms/finding.ts';
 import { type HostFacts, readHostFacts } from '../guests/platforms/host-facts.ts';
+import { detectEmulated } from '../guests/platforms/emulated/detect.ts';
 import { choosePlatform, detectPlatforms } from '../guests/platforms/platforms.ts';
 
 /** What was found on the host, and what follows for each platform. */
@@ -38,6 +39,9 @@ export class TeeHost {
    * @throws CocosError HOST_TEE_UNAVAILABLE
    */
   async choose(requested: TeePlatform | 'auto'): Promise<PlatformReport> {
+    const { mode } = this.settings;
+    // Needs no look at the host.
+    if (mode === 'process' && (requested === 'auto' || requested === 'emulated')) return detectEmulated();
     return choosePlatform(requested, (await this.survey()).reports);
   }
 

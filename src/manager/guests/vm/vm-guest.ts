@@ -34,7 +34,8 @@ interface VmGuestOptions {
   readonly vcpuType: string;
   readonly memoryMiB: number;
   readonly accelerator: AcceleratorChoice;
-  readonly protection: Protection;
+  /** Left out for a guest that nothing protects. */
+  readonly protection?: Protection;
   readonly socketDir: string;
   /** Folder of the state that `manufactureVtpm` made; null or left out for a guest without TPM. */
   readonly vtpmFolder?: string | null;
@@ -51,7 +52,7 @@ interface VmGuestOptions {
  * @throws CocosError HOST_QEMU_MISSING, HOST_VSOCK_MISSING, HOST_IMAGE_MISSING, VM_LAUNCH_FAILED
  */
 export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
-  const { image, socketDir } = options;
+  const { image, socketDir, protection = { kind: 'emulated' } } = options;
   const qemu = findQemu();
   const imageFolder = dirname(image.rootImage);
   // Reported before anything is started.
@@ -64,7 +65,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   await writeFile(options.logFile, '', { mode: 0o600 });
   const accelerator = await chooseAccelerator({
     // A host that can protect a guest runs one under KVM.
-    choice: launchArguments(options.protection).needsKvm ? 'kvm' : options.accelerator,
+    choice: launchArguments(protection).needsKvm ? 'kvm' : options.accelerator,
     qemu,
     ...image.probe,
     vcpuType: options.vcpuType,
@@ -83,7 +84,7 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
       vcpuType: options.vcpuType,
       vcpus: options.vcpus,
       memoryMiB: options.memoryMiB,
-      protection: options.protection,
+      protection,
       consolePath: options.logFile,
       scratchPath,
       boot: await ownFiles(image.boot, dirname(options.logFile)),
