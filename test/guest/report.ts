@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
+import type { ImageFiles } from '../../src/manager/guests/vm/boot-files.ts';
 import { manufactureVtpm } from '../../src/manager/guests/vm/swtpm.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 

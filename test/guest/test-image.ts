@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
+import type { ImageFiles } from '../../src/manager/guests/vm/boot-files.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

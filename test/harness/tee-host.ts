@@ -74,8 +74,17 @@ export function fakeTeeHost({ qemu, files }: TeeHostOptions): FakeTeeHost {
     writeFileSync(program, `#!${process.execPath}\n${SCRIPT}\nrun(${JSON.stringify(qemu)});\n`);
     chmodSync(program, 0o755);
   }
+  const daemon = path.join(programs, 'vhost-device-vsock');
+  writeFileSync(daemon, DAEMON);
+  chmodSync(daemon, 0o755);
   return { root, programs, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
+
+/** Makes its socket file and stays. */
+const DAEMON = `#!/bin/sh
+for w in $(echo "$2" | tr , ' '); do case $w in socket=*) : >"\${w#socket=}";; esac; done
+exec sleep 600
+`;
 
 /** QMP of a QEMU without a machine; a guest is never started. */
 const SCRIPT = `

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseEventLog } from '../../src/attestation/eventlog/parse.ts';
 import { parseReferenceValues } from '../../src/attestation/policy/reference.ts';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
+import type { ImageFiles } from '../../src/manager/guests/vm/boot-files.ts';
 import { qmpCommands } from '../../src/manager/guests/vm/qmp.ts';
 import { placeOf } from '../guest/erofs-place.ts';
 import { bootForReport } from '../guest/report.ts';

@@ -92,7 +92,10 @@ export class EnclaveHost {
     await checkDisk(config);
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
-    const [plan] = await Promise.all([planLaunch(config, enclave, this.options.facts), this.makeVtpm(enclave)]);
+    const [plan] = await Promise.all([
+      planLaunch(config, enclave, this.options.facts),
+      this.makeVtpm(enclave),
+    ]);
     // A slow disk may have outlasted the deadline: nothing is opened for an enclave that has ended.
     if (signal.aborted) return;
     this.plan = plan;

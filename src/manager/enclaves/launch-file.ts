@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { LaunchLog } from '../../attestation/evidence/launch-log.ts';
 import { CocosError } from '../../errors.ts';
-import { Protection } from '../guests/platforms/platforms.ts';
+import { Protection } from '../guests/platforms/protection.ts';
 import { ImageFiles } from '../guests/vm/boot-files.ts';
 import type { LaunchPlan } from './launch-plan.ts';
 
@@ -10,9 +10,7 @@ import type { LaunchPlan } from './launch-plan.ts';
 const LaunchFile = z.strictObject({
   launchLog: LaunchLog.nullable(),
   measurement: z.string().regex(/^[0-9a-f]{96}$/),
-  machine: z
-    .strictObject({ image: ImageFiles, protection: Protection, vcpuType: z.string() })
-    .nullable(),
+  machine: z.strictObject({ image: ImageFiles, protection: Protection, vcpuType: z.string() }).nullable(),
 });
 
 export async function writeLaunch(file: string, plan: LaunchPlan): Promise<void> {

@@ -1,8 +1,8 @@
 import type { TeePlatform } from '../../machines/enclave.events.ts';
 import type { ManagerConfig } from '../config.ts';
+import { detectEmulated } from '../guests/platforms/emulated/detect.ts';
 import type { PlatformReport } from '../guests/platforms/finding.ts';
 import { type HostFacts, readHostFacts } from '../guests/platforms/host-facts.ts';
-import { detectEmulated } from '../guests/platforms/emulated/detect.ts';
 import { choosePlatform, detectPlatforms } from '../guests/platforms/platforms.ts';
 
 /** What was found on the host, and what follows for each platform. */

@@ -7,7 +7,7 @@ import { attestationCrypto } from '../../../crypto/attestation-crypto.ts';
 import { CocosError } from '../../../errors.ts';
 import type { ImageFiles } from '../vm/boot-files.ts';
 import type { HostFacts } from './host-facts.ts';
-import type { Protection } from './platforms.ts';
+import type { Protection } from './protection.ts';
 
 /** SEV_FEATURES: SNP active, nothing else. */
 const GUEST_FEATURES = 0x1;

@@ -1,30 +1,22 @@
-import { z } from 'zod';
 import { CocosError } from '../../../errors.ts';
 import type { TeePlatform } from '../../../machines/enclave.events.ts';
-import { EmulatedProtection, emulatedArguments } from './emulated/arguments.ts';
+import { emulatedArguments } from './emulated/arguments.ts';
 import { detectEmulated } from './emulated/detect.ts';
 import { planEmulated } from './emulated/plan.ts';
 import { firstMissing, type PlatformReport } from './finding.ts';
 import type { GuestPlan, PlannedGuest } from './guest-plan.ts';
 import type { HostFacts } from './host-facts.ts';
-import type { LaunchArguments } from './launch-arguments.ts';
 import { findFailure, type KnownFailure } from './known-failures.ts';
-import { SevSnpProtection, sevSnpArguments } from './sev-snp/arguments.ts';
+import type { LaunchArguments } from './launch-arguments.ts';
+import type { Protection } from './protection.ts';
+import { sevSnpArguments } from './sev-snp/arguments.ts';
 import { detectSevSnp } from './sev-snp/detect.ts';
 import { SEV_SNP_FAILURES } from './sev-snp/known-failures.ts';
 import { planSevSnp } from './sev-snp/plan.ts';
-import { TdxProtection, tdxArguments } from './tdx/arguments.ts';
+import { tdxArguments } from './tdx/arguments.ts';
 import { detectTdx } from './tdx/detect.ts';
 import { TDX_FAILURES } from './tdx/known-failures.ts';
 import { planTdx } from './tdx/plan.ts';
-
-/** How the memory and state of a guest are protected: by the hardware named, or not at all. */
-export const Protection = z.discriminatedUnion('kind', [
-  EmulatedProtection,
-  SevSnpProtection,
-  TdxProtection,
-]);
-export type Protection = z.infer<typeof Protection>;
 
 /** The row of each platform. */
 export function launchArguments(protection: Protection): LaunchArguments {

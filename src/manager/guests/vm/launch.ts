@@ -157,11 +157,9 @@ async function checkStart(qemu: HostProcess, path: string, { hostLog, vm }: Laun
       const tail = tailOf(hostLog);
       const why = explainFailure(vm.protection.kind, tail);
       const meaning = why === null ? '' : ` ${why}`;
-      throw new CocosError(
-        'VM_LAUNCH_FAILED',
-        `QEMU ended at once; its output is in ${hostLog}.${meaning}`,
-        { details: { log: hostLog, tail } },
-      );
+      throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${hostLog}.${meaning}`, {
+        details: { log: hostLog, tail },
+      });
     }
     if (existsSync(path)) {
       try {

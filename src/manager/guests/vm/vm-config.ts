@@ -1,4 +1,4 @@
-import type { Protection } from '../platforms/platforms.ts';
+import type { Protection } from '../platforms/protection.ts';
 import type { BootFiles } from './boot-files.ts';
 
 /** The vsock device: the kernel's, or that of vhost-device-vsock behind a unix socket. */

@@ -73,12 +73,7 @@ describe('qemuArgs', () => {
     const args = qemuArgs({ ...CONFIG, accelerator: 'kvm', protection });
     const [object] = valuesOf(args, '-object').filter((value) => value.startsWith('sev-snp-guest'));
     expect(object?.split(',')).toEqual(
-      expect.arrayContaining([
-        'kernel-hashes=on',
-        'policy=0x30000',
-        'cbitpos=51',
-        `host-data=${hostData}`,
-      ]),
+      expect.arrayContaining(['kernel-hashes=on', 'policy=0x30000', 'cbitpos=51', `host-data=${hostData}`]),
     );
     expect(valuesOf(args, '-machine')[0]).toContain('confidential-guest-support=tee');
   });
