@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Actor, createActor, waitFor } from 'xstate';
 import { CocosError } from '../errors.ts';
@@ -10,7 +11,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { Components } from '../runtime/components.ts';
 import { asyncEffect, clockEffect } from '../runtime/effects.ts';
 import { inspectBoth, type Trace, traceTo } from '../runtime/trace.ts';
-import type { ManagerConfig } from './config.ts';
+import type { ManagerConfig, ParticipantsConfig } from './config.ts';
 import { controlService } from './control/control-service.ts';
 import { Directory } from './control/directory.ts';
 import { EnclaveControl } from './enclaves/enclave-control.ts';
@@ -160,6 +161,7 @@ export class Manager {
   async start(): Promise<void> {
     this.endOrphans();
     const refused = await this.journal.restore(this.registry.all().map(({ address }) => address));
+    await this.openGateway();
     this.components.add('actors', async () => void this.root.stop());
     this.root.start();
     for (const { address } of this.registry.all()) {
@@ -176,6 +178,19 @@ export class Manager {
     // A failure is reported to whoever asks for it.
     this.tee.survey().catch(() => undefined);
     if (this.config.vtpm === 'swtpm') this.vtpms.prepare();
+  }
+
+  private async openGateway(): Promise<void> {
+    const { participants } = this.config;
+    if (participants === null) return;
+    const { host, port, advertise } = participants;
+    const gateway = await this.relays.serve({ host, port, tls: await readCertificate(participants) });
+    const scheme = participants.tls === null ? 'tcp' : 'tls';
+    this.control.participants = advertise === null ? gateway.address : `${scheme}:${advertise}`;
+    this.log('info', 'the gateway of participants is open', {
+      address: gateway.address,
+      advertised: this.control.participants,
+    });
   }
 
   /** Begins to stop: first the enclaves, unless they are to go on, and then the control service. */
@@ -299,4 +314,14 @@ export class Manager {
 function logFailure(log: Log) {
   return (component: string, { code, message }: CocosError) =>
     log('error', 'a component could not be stopped', { component, code, reason: message });
+}
+
+/** @throws CocosError CONFIG_INVALID */
+async function readCertificate({ tls }: ParticipantsConfig) {
+  if (tls === null) return null;
+  const read = (file: string) =>
+    readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new CocosError('CONFIG_INVALID', `The file ${file} of the gateway cannot be read.`, { cause });
+    });
+  return { certificate: await read(tls.certificate), key: await read(tls.key) };
 }

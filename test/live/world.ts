@@ -148,7 +148,7 @@ export class World {
     role: SessionRole,
   ): Promise<Conversation> {
     const relay = z.string().parse((await this.control.get(address)).context['relayAddress']);
-    const agent = new AgentClient(relay);
+    const agent = await AgentClient.open(relay, {});
     const [manifest, { keys }, trust] = await Promise.all([
       readManifest(parties.manifest),
       readKeys(parties.file(`${party}.key`), undefined),

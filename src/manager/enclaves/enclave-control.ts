@@ -35,6 +35,8 @@ interface EnclaveControlOptions {
 /** Creates, removes and drives enclaves: what clients of the control API and the management service may do. */
 export class EnclaveControl implements ControlBackend {
   readonly directory: Directory;
+  /** Where participants of other machines connect, `tcp:host:port` or `tls:host:port`; empty for nowhere. */
+  participants = '';
   private readonly options: EnclaveControlOptions;
 
   constructor(options: EnclaveControlOptions) {
@@ -57,6 +59,7 @@ export class EnclaveControl implements ControlBackend {
         findings: findings.map(({ remedy, ...finding }) => ({ ...finding, remedy: remedy ?? '' })),
       })),
       platform: chosen,
+      participants: this.participants,
       emulatedRootPem: root.pem,
       emulatedRootDigest: root.digest,
     };

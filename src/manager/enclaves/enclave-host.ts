@@ -202,7 +202,8 @@ export class EnclaveHost {
 
   private openRelay(before: string | null): Promise<RoutedRelay> {
     const { config, relays } = this.options;
-    return relays.open(relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before));
+    const place = relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before);
+    return relays.open(place, this.options.id);
   }
 
   startLink(): () => void {

@@ -167,11 +167,11 @@ async function measure({ control, relay, address }: Probe, samples: Samples): Pr
   if (state !== 'alive.ready') throw new Error(`the honest enclave is ${state}`);
   const asked = performance.now();
   // A participant that has no session yet; the agent closes its connection after a while.
-  const agent = new AgentClient(relay);
+  const agent = await AgentClient.open(relay, {});
   try {
     await agent.evidence(randomBytes(32));
   } finally {
-    agent.close();
+    await agent.close();
   }
   samples.evidence.push(performance.now() - asked);
   await sleep(PAUSE_MS);

@@ -61,6 +61,7 @@ beforeAll(async () => {
         },
       ],
       platform: text,
+      participants: text,
     })),
     createEnclave: answer(() => ({ actor: actor() })),
     removeEnclave: answer(() => ({})),

@@ -37,6 +37,11 @@ export interface GetHostResponse {
   platforms: PlatformReport[];
   /** Platform of enclaves whose request names none. */
   platform: string;
+  /**
+   * Where participants of other machines connect, `tcp:host:port` or `tls:host:port`; empty for nowhere. An enclave is
+   * named by its id after a slash.
+   */
+  participants: string;
 }
 
 /** What was found out about one platform: `sev-snp`, `tdx` or `emulated`. */
@@ -199,7 +204,15 @@ export const GetHostRequest: MessageFns<GetHostRequest> = {
 };
 
 function createBaseGetHostResponse(): GetHostResponse {
-  return { version: "", description: "", emulatedRootPem: "", emulatedRootDigest: "", platforms: [], platform: "" };
+  return {
+    version: "",
+    description: "",
+    emulatedRootPem: "",
+    emulatedRootDigest: "",
+    platforms: [],
+    platform: "",
+    participants: "",
+  };
 }
 
 export const GetHostResponse: MessageFns<GetHostResponse> = {
@@ -221,6 +234,9 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
     }
     if (message.platform !== "") {
       writer.uint32(50).string(message.platform);
+    }
+    if (message.participants !== "") {
+      writer.uint32(58).string(message.participants);
     }
     return writer;
   },
@@ -284,6 +300,14 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
             }
 
             message.platform = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.participants = reader.string();
             continue;
           }
         }
