@@ -34,9 +34,12 @@ export type WatchItem =
 export class ControlClient {
   private readonly client: ControlServiceClient;
   private readonly target: string;
+  /** Whether the manager runs on this machine. */
+  readonly isLocal: boolean;
 
   constructor(address: Address, tls: TlsFiles) {
     this.target = grpcTarget(address);
+    this.isLocal = address.kind !== 'tls';
     this.client = new ControlServiceClient(this.target, clientCredentials(address, tls));
   }
 

@@ -14,6 +14,11 @@ export type RelayAddress =
 
 const GATEWAY = /^(tcp|tls):(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):(\d{1,5})\/([a-z0-9]{4,16})$/;
 
+/** Whether a text is the address of an enclave behind a gateway. */
+export function isGatewayAddress(text: string): boolean {
+  return GATEWAY.test(text);
+}
+
 /**
  * Plain TCP is enough for a gateway on another machine: what passes through it is sealed to the agent's key.
  *
