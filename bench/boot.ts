@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { directBoot } from '../src/manager/guests/platforms/guest-plan.ts';
 import { launchVmGuest } from '../src/manager/guests/vm/vm-guest.ts';
 import { type Figure, median } from './figure.ts';
 
@@ -58,18 +59,11 @@ function buildImage(name: string, options: readonly string[]): string {
 /** Seconds from starting QEMU to the first line of the node process. */
 async function bareBoot(image: string): Promise<number> {
   const folder = await mkdtemp(path.join(tmpdir(), 'cocos-b-'));
-  const file = (name: string): string => path.join(image, name);
   const logFile = path.join(folder, 'console.log');
   try {
     const begin = performance.now();
     const guest = await launchVmGuest({
-      image: {
-        firmware: file('bios.bin'),
-        kernel: file('vmlinuz'),
-        initrd: file('initrd.img'),
-        rootImage: file('root.img'),
-        commandLine: readFileSync(file('cmdline'), 'utf8'),
-      },
+      image: (await directBoot(image, 'bios.bin')).image,
       ...{ vcpus: 1, vcpuType: 'EPYC-v3', memoryMiB: MEMORY_MIB, accelerator: 'auto' },
       ...{ socketDir: folder, logFile, notice: () => undefined },
     });

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { PORTS } from '../src/link/transport/transport.ts';
 import { launchVmGuest } from '../src/manager/guests/vm/vm-guest.ts';
 import { openRelay } from '../src/manager/relay/relay.ts';
-import { buildImage } from '../test/guest/test-image.ts';
+import { bootable, buildImage } from '../test/guest/test-image.ts';
 import { type Figure, median } from './figure.ts';
 import { MIB, makeFile, randomResult, startEnclaves, transfer } from './transfer/world.ts';
 
@@ -60,7 +60,7 @@ export async function run(args: readonly string[]): Promise<Figure[]> {
 async function plainStreams(folder: string, file: string, sizeMiB: number, runs: number): Promise<Plain> {
   const logFile = path.join(folder, 'console.log');
   const guest = await launchVmGuest({
-    image: await buildImage('bench-sink', ['--agent', 'bench/guest/sink.ts']),
+    image: bootable(await buildImage('bench-sink', ['--agent', 'bench/guest/sink.ts'])),
     ...{ ...GUEST, vcpuType: 'EPYC-v3', accelerator: 'auto' },
     ...{ socketDir: folder, logFile, notice: () => undefined },
   });

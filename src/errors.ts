@@ -131,6 +131,12 @@ export const ERRORS = {
     'The host does not have enough disk space for the enclave.',
   ),
   HOST_PORT_TAKEN: row(6, 'fix', EXIT.unavailable, 'Another process already listens on the address.'),
+  HOST_TEE_UNAVAILABLE: row(
+    9,
+    'fix',
+    EXIT.unavailable,
+    'The host cannot start enclaves on the requested platform. List what is missing with: cocos-cli host doctor.',
+  ),
   VM_LAUNCH_FAILED: row(13, 'retry', EXIT.failed, 'The virtual machine could not be started.'),
   VM_EXITED: row(14, 'retry', EXIT.failed, 'The virtual machine exited unexpectedly.'),
   VM_DEVICE_LOST: row(

@@ -31,7 +31,7 @@ async function prepare(task: Task): Promise<() => Promise<void>> {
       const manifest = await readManifest(task.manifest);
       const { keys } = await readKeys(task.key, undefined);
       const trust = await readTrust({ policy: task.policy, reference: task.reference }, process.env);
-      const agent = new AgentClient(task.relay);
+      const agent = await AgentClient.open(task.relay, {});
       const role = task.kind === 'sealed upload' ? 'dataset' : 'consumer';
       const trusted = await openTrustedSession(agent, trust, manifest, keys, role);
       const { session, agentSigningKey, audit } = trusted;

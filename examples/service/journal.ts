@@ -15,7 +15,13 @@ export const Entry = z.discriminatedUnion('kind', [
     kind: z.literal('defined'),
     ...id,
     manifestJson: z.string(),
-    wishes: z.strictObject({ name: z.string(), mode: z.string(), vcpus: z.int(), memoryMib: z.int() }),
+    wishes: z.strictObject({
+      name: z.string(),
+      mode: z.string(),
+      platform: z.string().default(''),
+      vcpus: z.int(),
+      memoryMib: z.int(),
+    }),
   }),
   /** From here on no other manager may be asked, or the computation could run twice. */
   z.strictObject({ kind: z.literal('assigned'), ...id, managerId: z.string() }),

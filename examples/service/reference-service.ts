@@ -22,7 +22,7 @@ export interface ReferenceServiceOptions {
   readonly onEntry?: (entry: Entry) => void;
 }
 
-const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
+const NO_WISHES: EnclaveWishes = { name: '', mode: '', platform: '', vcpus: 0, memoryMib: 0 };
 
 export class ReferenceService implements StreamOwner {
   readonly serviceId: string;

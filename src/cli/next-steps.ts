@@ -29,6 +29,7 @@ export const NEXT_STEPS: Readonly<Record<ErrorCode, string>> = {
   HOST_TPM_MISSING: 'Install swtpm, or set COCOSAI_VTPM=off.',
   HOST_DISK_FULL: 'Free disk space on the host, then create the enclave again.',
   HOST_PORT_TAKEN: 'Stop the other process, or set COCOSAI_LISTEN to another address.',
+  HOST_TEE_UNAVAILABLE: 'List what the host lacks with: cocos-cli host doctor',
   VM_LAUNCH_FAILED: 'Create the enclave again; if it fails again, read its log on the host.',
   VM_EXITED: 'Read its console with: cocos-cli enclave show. Then create the enclave again.',
   VM_DEVICE_LOST:

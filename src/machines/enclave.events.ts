@@ -6,6 +6,10 @@ import { ComputationId, Manifest } from './manifest.ts';
 export const EnclaveMode = z.enum(['vm', 'process']);
 export type EnclaveMode = z.infer<typeof EnclaveMode>;
 
+/** The hardware that protects an enclave from its host; `emulated` for none. */
+export const TeePlatform = z.enum(['sev-snp', 'tdx', 'emulated']);
+export type TeePlatform = z.infer<typeof TeePlatform>;
+
 /** Time limits of an enclave, in milliseconds. */
 export const EnclaveLimits = z.strictObject({
   prepareMs: z.int().min(1),
@@ -27,6 +31,8 @@ export const EnclaveInput = z.strictObject({
       'up to 63 letters, digits, dots, underscores and hyphens, beginning with a letter or digit',
     ),
   mode: EnclaveMode,
+  /** Enclaves of earlier versions have none stored. */
+  platform: TeePlatform.default('emulated'),
   vcpus: z.int().min(1).max(64),
   memoryMiB: z.int().min(192).max(1_048_576),
   /** Folder of the guest image; null in process mode. */

@@ -3,13 +3,23 @@ import path from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
-import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode } from '../machines/enclave.events.ts';
+import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode, TeePlatform } from '../machines/enclave.events.ts';
 import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
 import { schemaProblems } from '../schema-problems.ts';
 import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
 import { OUTBOX_BYTES } from './service/outbox.ts';
 import { findUnknownSettings, type UnknownSetting } from './setting-names.ts';
+
+/** The one address at which participants of other machines reach every enclave of this host. */
+export interface ParticipantsConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Certificate chain and key, PEM files; null for plain TCP. */
+  readonly tls: { readonly certificate: string; readonly key: string } | null;
+  /** What participants are told, `host:port`; null for the address at which the gateway listens. */
+  readonly advertise: string | null;
+}
 
 /** Where the computation management service is, and how much is kept for it while it is away. */
 export interface ServiceConfig {
@@ -31,6 +41,10 @@ export interface ManagerConfig {
   /** Sockets; its path must be short. */
   readonly runDir: string;
   readonly mode: EnclaveMode;
+  /** What protects enclaves whose request names no platform: `auto` for the strongest that the host has. */
+  readonly tee: TeePlatform | 'auto';
+  /** In place of `/`, where the manager looks for the hardware: /dev, /proc, /sys and /var/run. */
+  readonly hostRoot: string;
   /** Folder with the guest image that `npm run eos` made. */
   readonly eosDir: string;
   /** Program of the agent for process mode. */
@@ -39,6 +53,8 @@ export interface ManagerConfig {
   readonly relayProgram: string;
   /** `unix` puts each relay on a unix socket, `tcp` on a free port of this host's loopback address. */
   readonly relay: 'unix' | 'tcp';
+  /** Null where only this machine can connect. */
+  readonly participants: ParticipantsConfig | null;
   /** How virtual machines start: kernel and initrd given by the host, or a unified kernel image under UEFI. */
   readonly boot: 'direct' | 'uefi';
   /** Size of the encrypted scratch disk of a virtual machine; 0 keeps inputs and results in its memory. */
@@ -87,6 +103,9 @@ const SOCKET_PATH_BYTES = 107;
 /** Leaves room for the longest name of an enclave's socket, `/<id>/v.sock_4294967295`, with a margin. */
 const RUN_DIR_BYTES = 73;
 
+/** A name, an IPv4 address, or an IPv6 address in brackets, and a port. */
+const HOST_AND_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/;
+
 const LOG_BYTES = 16 * 2 ** 20;
 
 /** A size in KiB, as bytes. */
@@ -108,9 +127,15 @@ const Environment = z.object({
   COCOSAI_STATE_DIR: z.string().optional(),
   COCOSAI_RUN_DIR: z.string().optional(),
   COCOSAI_MODE: EnclaveMode.default('vm'),
+  COCOSAI_TEE: z.enum(['auto', ...TeePlatform.options]).default('auto'),
+  COCOSAI_HOST_ROOT: z.string().default('/'),
   COCOSAI_EOS_DIR: z.string().optional(),
   COCOSAI_AGENT: z.string().optional(),
   COCOSAI_RELAY: z.enum(['unix', 'tcp']).default('unix'),
+  COCOSAI_PARTICIPANTS: z.string().optional(),
+  COCOSAI_PARTICIPANTS_TLS_CERT: z.string().optional(),
+  COCOSAI_PARTICIPANTS_TLS_KEY: z.string().optional(),
+  COCOSAI_ADVERTISE: z.string().optional(),
   COCOSAI_BOOT: z.enum(['direct', 'uefi']).default('direct'),
   COCOSAI_DISK_MIB: z.coerce.number().int().min(0).max(1_048_576).default(0),
   COCOSAI_VTPM: z.enum(['swtpm', 'off']).default('swtpm'),
@@ -165,10 +190,13 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     stateDir: path.resolve(stateDir),
     runDir,
     mode: env.COCOSAI_MODE,
+    tee: env.COCOSAI_TEE,
+    hostRoot: path.resolve(env.COCOSAI_HOST_ROOT),
     eosDir: path.resolve(env.COCOSAI_EOS_DIR ?? path.join(programDir, '../build/eos')),
     agentProgram: path.resolve(env.COCOSAI_AGENT ?? path.join(programDir, 'cocos-agent.js')),
     relayProgram: path.join(programDir, 'cocos-relay.js'),
     relay: env.COCOSAI_RELAY,
+    participants: readParticipants(env),
     boot: env.COCOSAI_BOOT,
     diskMiB: env.COCOSAI_DISK_MIB,
     vtpm: env.COCOSAI_VTPM,
@@ -204,6 +232,32 @@ export function readManagerConfig(environment: NodeJS.ProcessEnv, programDir: st
     unknownSettings: findUnknownSettings(environment, [...MANAGER_SETTINGS, ...AGENT_SETTINGS]),
     agentSettings: pick(environment, AGENT_SETTINGS),
   };
+}
+
+function readParticipants(env: z.infer<typeof Environment>): ParticipantsConfig | null {
+  const { COCOSAI_PARTICIPANTS: text, COCOSAI_ADVERTISE: advertise = null } = env;
+  if (advertise !== null && !HOST_AND_PORT.test(advertise)) {
+    throw new CocosError('CONFIG_INVALID', `COCOSAI_ADVERTISE: '${advertise}' is not host:port.`);
+  }
+  if (text === undefined) return null;
+  const [, kind, where = ''] = /^(tcp|tls):(.*)$/.exec(text) ?? [];
+  const [, host, port] = HOST_AND_PORT.exec(where) ?? [];
+  if (kind === undefined || host === undefined || Number(port) > 65_535) {
+    throw new CocosError(
+      'CONFIG_INVALID',
+      `COCOSAI_PARTICIPANTS: '${text}' is neither tcp:host:port nor tls:host:port.`,
+    );
+  }
+  const address = { host: host.replace(/^\[|\]$/g, ''), port: Number(port), advertise };
+  if (kind === 'tcp') return { ...address, tls: null };
+  const { COCOSAI_PARTICIPANTS_TLS_CERT: certificate, COCOSAI_PARTICIPANTS_TLS_KEY: key } = env;
+  if (certificate === undefined || key === undefined) {
+    throw new CocosError(
+      'CONFIG_INVALID',
+      'COCOSAI_PARTICIPANTS: tls: needs COCOSAI_PARTICIPANTS_TLS_CERT and COCOSAI_PARTICIPANTS_TLS_KEY.',
+    );
+  }
+  return { ...address, tls: { certificate, key } };
 }
 
 function readAddress(setting: string, text: string): Address {

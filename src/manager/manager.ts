@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Actor, createActor, waitFor } from 'xstate';
 import { CocosError } from '../errors.ts';
@@ -10,7 +11,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { Components } from '../runtime/components.ts';
 import { asyncEffect, clockEffect } from '../runtime/effects.ts';
 import { inspectBoth, type Trace, traceTo } from '../runtime/trace.ts';
-import type { ManagerConfig } from './config.ts';
+import type { ManagerConfig, ParticipantsConfig } from './config.ts';
 import { controlService } from './control/control-service.ts';
 import { Directory } from './control/directory.ts';
 import { EnclaveControl } from './enclaves/enclave-control.ts';
@@ -20,6 +21,7 @@ import { type Enclave, EnclaveRegistry } from './enclaves/enclave-registry.ts';
 import { Platform } from './enclaves/platform.ts';
 import { restorable, withEnclaves } from './enclaves/restorable.ts';
 import { Supervisor } from './enclaves/supervisor.ts';
+import { TeeHost } from './enclaves/tee-host.ts';
 import { VtpmPool } from './guests/vtpm-pool.ts';
 import type { Log } from './log.ts';
 import { checkRelayProgram, RelayThread } from './relay/relay-thread.ts';
@@ -59,6 +61,7 @@ export class Manager {
   private readonly registry: EnclaveRegistry;
   private readonly platform: Platform;
   private readonly vtpms: VtpmPool;
+  private readonly tee: TeeHost;
   private readonly relays: RelayThread;
   private readonly root: Actor<typeof managerMachine>;
   private readonly exporter: EventExporter | null;
@@ -107,6 +110,7 @@ export class Manager {
     this.platform = new Platform(config.stateDir);
     this.relays = new RelayThread(config.relayProgram, log);
     this.vtpms = new VtpmPool(config.stateDir);
+    this.tee = new TeeHost(config);
     this.registry = new EnclaveRegistry((id, address) => this.createEnclave(id, address));
     this.supervisor = this.createSupervisor();
     this.journal = new MirrorJournal({
@@ -128,7 +132,7 @@ export class Manager {
     });
     this.control = new EnclaveControl({
       ...{ config, registry: this.registry, directory: this.directory, journal: this.journal },
-      ...{ store, platform: this.platform },
+      ...{ store, platform: this.platform, tee: this.tee },
       send: (event) => this.root.send(event),
       isServing: () => this.root.getSnapshot().matches('serving'),
     });
@@ -157,6 +161,7 @@ export class Manager {
   async start(): Promise<void> {
     this.endOrphans();
     const refused = await this.journal.restore(this.registry.all().map(({ address }) => address));
+    await this.openGateway();
     this.components.add('actors', async () => void this.root.stop());
     this.root.start();
     for (const { address } of this.registry.all()) {
@@ -169,7 +174,23 @@ export class Manager {
     }
     const { context } = await waitFor(this.root, (snapshot) => !snapshot.matches('starting'));
     if (context.cause !== null) return this.ended();
-    if (this.config.mode === 'vm' && this.config.vtpm === 'swtpm') this.vtpms.prepare();
+    if (this.config.mode === 'process') return;
+    // A failure is reported to whoever asks for it.
+    this.tee.survey().catch(() => undefined);
+    if (this.config.vtpm === 'swtpm') this.vtpms.prepare();
+  }
+
+  private async openGateway(): Promise<void> {
+    const { participants } = this.config;
+    if (participants === null) return;
+    const { host, port, advertise } = participants;
+    const gateway = await this.relays.serve({ host, port, tls: await readCertificate(participants) });
+    const scheme = participants.tls === null ? 'tcp' : 'tls';
+    this.control.participants = advertise === null ? gateway.address : `${scheme}:${advertise}`;
+    this.log('info', 'the gateway of participants is open', {
+      address: gateway.address,
+      advertised: this.control.participants,
+    });
   }
 
   /** Begins to stop: first the enclaves, unless they are to go on, and then the control service. */
@@ -197,6 +218,7 @@ export class Manager {
       ...{ vtpms: this.vtpms, relays: this.relays, trace: this.trace },
       onRetired: (retired) => this.directory.forget(retired),
       whenWritable: () => this.whenWritable(address),
+      facts: async () => (await this.tee.survey()).facts,
       processor: () => this.platform.processor(),
       current: () => this.directory.enclave(address),
       send: (event) => this.directory.send(address, event),
@@ -292,4 +314,14 @@ export class Manager {
 function logFailure(log: Log) {
   return (component: string, { code, message }: CocosError) =>
     log('error', 'a component could not be stopped', { component, code, reason: message });
+}
+
+/** @throws CocosError CONFIG_INVALID */
+async function readCertificate({ tls }: ParticipantsConfig) {
+  if (tls === null) return null;
+  const read = (file: string) =>
+    readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new CocosError('CONFIG_INVALID', `The file ${file} of the gateway cannot be read.`, { cause });
+    });
+  return { certificate: await read(tls.certificate), key: await read(tls.key) };
 }

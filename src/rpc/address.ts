@@ -10,7 +10,8 @@ import { CocosError } from '../errors.ts';
  */
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp' | 'tls'; readonly host: string; readonly port: number };
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'tls'; readonly host: string; readonly port: number };
 
 /** Files of mutual TLS, PEM. */
 export interface TlsFiles {

@@ -34,9 +34,12 @@ export type WatchItem =
 export class ControlClient {
   private readonly client: ControlServiceClient;
   private readonly target: string;
+  /** Whether the manager runs on this machine. */
+  readonly isLocal: boolean;
 
   constructor(address: Address, tls: TlsFiles) {
     this.target = grpcTarget(address);
+    this.isLocal = address.kind !== 'tls';
     this.client = new ControlServiceClient(this.target, clientCredentials(address, tls));
   }
 
@@ -44,8 +47,9 @@ export class ControlClient {
     this.client.close();
   }
 
-  host(): Promise<GetHostResponse> {
-    return this.unary((done) => this.client.getHost({}, new Metadata(), { deadline: limit() }, done));
+  /** @param probe whether the manager looks at its host again */
+  host(probe = false): Promise<GetHostResponse> {
+    return this.unary((done) => this.client.getHost({ probe }, new Metadata(), { deadline: limit() }, done));
   }
 
   async create(request: CreateEnclaveRequest): Promise<ActorInfo> {

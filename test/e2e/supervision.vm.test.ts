@@ -43,7 +43,7 @@ describe('a running virtual machine', () => {
     const manager = await Manager.open(config, () => undefined);
     try {
       await manager.start();
-      const request = { name: 'one', mode: '', vcpus: 0, memoryMiB: 0, manifestJson: '' };
+      const request = { name: 'one', mode: '', platform: '', vcpus: 0, memoryMiB: 0, manifestJson: '' };
       const address = await manager.control.createEnclave(request);
       const reaches = async (state: string) => {
         const hasEnded = () => manager.directory.view(address).state.startsWith('failed');

@@ -145,7 +145,7 @@ describe('a relay that lies', () => {
     beforeAll(async () => {
       succeeded(await system.cli('enclave', 'create', 'asked', '--manifest', parties.manifest));
       succeeded(await system.cli('enclave', 'create', 'elsewhere', '--manifest', parties.manifest));
-      elsewhere = new AgentClient(await relayOf('elsewhere'));
+      elsewhere = await AgentClient.open(await relayOf('elsewhere'), {});
       relay = await lieBefore('asked');
     });
 
@@ -154,7 +154,7 @@ describe('a relay that lies', () => {
     });
 
     afterAll(async () => {
-      elsewhere.close();
+      await elsewhere.close();
       await relay.close();
     });
 
@@ -274,7 +274,7 @@ describe('a relay that lies', () => {
     });
 
     it('is told when a message is put into another session', async () => {
-      const agent = new AgentClient(await relayOf('asked'));
+      const agent = await AgentClient.open(await relayOf('asked'), {});
       let id: Buffer | undefined;
       try {
         relay.lies = {
@@ -289,7 +289,7 @@ describe('a relay that lies', () => {
         relay.lies = {};
         await session.close();
       } finally {
-        agent.close();
+        await agent.close();
       }
     });
 

@@ -38,7 +38,14 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const request = (name: string) => ({ name, mode: '', vcpus: 0, memoryMiB: 0, manifestJson: '' });
+const request = (name: string) => ({
+  name,
+  mode: '',
+  platform: '',
+  vcpus: 0,
+  memoryMiB: 0,
+  manifestJson: '',
+});
 
 /** An event whose reading throws inside the machine. */
 const poison = {

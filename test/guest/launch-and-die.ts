@@ -1,6 +1,6 @@
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { HOST_PORTS } from './ports.ts';
-import { testImage } from './test-image.ts';
+import { bootable, testImage } from './test-image.ts';
 
 /** Starts a guest, waits until it is up, and dies as if killed. Argument: folder for sockets and console. */
 
@@ -8,7 +8,7 @@ const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: launch-and-die FOLDER');
 const image = testImage('eos-test');
 const guest = await launchVmGuest({
-  image: { ...image, commandLine: `${image.commandLine} cocos.test=vsock` },
+  image: bootable({ ...image, commandLine: `${image.commandLine} cocos.test=vsock` }),
   vcpus: 1,
   vcpuType: 'EPYC-v3',
   memoryMiB: 512,

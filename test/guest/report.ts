@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 import { manufactureVtpm } from '../../src/manager/guests/vm/swtpm.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
+import { bootable, type TestImage } from './test-image.ts';
 
 /** Boots the test image and reads what its agent prints. */
 
@@ -40,7 +40,7 @@ interface BootOptions {
  * @param folder an existing one, short, for sockets and state
  */
 export async function bootForReport(
-  image: ImageFiles,
+  image: TestImage,
   folder: string,
   { parts = ['report'], scratchMiB = 0, memoryMiB = 256, last, meanwhile = [] }: BootOptions = {},
 ): Promise<GuestReport & { readonly folder: string }> {
@@ -53,7 +53,7 @@ export async function bootForReport(
   });
   const logFile = join(run, 'console.log');
   const guest = await launchVmGuest({
-    image: { ...image, commandLine: `${image.commandLine} cocos.test=${parts.join(',')}` },
+    image: bootable({ ...image, commandLine: `${image.commandLine} cocos.test=${parts.join(',')}` }),
     ...{ vcpus: 1, vcpuType: 'EPYC-v3', memoryMiB, accelerator: 'auto' },
     ...{ socketDir: run, vtpmFolder, scratchMiB, logFile, notice: () => undefined },
   });

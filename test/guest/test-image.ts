@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { secureBootKeys } from '../../eos/uefi/keys.ts';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
+import type { ImageFiles } from '../../src/manager/guests/vm/boot-files.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const SECURE_BOOT_KEYS = join(ROOT, 'build/test-secure-boot-keys');
@@ -16,6 +16,26 @@ const IMAGES = {
   /** Signed too, with `test-agent.ts` in place of the agent. */
   'eos-test': ['--secure-boot', SECURE_BOOT_KEYS, '--agent', 'test/guest/test-agent.ts'],
 } as const;
+
+/** Files of an image, each of which a test may replace. */
+export interface TestImage {
+  readonly firmware: string;
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly rootImage: string;
+  readonly commandLine: string;
+  /** In place of the others but the root image. */
+  readonly uefi?: { readonly firmware: string; readonly variables: string; readonly kernel: string };
+}
+
+/** The image as a guest starts from it. */
+export function bootable({ rootImage, uefi, ...direct }: TestImage): ImageFiles {
+  const probe = { kernel: direct.kernel, initrd: direct.initrd };
+  return {
+    ...{ rootImage, probe },
+    boot: uefi === undefined ? { kind: 'direct', ...direct } : { kind: 'uefi', ...uefi },
+  };
+}
 
 /** Why guests cannot be started here, or null. */
 export function whyNoGuests(): string | null {
@@ -35,7 +55,7 @@ export async function buildTestImages(): Promise<void> {
 }
 
 /** @param options arguments of the builder, which does nothing when nothing has changed */
-export async function buildImage(name: string, options: readonly string[]): Promise<ImageFiles> {
+export async function buildImage(name: string, options: readonly string[]): Promise<TestImage> {
   const build = spawn(
     process.execPath,
     ['--import', 'tsx', 'eos/build.ts', '--out', join(ROOT, 'build', name), ...options],
@@ -50,11 +70,11 @@ export async function buildImage(name: string, options: readonly string[]): Prom
 }
 
 /** @param name of an image that {@link buildTestImages} has built */
-export function testImage(name: keyof typeof IMAGES): ImageFiles {
+export function testImage(name: keyof typeof IMAGES): TestImage {
   return imageFiles(name);
 }
 
-function imageFiles(name: string): ImageFiles {
+function imageFiles(name: string): TestImage {
   const folder = join(ROOT, 'build', name);
   return {
     firmware: join(folder, 'bios.bin'),
@@ -66,7 +86,7 @@ function imageFiles(name: string): ImageFiles {
 }
 
 /** The same image for a UEFI boot. */
-export function uefiFiles(image: ImageFiles): NonNullable<ImageFiles['uefi']> {
+export function uefiFiles(image: TestImage): NonNullable<TestImage['uefi']> {
   const folder = dirname(image.kernel);
   return {
     firmware: join(folder, 'ovmf-code.fd'),

@@ -62,14 +62,14 @@ describe('a dishonest participant', () => {
     socket = String(context['relayAddress']).replace(/^unix:/, '');
   });
 
-  beforeEach(() => {
+  beforeEach(async () => {
     sessions = [];
-    agent = new AgentClient(`unix:${socket}`);
+    agent = await AgentClient.open(`unix:${socket}`, {});
   });
 
   afterEach(async () => {
     for (const session of sessions) await session.close();
-    agent.close();
+    await agent.close();
   });
 
   afterAll(async () => {

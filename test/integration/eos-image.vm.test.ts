@@ -9,7 +9,7 @@ import { authenticodeDigest } from '../../src/attestation/measure/pe.ts';
 import { onlyBuild, parseReferenceValues } from '../../src/attestation/policy/reference.ts';
 import { predictTd, predictUefi } from '../../src/cli/trust/eos-image.ts';
 import { launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
-import { buildImage, SECURE_BOOT_KEYS, testImage, whyNoGuests } from '../guest/test-image.ts';
+import { bootable, buildImage, SECURE_BOOT_KEYS, testImage, whyNoGuests } from '../guest/test-image.ts';
 
 const reason = whyNoGuests();
 if (reason !== null) console.warn(`image tests are skipped: ${reason}`);
@@ -150,7 +150,7 @@ describe.skipIf(reason !== null)('eos/build.ts', () => {
     const run = mkdtempSync(join(scratch, 'r-'));
     const logFile = join(run, 'console.log');
     const guest = await launchVmGuest({
-      image: { ...image, rootImage: changedRoot, commandLine },
+      image: bootable({ ...image, rootImage: changedRoot, commandLine }),
       vcpus: 1,
       vcpuType: 'EPYC-v3',
       memoryMiB: 256,

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import type { Guest } from '../../src/manager/guests/guest.ts';
 import { attachVmGuest, endOrphanVm, launchVmGuest } from '../../src/manager/guests/vm/vm-guest.ts';
 import { GUEST_PORTS, HOST_PORTS, pattern } from '../guest/ports.ts';
-import { testImage, whyNoGuests } from '../guest/test-image.ts';
+import { bootable, testImage, whyNoGuests } from '../guest/test-image.ts';
 
 const reason = whyNoGuests();
 if (reason !== null) console.warn(`guest tests are skipped: ${reason}`);
@@ -71,7 +71,7 @@ describe.skipIf(reason !== null)('vsock in a real guest', () => {
     const image = testImage('eos-test');
     const began = performance.now();
     guest = await launchVmGuest({
-      image: { ...image, commandLine: `${image.commandLine} cocos.test=vsock` },
+      image: bootable({ ...image, commandLine: `${image.commandLine} cocos.test=vsock` }),
       vcpus: 2,
       vcpuType: 'EPYC-v3',
       memoryMiB: 512,

@@ -17,10 +17,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseEventLog } from '../../src/attestation/eventlog/parse.ts';
 import { onlyBuild, parseReferenceValues } from '../../src/attestation/policy/reference.ts';
-import type { ImageFiles } from '../../src/manager/enclaves/launch-plan.ts';
 import { qmpCommands } from '../../src/manager/guests/vm/qmp.ts';
 import { bootForReport } from '../guest/report.ts';
-import { testImage, uefiFiles, whyNoGuests } from '../guest/test-image.ts';
+import { type TestImage, testImage, uefiFiles, whyNoGuests } from '../guest/test-image.ts';
 import { whyNoTpm } from '../unit/agent/tpm/swtpm.ts';
 
 const reason = whyNoGuests() ?? whyNoTpm();
@@ -35,7 +34,7 @@ const FIXTURES = fileURLToPath(new URL('.', import.meta.url));
 
 describe.skipIf(reason !== null)('a measured boot', () => {
   let scratch: string;
-  let image: ImageFiles;
+  let image: TestImage;
 
   beforeAll(() => {
     scratch = mkdtempSync(join(tmpdir(), 'cocos-m-'));
@@ -44,7 +43,7 @@ describe.skipIf(reason !== null)('a measured boot', () => {
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
   /** The image in a folder of its own, with a file changed. */
-  function altered(name: string, change: (bytes: Buffer) => Buffer): ImageFiles {
+  function altered(name: string, change: (bytes: Buffer) => Buffer): TestImage {
     const folder = mkdtempSync(join(scratch, 'i-'));
     cpSync(dirname(image.kernel), folder, { recursive: true });
     writeFileSync(join(folder, name), change(readFileSync(join(folder, name))));

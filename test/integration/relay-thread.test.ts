@@ -66,7 +66,7 @@ function echoed(address: string): Promise<string> {
 
 describe('the relay thread', () => {
   it('carries bytes once it was told of the guest, and none before', async () => {
-    const relay = await start().open({ unix: path.join(folder, 'a.sock') });
+    const relay = await start().open({ unix: path.join(folder, 'a.sock') }, 'e1');
     expect(relay.address).toBe(`unix:${path.join(folder, 'a.sock')}`);
     expect(await echoed(relay.address)).toBe('');
     await relay.route(unixTransport(folder));
@@ -78,8 +78,8 @@ describe('the relay thread', () => {
   it('says when its place is taken, and goes on', async () => {
     const thread = start();
     const at = { unix: path.join(folder, 'b.sock') };
-    const relay = await thread.open(at);
-    await expect(thread.open(at)).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
+    const relay = await thread.open(at, 'e1');
+    await expect(thread.open(at, 'e1')).rejects.toMatchObject({ code: 'HOST_PORT_TAKEN' });
     await relay.route(unixTransport(folder));
     expect(await echoed(relay.address)).toBe('hello');
   });
@@ -87,8 +87,8 @@ describe('the relay thread', () => {
   it('brings every relay back to its place when it dies', async () => {
     const thread = start(mortal);
     const [unix, tcp] = [
-      await thread.open({ unix: path.join(folder, 'c.sock') }),
-      await thread.open({ tcp: '127.0.0.1', port: 0 }),
+      await thread.open({ unix: path.join(folder, 'c.sock') }, 'e1'),
+      await thread.open({ tcp: '127.0.0.1', port: 0 }, 'e1'),
     ];
     await unix.route(unixTransport(folder));
     await tcp.route(unixTransport(folder));
@@ -106,7 +106,7 @@ describe('the relay thread', () => {
   it('leaves a guest whose streams come to the main thread alone to that', async () => {
     const transport = memoryTransport();
     await transport.listen(PORTS.participants, (stream) => stream.pipe(stream));
-    const relay = await start().open({ unix: path.join(folder, 'd.sock') });
+    const relay = await start().open({ unix: path.join(folder, 'd.sock') }, 'e1');
     await relay.route(transport);
     expect(await echoed(relay.address)).toBe('hello');
     await relay.close();

@@ -73,7 +73,7 @@ export class World {
   /** Creates an enclave and gives its address. */
   async create(name: string, manifest: string | null): Promise<string> {
     const manifestJson = manifest === null ? '' : readFileSync(manifest, 'utf8');
-    const request = { name, mode: '', vcpus: 0, memoryMib: 0, manifestJson };
+    const request = { name, mode: '', platform: '', vcpus: 0, memoryMib: 0, manifestJson };
     return (await this.control.create(request)).address;
   }
 
@@ -148,7 +148,7 @@ export class World {
     role: SessionRole,
   ): Promise<Conversation> {
     const relay = z.string().parse((await this.control.get(address)).context['relayAddress']);
-    const agent = new AgentClient(relay);
+    const agent = await AgentClient.open(relay, {});
     const [manifest, { keys }, trust] = await Promise.all([
       readManifest(parties.manifest),
       readKeys(parties.file(`${party}.key`), undefined),

@@ -14,6 +14,10 @@ export const ENCLAVE: CommandGroup = {
           'vm',
           'process',
         ]),
+        option(
+          '--platform <platform>',
+          'hardware that must protect the enclave (default: what the manager is set to)',
+        ).choices(['sev-snp', 'tdx', 'emulated']),
         option('--vcpus <number>', 'number of vCPUs'),
         option('--memory <MiB>', 'memory of the virtual machine'),
         option('--no-wait', 'return as soon as the manager has accepted the request'),

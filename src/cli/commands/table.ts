@@ -3,6 +3,7 @@ import { ACTORS } from './actors.ts';
 import { ATTESTATION } from './attestation.ts';
 import { ENCLAVE } from './enclave.ts';
 import { EOS } from './eos.ts';
+import { HOST } from './host.ts';
 import { KEYS } from './keys.ts';
 import { MANIFEST } from './manifest.ts';
 import { MEASURE } from './measure.ts';
@@ -73,6 +74,7 @@ export const COMMANDS: readonly (CommandRow | CommandGroup)[] = [
   CHECKSUM,
   MANIFEST,
   ENCLAVE,
+  HOST,
   ATTESTATION,
   MEASURE,
   EOS,

@@ -1,10 +1,9 @@
-import { type ClientWritableStream, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type ClientWritableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { z } from 'zod';
 import { CocosError } from '../../errors.ts';
 import type { SealedChannel } from '../../protocol/channel.ts';
 import type { SealedSegment } from '../../protocol/segments.ts';
 import type { SessionOpening } from '../../protocol/session.ts';
-import { type Address, clientCredentials, grpcTarget, parseAddress } from '../../rpc/address.ts';
 import type { BulkPreface } from '../../rpc/bulk.ts';
 import {
   AgentServiceClient,
@@ -22,29 +21,38 @@ import {
   SessionHello,
 } from '../../rpc/sealed.ts';
 import { fromStatus } from '../../rpc/status.ts';
+import { type AgentRoute, openRoute } from './agent-route.ts';
 import { type BulkStream, openBulk } from './bulk-client.ts';
 
 const CALL_LIMIT_MS = 60_000;
 const EVIDENCE_LIMIT_MS = 90_000;
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-/** Client of the agent's service through the relay. Answers are untrusted until they are opened. */
+/** Client of the agent's service through a relay or a gateway. Answers are untrusted until they are opened. */
 export class AgentClient {
   private readonly client: AgentServiceClient;
-  private readonly relay: Address;
+  private readonly route: AgentRoute;
 
-  /** @param relay address from the manager: `unix:/path` or `tcp:host:port` */
-  constructor(relay: string) {
-    const address = parseAddress(relay);
-    this.relay = address;
-    const none = { certificate: undefined, key: undefined, authority: undefined };
-    this.client = new AgentServiceClient(grpcTarget(address), clientCredentials(address, none), {
+  /**
+   * @param relay address of a relay or of an enclave behind a gateway, see {@link openRoute}
+   * @throws CocosError CONFIG_INVALID, AGENT_UNAVAILABLE
+   */
+  static async open(relay: string, environment: NodeJS.ProcessEnv): Promise<AgentClient> {
+    return new AgentClient(await openRoute(relay, environment));
+  }
+
+  private constructor(route: AgentRoute) {
+    this.route = route;
+    this.client = new AgentServiceClient(route.target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      // What leads out of this machine is not gRPC's own connection.
+      'grpc.enable_http_proxy': 0,
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.client.close();
+    await this.route.close();
   }
 
   async evidence(nonce: Uint8Array): Promise<Uint8Array> {
@@ -81,7 +89,7 @@ export class AgentClient {
       ),
     );
     decodeBody(SessionHello, channel.open(reply.sequence, reply.ciphertext, ASSOCIATED.hello));
-    return new AgentSession(this.client, this.relay, opening.sessionId, channel);
+    return new AgentSession(this.client, this.route, opening.sessionId, channel);
   }
 
   private unary<T>(start: (done: (error: ServiceError | null, value: T) => void) => unknown): Promise<T> {
@@ -93,12 +101,12 @@ export class AgentClient {
 export class AgentSession {
   readonly channel: SealedChannel;
   private readonly client: AgentServiceClient;
-  private readonly relay: Address;
+  private readonly route: AgentRoute;
   private readonly sessionId: Buffer;
 
-  constructor(client: AgentServiceClient, relay: Address, sessionId: Uint8Array, channel: SealedChannel) {
+  constructor(client: AgentServiceClient, route: AgentRoute, sessionId: Uint8Array, channel: SealedChannel) {
     this.client = client;
-    this.relay = relay;
+    this.route = route;
     this.sessionId = Buffer.from(sessionId);
     this.channel = channel;
   }
@@ -125,7 +133,7 @@ export class AgentSession {
 
   /** Opens a bulk stream for segments; null if the path does not carry one. @throws CocosError the agent's refusal */
   bulk(preface: BulkPreface): Promise<BulkStream | null> {
-    return openBulk(this.relay, preface);
+    return openBulk(this.route, preface);
   }
 
   /** Sends segments over gRPC with back-pressure. Resolves with the number of segments that the agent holds. */

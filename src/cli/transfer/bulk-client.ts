@@ -1,9 +1,8 @@
-import net from 'node:net';
 import { CocosError } from '../../errors.ts';
-import type { Address } from '../../rpc/address.ts';
 import { BULK_STALL_MS, type BulkPreface, encodePreface } from '../../rpc/bulk.ts';
 import { BulkReader } from '../../rpc/bulk-reader.ts';
 import { BulkWriter } from '../../rpc/bulk-writer.ts';
+import type { AgentRoute } from './agent-route.ts';
 
 /** Time limit for the answer to a preface, after which the path is considered to carry HTTP/2 only. */
 const ANSWER_LIMIT_MS = 10_000;
@@ -20,11 +19,11 @@ export interface BulkStream {
  *
  * @throws CocosError the agent's refusal
  */
-export async function openBulk(relay: Address, preface: BulkPreface): Promise<BulkStream | null> {
-  const socket =
-    relay.kind === 'unix'
-      ? net.connect({ path: relay.path })
-      : net.connect({ host: relay.host, port: relay.port, noDelay: true });
+export async function openBulk(
+  route: Pick<AgentRoute, 'dial'>,
+  preface: BulkPreface,
+): Promise<BulkStream | null> {
+  const socket = await route.dial();
   socket.on('error', () => socket.destroy());
   const reader = new BulkReader(socket, ANSWER_LIMIT_MS);
   socket.write(encodePreface(preface));

@@ -40,13 +40,13 @@ export function asParticipant<T>(
     const trust = await readTrust(options, context.environment);
     const signing = encodeSigningKey(keys.signing.publicKey);
     const inRole = typeof role === 'function' ? role(manifest, signing) : role;
-    const agent = new AgentClient(await relayOf(client, enclave));
+    const agent = await AgentClient.open(await relayOf(client, enclave), context.environment);
     try {
       return await converse();
     } catch (thrown) {
       throw await explain(client, enclave, CocosError.from(thrown));
     } finally {
-      agent.close();
+      await agent.close();
     }
 
     async function converse(): Promise<T> {

@@ -1,9 +1,16 @@
 import { CocosError } from '../../errors.ts';
 import type { ControlClient } from '../../rpc/control-client.ts';
+import { isGatewayAddress } from '../transfer/relay-address.ts';
 
-/** The relay address of an enclave's agent. @throws CocosError ENCLAVE_NOT_FOUND, ENCLAVE_FAILED, AGENT_UNAVAILABLE */
+/**
+ * Where the agent of an enclave is reached.
+ *
+ * @param enclave its name or id, or the address of one behind a gateway, for which no manager is asked
+ * @throws CocosError ENCLAVE_NOT_FOUND, ENCLAVE_FAILED, AGENT_UNAVAILABLE
+ */
 export async function relayOf(client: ControlClient, enclave: string): Promise<string> {
-  const { state, context } = await client.get(enclave);
+  if (isGatewayAddress(enclave)) return enclave;
+  const { state, context, address } = await client.get(enclave);
   const relay = context['relayAddress'];
   if (state.startsWith('failed') || state.startsWith('stopped')) {
     throw new CocosError(
@@ -20,5 +27,17 @@ export async function relayOf(client: ControlClient, enclave: string): Promise<s
       `The agent of the enclave '${enclave}' is not ready yet: the enclave is in the state ${state}.`,
     );
   }
-  return relay;
+  if (client.isLocal) return relay;
+  const { participants } = await client.host();
+  if (participants === '') {
+    throw new CocosError(
+      'AGENT_UNAVAILABLE',
+      `Only the manager's own machine can connect to its enclaves: its operator sets COCOSAI_PARTICIPANTS.`,
+    );
+  }
+  return `${participants}/${idOf(address)}`;
+}
+
+function idOf(address: string): string {
+  return address.slice('enclave/'.length);
 }

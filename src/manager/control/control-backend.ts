@@ -5,7 +5,7 @@ import type { Directory } from './directory.ts';
 /** What the control service needs: one manager implements it, and so can anything that stands for several. */
 export interface ControlBackend {
   readonly directory: Directory;
-  describeHost(): Promise<GetHostResponse>;
+  describeHost(probe: boolean): Promise<GetHostResponse>;
   /** Address of an actor by its address, or by the name or id of an enclave. @throws CocosError ENCLAVE_NOT_FOUND */
   resolve(text: string): string;
   /** Address of the new enclave. @throws CocosError INPUT_INVALID, MANIFEST_INVALID, ENCLAVE_EXISTS, LIMIT_EXCEEDED */

@@ -36,11 +36,12 @@ export function controlService(
     legalEvents: legalEvents(directory, view),
   });
   return {
-    getHost: unary(() => backend.describeHost()),
+    getHost: unary(({ probe }) => backend.describeHost(probe)),
     createEnclave: unary(async (request) => {
       const wanted: EnclaveRequest = {
         name: request.name,
         mode: request.mode,
+        platform: request.platform,
         vcpus: request.vcpus,
         memoryMiB: request.memoryMib,
         manifestJson: request.manifestJson,

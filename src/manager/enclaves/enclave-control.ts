@@ -1,5 +1,6 @@
 import { type AnyActor, type AnyMachineSnapshot, waitFor } from 'xstate';
 import { CocosError } from '../../errors.ts';
+import type { TeePlatform } from '../../machines/enclave.events.ts';
 import type { ManagerEvent } from '../../machines/manager.machine.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { VERSION } from '../../version.ts';
@@ -11,8 +12,9 @@ import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { actorKey } from '../store/recovery.ts';
 import type { Store } from '../store/store.ts';
 import type { EnclaveRegistry } from './enclave-registry.ts';
-import { type EnclaveRequest, readEnclaveRequest } from './enclave-request.ts';
+import { type EnclaveRequest, readEnclaveRequest, requestedPlatform } from './enclave-request.ts';
 import type { Platform } from './platform.ts';
+import type { TeeHost } from './tee-host.ts';
 
 /** How long an enclave may take to settle beyond the limit of its stop (COCOSAI_STOP_SECONDS): it is cleaned then. */
 const CLEAN_LIMIT_MS = 60_000;
@@ -24,6 +26,7 @@ interface EnclaveControlOptions {
   readonly journal: MirrorJournal;
   readonly store: Store;
   readonly platform: Platform;
+  readonly tee: TeeHost;
   /** The manager's own machine. */
   readonly send: (event: ManagerEvent) => void;
   readonly isServing: () => boolean;
@@ -32,6 +35,8 @@ interface EnclaveControlOptions {
 /** Creates, removes and drives enclaves: what clients of the control API and the management service may do. */
 export class EnclaveControl implements ControlBackend {
   readonly directory: Directory;
+  /** Where participants of other machines connect, `tcp:host:port` or `tls:host:port`; empty for nowhere. */
+  participants = '';
   private readonly options: EnclaveControlOptions;
 
   constructor(options: EnclaveControlOptions) {
@@ -39,12 +44,22 @@ export class EnclaveControl implements ControlBackend {
     this.directory = options.directory;
   }
 
-  async describeHost() {
-    const { platform, config } = this.options;
+  async describeHost(probe: boolean) {
+    const { platform, config, tee } = this.options;
     const root = await platform.describeRoot();
+    const { reports } = probe ? await tee.probe() : await tee.survey();
+    const chosen =
+      config.tee === 'auto' ? (reports.find(({ isAvailable }) => isAvailable)?.platform ?? '') : config.tee;
     return {
       version: VERSION,
-      description: `${process.platform} ${process.arch}, ${config.mode} mode, no TEE hardware: EMULATED`,
+      description: `${process.platform} ${process.arch}, ${config.mode} mode, ${describePlatform(chosen)}`,
+      platforms: reports.map(({ slots, findings, ...report }) => ({
+        ...report,
+        slots: slots ?? undefined,
+        findings: findings.map(({ remedy, ...finding }) => ({ ...finding, remedy: remedy ?? '' })),
+      })),
+      platform: chosen,
+      participants: this.participants,
       emulatedRootPem: root.pem,
       emulatedRootDigest: root.digest,
     };
@@ -61,7 +76,9 @@ export class EnclaveControl implements ControlBackend {
   }
 
   async createEnclave(request: EnclaveRequest): Promise<string> {
-    const { config, registry, send, isServing } = this.options;
+    const { config, registry, send, isServing, tee } = this.options;
+    // First, since nothing may come between the checks and the enclave.
+    const { platform, slots } = await tee.choose(requestedPlatform(request, config));
     if (!isServing()) throw new CocosError('CANCELLED', 'The manager is stopping.');
     if (registry.size >= config.enclaveLimit) {
       throw new CocosError(
@@ -69,7 +86,8 @@ export class EnclaveControl implements ControlBackend {
         `This manager holds at most ${config.enclaveLimit} enclaves (COCOSAI_MAX_ENCLAVES): remove one first.`,
       );
     }
-    const input = { ...readEnclaveRequest(request, config), limits: config.limits };
+    this.checkSlots(platform, slots);
+    const input = { ...readEnclaveRequest(request, platform, config), limits: config.limits };
     if (registry.all().some(({ address }) => this.directory.enclave(address).name === input.name)) {
       throw new CocosError(
         'ENCLAVE_EXISTS',
@@ -81,6 +99,20 @@ export class EnclaveControl implements ControlBackend {
     this.directory.send(address, { type: 'enclave.prepare', atMs: systemClock.monotonic() });
     await this.directory.settled();
     return address;
+  }
+
+  /** @throws CocosError LIMIT_EXCEEDED when the hardware protects as many guests as it can */
+  private checkSlots(platform: TeePlatform, slots: number | null): void {
+    if (slots === null) return;
+    const taken = this.options.registry.all().filter(({ address }) => {
+      const snapshot: AnyMachineSnapshot = this.directory.actor(address).getSnapshot();
+      return !hasSettled(snapshot) && this.directory.enclave(address).platform === platform;
+    });
+    if (taken.length < slots) return;
+    throw new CocosError(
+      'LIMIT_EXCEEDED',
+      `This host protects at most ${slots} ${platform} guests at a time: stop an enclave first.`,
+    );
   }
 
   async removeEnclave(address: string): Promise<void> {
@@ -168,6 +200,10 @@ export class EnclaveControl implements ControlBackend {
     this.requestStop(address);
     await waitFor(actor, hasSettled, { timeout: this.options.config.limits.stopMs + CLEAN_LIMIT_MS });
   }
+}
+
+function describePlatform(platform: TeePlatform | ''): string {
+  return platform === 'emulated' ? 'no TEE hardware is used: EMULATED' : `TEE hardware: ${platform}`;
 }
 
 function hasSettled(snapshot: AnyMachineSnapshot): boolean {

@@ -11,6 +11,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { Trace } from '../../runtime/trace.ts';
 import type { ManagerConfig } from '../config.ts';
 import type { Guest } from '../guests/guest.ts';
+import type { HostFacts } from '../guests/platforms/host-facts.ts';
 import { findQemu } from '../guests/vm/find-program.ts';
 import { HOST_LOG, SCRATCH } from '../guests/vm/vm-guest.ts';
 import type { VtpmPool } from '../guests/vtpm-pool.ts';
@@ -43,6 +44,9 @@ interface EnclaveHostOptions {
   readonly vtpms: VtpmPool;
   readonly relays: RelayThread;
   readonly trace: Trace | undefined;
+  /** What was found on the host. */
+  readonly facts: () => Promise<HostFacts>;
+  /** Stands for the hardware, where there is none. */
   readonly processor: () => Promise<SecurityProcessor | null>;
   /** The enclave's context as it is now; an effect that goes on after a restart was given an older one. */
   readonly current: () => EnclaveContext;
@@ -88,7 +92,10 @@ export class EnclaveHost {
     await checkDisk(config);
     await mkdir(this.directory, { recursive: true, mode: 0o700 });
     await mkdir(this.socketDir, { recursive: true, mode: 0o700 });
-    const [plan] = await Promise.all([planLaunch(config, enclave), this.makeVtpm(enclave)]);
+    const [plan] = await Promise.all([
+      planLaunch(config, enclave, this.options.facts),
+      this.makeVtpm(enclave),
+    ]);
     // A slow disk may have outlasted the deadline: nothing is opened for an enclave that has ended.
     if (signal.aborted) return;
     this.plan = plan;
@@ -172,7 +179,7 @@ export class EnclaveHost {
     plan: LaunchPlan,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const processor = await this.options.processor();
+    const processor = enclave.platform === 'emulated' ? await this.options.processor() : null;
     if (signal.aborted) return false;
     const report = reportServer({
       launchLog: plan.launchLog,
@@ -195,7 +202,8 @@ export class EnclaveHost {
 
   private openRelay(before: string | null): Promise<RoutedRelay> {
     const { config, relays } = this.options;
-    return relays.open(relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before));
+    const place = relayPlace(config.relay, path.join(this.socketDir, 'relay.sock'), before);
+    return relays.open(place, this.options.id);
   }
 
   startLink(): () => void {
@@ -281,7 +289,9 @@ export class EnclaveHost {
   }
 
   private hasVtpm(enclave: EnclaveContext): boolean {
-    return enclave.mode === 'vm' && this.options.config.vtpm === 'swtpm';
+    // A vTPM of the host proves nothing against it, and hardware proves more.
+    const isWanted = enclave.platform === 'emulated' && this.options.config.vtpm === 'swtpm';
+    return enclave.mode === 'vm' && isWanted;
   }
 
   private async makeVtpm(enclave: EnclaveContext): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { EnclaveInput } from '../../machines/enclave.events.ts';
+import { EnclaveInput, TeePlatform } from '../../machines/enclave.events.ts';
 import { Manifest } from '../../machines/manifest.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { schemaProblems } from '../../schema-problems.ts';
@@ -14,6 +14,7 @@ const DEFAULT_MEMORY_MIB = 768;
 export interface EnclaveRequest {
   readonly name: string;
   readonly mode: string;
+  readonly platform: string;
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly manifestJson: string;
@@ -26,7 +27,11 @@ type EnclaveSettings = Pick<ManagerConfig, 'mode' | 'vcpuLimit' | 'memoryLimitMi
  *
  * @throws CocosError INPUT_INVALID, MANIFEST_INVALID; LIMIT_EXCEEDED when it asks for more than the settings allow
  */
-export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSettings): EnclaveInput {
+export function readEnclaveRequest(
+  request: EnclaveRequest,
+  platform: TeePlatform,
+  settings: EnclaveSettings,
+): EnclaveInput {
   checkRequest(request, settings);
   const manifest = request.manifestJson === '' ? null : parseManifest(request.manifestJson);
   const id = randomBytes(4).toString('hex');
@@ -34,6 +39,7 @@ export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSet
     id,
     name: request.name === '' ? `enclave-${id}` : request.name,
     mode: settings.mode,
+    platform,
     vcpus: request.vcpus === 0 ? Math.min(DEFAULT_VCPUS, settings.vcpuLimit) : request.vcpus,
     memoryMiB:
       request.memoryMiB === 0 ? Math.min(DEFAULT_MEMORY_MIB, settings.memoryLimitMiB) : request.memoryMiB,
@@ -46,6 +52,24 @@ export function readEnclaveRequest(request: EnclaveRequest, settings: EnclaveSet
   if (input.success) return input.data;
   const problems = schemaProblems(input.error, wanted).join('; ');
   throw new CocosError('INPUT_INVALID', `The enclave cannot be created as requested: ${problems}.`);
+}
+
+/**
+ * The platform that a request names, or the manager's default.
+ *
+ * @throws CocosError INPUT_INVALID for one that does not exist
+ */
+export function requestedPlatform(
+  { platform }: EnclaveRequest,
+  { tee }: Pick<ManagerConfig, 'tee'>,
+): TeePlatform | 'auto' {
+  if (platform === '') return tee;
+  const known = TeePlatform.safeParse(platform);
+  if (known.success) return known.data;
+  throw new CocosError(
+    'INPUT_INVALID',
+    `There is no platform '${platform}': expected ${TeePlatform.options.join(', ')}.`,
+  );
 }
 
 /** A client may not weaken the isolation that the operator chose, nor take more of the host than it grants. */

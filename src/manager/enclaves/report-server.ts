@@ -11,7 +11,8 @@ import {
 import { TimeShare } from '../../runtime/time-share.ts';
 
 interface ReportServerOptions {
-  readonly launchLog: LaunchLog;
+  /** Null where the hardware reports registers in its place. */
+  readonly launchLog: LaunchLog | null;
   readonly measurement: Uint8Array;
   /** SHA-256 of the manifest when it was known at launch, else 32 zero bytes. */
   readonly hostData: Uint8Array;

@@ -7,7 +7,7 @@ import type { Guest } from '../guests/guest.ts';
 import { attachProcessGuest, endOrphanProcess, launchProcessGuest } from '../guests/process-guest.ts';
 import { attachVmGuest, endOrphanVm, launchVmGuest } from '../guests/vm/vm-guest.ts';
 import { endUnrecorded } from '../store/recovery.ts';
-import { type LaunchPlan, VCPU_TYPE } from './launch-plan.ts';
+import type { LaunchPlan } from './launch-plan.ts';
 
 interface StartOptions {
   readonly config: ManagerConfig;
@@ -32,12 +32,11 @@ export async function startGuest(options: StartOptions): Promise<Guest> {
       settings: config.agentSettings,
     });
   }
-  if (plan.image === null)
+  if (plan.machine === null)
     throw new CocosError('INTERNAL', 'A virtual machine was planned without an image.');
   return launchVmGuest({
-    image: plan.image,
+    ...plan.machine,
     vcpus: enclave.vcpus,
-    vcpuType: VCPU_TYPE,
     memoryMiB: enclave.memoryMiB,
     accelerator: config.accelerator,
     socketDir,

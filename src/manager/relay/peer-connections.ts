@@ -12,6 +12,14 @@ interface Entry {
   lastMoved: number;
 }
 
+/** A connection that was taken. */
+interface Admission {
+  /** Records that it carries bytes. */
+  moved(): void;
+  /** It counts elsewhere from now on. */
+  leave(): void;
+}
+
 /**
  * The connections of one relay, by the address of the peer. Nobody locks anyone out: a full relay ends a connection of
  * the peer that has most of them. The relay cannot see sessions, but the agent can, which has a limit of its own: while
@@ -24,18 +32,23 @@ export class PeerConnections {
 
   /**
    * Takes a new connection, and ends another one if there are too many.
-   *
-   * @returns a function that records that the connection carries bytes
    */
-  admit(socket: net.Socket): () => void {
+  admit(socket: net.Socket): Admission {
     const entry: Entry = { socket, peer: socket.remoteAddress ?? '', lastMoved: this.moves };
     this.open.add(entry);
     const counts = this.countPeers();
     if (this.open.size > (counts.size > 1 ? SHARED_LIMIT : CONNECTION_LIMIT)) this.displace(counts, entry);
     socket.once('close', () => this.open.delete(entry));
-    return () => {
-      entry.lastMoved = ++this.moves;
+    return {
+      moved: () => {
+        entry.lastMoved = ++this.moves;
+      },
+      leave: () => void this.open.delete(entry),
     };
+  }
+
+  get size(): number {
+    return this.open.size;
   }
 
   closeAll(): void {

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { CocosError } from '../../errors.ts';
 import { type Dial, PORTS, type Transport } from '../../link/transport/transport.ts';
 import type { Log } from '../log.ts';
+import type { GatewayPlace } from './gateway.ts';
 import { openRelay, type Relay, type RelayPlace, relayPlace } from './relay.ts';
 import type { RelayCommand, RelayEvent } from './relay-messages.ts';
 
@@ -19,8 +20,8 @@ export interface RoutedRelay extends Relay {
 type Opening = Exclude<RelayEvent, { readonly type: 'done' }>;
 
 interface Entry {
-  at: RelayPlace;
-  dial: Dial | null;
+  /** Opens it in a thread that has just started. */
+  command: () => RelayCommand;
   /** Ends the wait for it to be open for the first time. */
   settle: ((opening: Opening) => void) | null;
 }
@@ -34,6 +35,8 @@ export class RelayThread {
   private readonly program: string;
   private readonly log: Log;
   private readonly entries = new Map<number, Entry>();
+  /** Where the gateway finds each enclave. */
+  private readonly enrolled = new Map<string, Dial>();
   /** Commands under way, each with the function that ends its wait. */
   private readonly commands: { readonly id: number; readonly done: () => void }[] = [];
   private worker: Worker | null = null;
@@ -46,47 +49,82 @@ export class RelayThread {
     this.log = log;
   }
 
-  /** @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID, HOST_PROGRAM_MISSING */
-  async open(at: RelayPlace): Promise<RoutedRelay> {
-    const id = ++this.lastId;
-    const entry: Entry = { at, dial: null, settle: null };
-    this.entries.set(id, entry);
-    const opened = await new Promise<Opening>((settle) => {
-      entry.settle = settle;
-      this.post({ type: 'open', id, at, dial: null });
-    });
-    entry.settle = null;
-    if (opened.type === 'failed') {
-      this.entries.delete(id);
-      throw CocosError.fromJson(opened.cause);
-    }
+  /**
+   * Opens the relay of an enclave.
+   *
+   * @throws CocosError HOST_PORT_TAKEN, CONFIG_INVALID, HOST_PROGRAM_MISSING
+   */
+  async open(at: RelayPlace, enclave: string): Promise<RoutedRelay> {
+    let dial: Dial | null = null;
+    let place = at;
+    const { id, address } = await this.start((own) => ({ type: 'open', id: own, at: place, dial }));
     // Another thread must come back to the very same place.
-    entry.at = relayPlace('unix', 'unix' in at ? at.unix : '', opened.address);
+    place = relayPlace('unix', 'unix' in at ? at.unix : '', address);
     let own: Relay | null = null;
     return {
-      address: opened.address,
+      address,
       close: async () => {
+        this.enroll(enclave, null);
         await this.close(id);
         await own?.close();
       },
       route: async (transport) => {
-        entry.dial = transport.dialOf?.(PORTS.participants) ?? null;
-        if (entry.dial !== null) return this.carryOut({ type: 'route', id, dial: entry.dial });
+        dial = transport.dialOf?.(PORTS.participants) ?? null;
+        if (dial !== null) {
+          this.enroll(enclave, dial);
+          return this.carryOut({ type: 'route', id, dial });
+        }
         await this.close(id);
         // A guest that was detached and taken over is routed to again.
         await own?.close();
-        own = await openRelay({ at: entry.at, connect: () => transport.connect(PORTS.participants) });
+        own = await openRelay({ at: place, connect: () => transport.connect(PORTS.participants) });
+        // The gateway reaches it through this one.
+        if ('unix' in place) this.enroll(enclave, { unix: place.unix, vsockPort: null });
       },
     };
+  }
+
+  /**
+   * Opens the gateway, through which participants reach every enclave that runs.
+   *
+   * @throws CocosError HOST_PORT_TAKEN, HOST_PROGRAM_MISSING
+   */
+  async serve(at: GatewayPlace): Promise<Relay> {
+    let { port } = at;
+    const { id, address } = await this.start((own) => ({ type: 'serve', id: own, at: { ...at, port } }));
+    port = Number(/:(\d+)$/.exec(address)?.[1] ?? port);
+    return { address, close: () => this.close(id) };
   }
 
   /** Ends the thread and every relay in it. */
   async stop(): Promise<void> {
     if (this.restart !== null) clearTimeout(this.restart);
     this.entries.clear();
+    this.enrolled.clear();
     const { worker } = this;
     this.worker = null;
     await worker?.terminate();
+  }
+
+  private async start(command: (id: number) => RelayCommand): Promise<Extract<Opening, { type: 'opened' }>> {
+    const id = ++this.lastId;
+    const entry: Entry = { command: () => command(id), settle: null };
+    this.entries.set(id, entry);
+    const opened = await new Promise<Opening>((settle) => {
+      entry.settle = settle;
+      this.post(entry.command());
+    });
+    entry.settle = null;
+    if (opened.type === 'opened') return opened;
+    this.entries.delete(id);
+    throw CocosError.fromJson(opened.cause);
+  }
+
+  private enroll(enclave: string, dial: Dial | null): void {
+    if (dial === null) this.enrolled.delete(enclave);
+    else this.enrolled.set(enclave, dial);
+    // A thread that starts later is told by `lost`.
+    if (this.worker !== null) this.post({ type: 'enroll', enclave, dial });
   }
 
   private async close(id: number): Promise<void> {
@@ -94,7 +132,7 @@ export class RelayThread {
   }
 
   /** Resolves when it was done, or there is no thread that could do it. */
-  private carryOut(command: Exclude<RelayCommand, { readonly type: 'open' }>): Promise<void> {
+  private carryOut(command: Extract<RelayCommand, { readonly type: 'route' | 'close' }>): Promise<void> {
     if (this.worker === null) return Promise.resolve();
     return new Promise((done) => {
       this.commands.push({ id: command.id, done });
@@ -105,11 +143,11 @@ export class RelayThread {
   /** While no thread runs no command is needed: the next one opens every relay when it starts. */
   private post(command: RelayCommand): void {
     if (this.restart !== null) return;
-    this.worker ??= this.start();
+    this.worker ??= this.startThread();
     this.worker.postMessage(command);
   }
 
-  private start(): Worker {
+  private startThread(): Worker {
     const worker = new Worker(this.program);
     let hasAnswered = false;
     worker.on('message', (event: RelayEvent) => {
@@ -153,7 +191,8 @@ export class RelayThread {
     this.worker = null;
     this.restart = setTimeout(() => {
       this.restart = null;
-      for (const [id, { at, dial }] of this.entries) this.post({ type: 'open', id, at, dial });
+      for (const [enclave, dial] of this.enrolled) this.post({ type: 'enroll', enclave, dial });
+      for (const { command } of this.entries.values()) this.post(command());
     }, RESTART_MS);
   }
 }

@@ -38,7 +38,7 @@ interface RelayOptions {
 export async function openRelay(options: RelayOptions): Promise<Relay> {
   const connections = new PeerConnections();
   const onConnection = (socket: net.Socket) => {
-    const moved = connections.admit(socket);
+    const { moved } = connections.admit(socket);
     socket.on('error', () => socket.destroy());
     socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
     socket.pause();
@@ -55,7 +55,7 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
 }
 
 /** vsock carries no half-close, so the end of either side ends both. */
-function join(socket: net.Socket, stream: Duplex, moved: () => void): void {
+export function join(socket: net.Socket, stream: Duplex, moved: () => void): void {
   const end = () => {
     socket.destroy();
     stream.destroy();

@@ -10,9 +10,10 @@ type RunControl = Pick<
 export function runHandlers(control: RunControl): RunHandlers {
   const idOf = (address: string) => address.slice('enclave/'.length);
   return {
-    onRun: async (manifest, { name, mode, vcpus, memoryMib }) => {
+    onRun: async (manifest, { name, mode, vcpus, memoryMib, platform }) => {
       const manifestJson = JSON.stringify(manifest);
-      return idOf(await control.createEnclave({ name, mode, vcpus, memoryMiB: memoryMib, manifestJson }));
+      const request = { name, mode, platform, vcpus, memoryMiB: memoryMib, manifestJson };
+      return idOf(await control.createEnclave(request));
     },
     findRun: (computationId) => {
       const address = control.findByComputation(computationId);

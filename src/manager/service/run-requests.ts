@@ -13,7 +13,7 @@ import type { Outbox } from './outbox.ts';
 
 /** What the service asks for, done at most once. */
 
-const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
+const NO_WISHES: EnclaveWishes = { name: '', mode: '', vcpus: 0, memoryMib: 0, platform: '' };
 
 export interface RunHandlers {
   /**
@@ -94,8 +94,10 @@ export class RunRequests {
       throw new CocosError('MANIFEST_INVALID', `The manifest is of ${manifest.id}, not of ${computationId}.`);
     }
     const { idempotency, outbox, onRun, findRun } = this.options;
-    const { name, mode, vcpus, memoryMib } = wishes;
-    const terms = canonicalDigest({ manifest, wishes: { name, mode, vcpus, memoryMib } });
+    const { name, mode, vcpus, memoryMib, platform } = wishes;
+    // Left out where it is empty, so that what an earlier version noted stays the same.
+    const named = platform === '' ? {} : { platform };
+    const terms = canonicalDigest({ manifest, wishes: { name, mode, vcpus, memoryMib, ...named } });
     const entry = idempotency.get(computationId);
     if (entry !== null && entry.terms !== terms) {
       throw new CocosError('RUN_CONFLICT', `${computationId} was asked for on other terms before.`);

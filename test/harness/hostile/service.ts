@@ -25,7 +25,7 @@ type Call = ServerDuplexStream<ConnectRequest, ConnectResponse>;
 type Message = NonNullable<ConnectResponse['message']>;
 
 const welcome: Message = { $case: 'welcome', value: { protocolVersion: 1, serviceId: 'hostile' } };
-const none = { name: '', mode: '', vcpus: 0, memoryMib: 0 };
+const none = { name: '', mode: '', platform: '', vcpus: 0, memoryMib: 0 };
 let made = 0;
 /** Computations of this service that may run on the manager. */
 const running: string[] = [];
@@ -105,7 +105,12 @@ const ATTACKS: Readonly<Record<string, (call: Call) => Promise<void>>> = {
     pour(call, () => {
       const id = `greedy-${random.below(1e9)}`;
       const most = { vcpus: 4_000_000_000, memoryMib: 4_000_000_000 };
-      const wishes = { name: 'x'.repeat(random.below(200)), mode: random.pick(['vm', 'x']), ...most };
+      const wishes = {
+        name: 'x'.repeat(random.below(200)),
+        mode: random.pick(['vm', 'x']),
+        platform: random.pick(['', 'tdx', 'x']),
+        ...most,
+      };
       return run(id, { ...Object(manifest), id }, wishes);
     }),
   'stops of others': (call) => pour(call, () => stop(random.pick(['test', 'none', '../x']))),

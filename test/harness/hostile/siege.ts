@@ -93,7 +93,14 @@ export async function besiege(options: SiegeOptions): Promise<SiegeReport> {
     while (!options.isOver(finished())) {
       if (attacker === 'guest' && (await isMissing(control, enclaves))) {
         enclaves += 1;
-        const request = { name: `hostile${enclaves}`, mode: '', vcpus: 0, memoryMib: 0, manifestJson: '' };
+        const request = {
+          name: `hostile${enclaves}`,
+          mode: '',
+          platform: '',
+          vcpus: 0,
+          memoryMib: 0,
+          manifestJson: '',
+        };
         await control.create(request);
       }
       await measure(probe, attacked);
@@ -160,11 +167,11 @@ async function measure({ control, relay, address }: Probe, samples: Samples): Pr
   if (state !== 'alive.ready') throw new Error(`the honest enclave is ${state}`);
   const asked = performance.now();
   // A participant that has no session yet; the agent closes its connection after a while.
-  const agent = new AgentClient(relay);
+  const agent = await AgentClient.open(relay, {});
   try {
     await agent.evidence(randomBytes(32));
   } finally {
-    agent.close();
+    await agent.close();
   }
   samples.evidence.push(performance.now() - asked);
   await sleep(PAUSE_MS);

@@ -110,7 +110,7 @@ async function verifiers(world: World, parties: LiveParties): Promise<void> {
 
 /** Challenges an enclave again before its verdict is stale, which no command does. */
 async function challengeTrusted(world: World, enclave: string, parties: LiveParties): Promise<void> {
-  const agent = new AgentClient(await relayOf(world, enclave));
+  const agent = await AgentClient.open(await relayOf(world, enclave), {});
   const { policy, reference } = parties;
   const trust = await readTrust({ policy, reference }, world.system.environment);
   const verifier = new EnclaveVerifier(agent, trust, await readManifest(parties.manifest));
@@ -119,7 +119,7 @@ async function challengeTrusted(world: World, enclave: string, parties: LivePart
     await verifier.verify();
   } finally {
     verifier.close();
-    agent.close();
+    await agent.close();
   }
 }
 
@@ -133,7 +133,7 @@ function isOf(enclave: string, event: string) {
 
 /** Asks an agent for evidence, and does nothing with it. */
 async function challenge(world: World, enclave: string): Promise<{ asked: Promise<void> }> {
-  const agent = new AgentClient(await relayOf(world, enclave));
+  const agent = await AgentClient.open(await relayOf(world, enclave), {});
   const asked = agent.evidence(randomBytes(32)).then(
     () => agent.close(),
     () => agent.close(),

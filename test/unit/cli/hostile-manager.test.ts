@@ -53,6 +53,15 @@ beforeAll(async () => {
       description: text,
       emulatedRootPem: text,
       emulatedRootDigest: text,
+      platforms: [
+        {
+          platform: text,
+          isAvailable: false,
+          findings: [{ need: text, isMet: false, found: text, remedy: text }],
+        },
+      ],
+      platform: text,
+      participants: text,
     })),
     createEnclave: answer(() => ({ actor: actor() })),
     removeEnclave: answer(() => ({})),

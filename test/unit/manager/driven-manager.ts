@@ -59,7 +59,7 @@ export async function driveManager(settings: NodeJS.ProcessEnv = {}): Promise<Dr
     },
     create: async (name, manifest) => {
       const manifestJson = manifest === undefined ? '' : JSON.stringify(manifest);
-      const request = { name, mode: '', vcpus: 0, memoryMiB: 0, manifestJson };
+      const request = { name, mode: '', platform: '', vcpus: 0, memoryMiB: 0, manifestJson };
       const address = await manager.control.createEnclave(request);
       const started = { pid: 99, accelerator: 'process', measurement: '00', atMs: 1 };
       manager.directory.send(address, {

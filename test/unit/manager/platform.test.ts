@@ -40,7 +40,7 @@ describe('the relay thread', () => {
     if (script !== null) writeFileSync(program, script);
     const relays = new RelayThread(program, () => undefined);
     try {
-      await expect(relays.open({ unix: path.join(folder, 'relay.sock') })).rejects.toMatchObject({
+      await expect(relays.open({ unix: path.join(folder, 'relay.sock') }, 'e1')).rejects.toMatchObject({
         code: 'HOST_PROGRAM_MISSING',
       });
       expect(existsSync(path.join(folder, 'relay.sock'))).toBe(false);

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 const snapshotOf = (id: string) => {
   const size = { vcpus: 1, memoryMiB: 512, imageDir: null, manifest: null, manifestDigest: null };
-  const input = { id, name: 'n', mode: 'process' as const, ...size, atMs: 1 };
+  const input = { id, name: 'n', mode: 'process' as const, platform: 'emulated' as const, ...size, atMs: 1 };
   return createActor(enclaveMachine, { input }).getPersistedSnapshot();
 };
 const load = async () => (await loadEnclaves(store, () => undefined)).map(({ address }) => address);

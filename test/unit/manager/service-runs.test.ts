@@ -7,7 +7,7 @@ import { eventually } from '../../harness/eventually.ts';
 import { type DrivenManager, driveManager } from './driven-manager.ts';
 import { manifest, NO_TLS } from './service/client-world.ts';
 
-const request = { name: '', mode: '', vcpus: 0, memoryMiB: 0, manifestJson: '' };
+const request = { name: '', mode: '', platform: '', vcpus: 0, memoryMiB: 0, manifestJson: '' };
 
 describe('a request for an enclave', () => {
   let driven: DrivenManager;

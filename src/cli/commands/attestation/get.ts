@@ -12,14 +12,14 @@ interface Options {
 
 export function run(context: CommandContext, { nonce, out }: Options, enclave: string): Promise<void> {
   return withManager(context, async (client) => {
-    const agent = new AgentClient(await relayOf(client, enclave));
+    const agent = await AgentClient.open(await relayOf(client, enclave), context.environment);
     try {
       const evidence = await agent.evidence(parseNonce(nonce));
       await writeNew(out, evidence);
       const size = evidence.length;
       context.output.result(`wrote ${out}, ${size} bytes`, { file: out, size });
     } finally {
-      agent.close();
+      await agent.close();
     }
   });
 }

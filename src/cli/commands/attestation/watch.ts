@@ -23,13 +23,13 @@ export function run(context: CommandContext, options: Options, enclave: string):
     const lifetimeMs = parseSeconds(options.every);
     const trust = await readTrust(options, context.environment);
     const manifest = options.manifest === undefined ? undefined : await readManifest(options.manifest);
-    const agent = new AgentClient(await relayOf(client, enclave));
+    const agent = await AgentClient.open(await relayOf(client, enclave), context.environment);
     const verifier = new EnclaveVerifier(agent, trust, manifest, { lifetimeMs });
     try {
       while (await appraiseOnce(verifier, context)) await verifier.stale();
     } finally {
       verifier.close();
-      agent.close();
+      await agent.close();
     }
   });
 }

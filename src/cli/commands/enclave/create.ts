@@ -9,6 +9,7 @@ import { waitForState } from './wait-for-state.ts';
 interface Options {
   readonly manifest?: string;
   readonly mode?: string;
+  readonly platform?: string;
   readonly vcpus?: string;
   readonly memory?: string;
   readonly wait: boolean;
@@ -21,6 +22,7 @@ export function run(context: CommandContext, options: Options, name: string): Pr
     const created = await client.create({
       name,
       mode: options.mode ?? '',
+      platform: options.platform ?? '',
       vcpus: parseWhole(options.vcpus, '--vcpus'),
       memoryMib: parseWhole(options.memory, '--memory'),
       manifestJson,

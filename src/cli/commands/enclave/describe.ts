@@ -10,6 +10,7 @@ export function describe(actor: ActorInfo): string[] {
     ['enclave', `${text('name')} (${idOf(actor)})`],
     ['state', actor.state],
     ['mode', `${text('mode')}, accelerator ${text('accelerator')}, pid ${text('pid')}`],
+    ['platform', text('platform')],
     ['measurement', text('measurement')],
     ['manifest', text('manifestDigest')],
     ['relay', text('relayAddress')],

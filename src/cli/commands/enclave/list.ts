@@ -11,7 +11,8 @@ export function run(context: CommandContext): Promise<void> {
       textOf(actor, 'name'),
       actor.state,
       textOf(actor, 'mode'),
+      textOf(actor, 'platform'),
     ]);
-    context.output.result(table([['ID', 'NAME', 'STATE', 'MODE'], ...rows]), enclaves);
+    context.output.result(table([['ID', 'NAME', 'STATE', 'MODE', 'PLATFORM'], ...rows]), enclaves);
   });
 }

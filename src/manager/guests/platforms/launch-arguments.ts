@@ -12,13 +12,12 @@ export interface LaunchArguments {
 /** The machine has a TEE object with the id `tee`. */
 export const TEE_MACHINE = ',confidential-guest-support=tee,kernel-irqchip=split';
 
-/** @throws CocosError CONFIG_INVALID when the launch data has another length */
-export function base64OfLength(bytes: Uint8Array, length: number): string {
-  if (bytes.length !== length) {
-    throw new CocosError(
-      'CONFIG_INVALID',
-      `The launch data of the TEE has ${bytes.length} bytes; it needs ${length}.`,
-    );
-  }
-  return Buffer.from(bytes).toString('base64');
+/** @throws CocosError CONFIG_INVALID when the launch data is not base64 of so many bytes */
+export function base64OfLength(text: string, length: number): string {
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.length === length && bytes.toString('base64') === text) return text;
+  throw new CocosError(
+    'CONFIG_INVALID',
+    `The launch data of the TEE has ${bytes.length} bytes; it needs ${length}.`,
+  );
 }

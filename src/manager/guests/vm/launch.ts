@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../../errors.ts';
 import type { Transport } from '../../../link/transport/transport.ts';
 import type { GuestExit } from '../guest.ts';
+import { explainFailure } from '../platforms/platforms.ts';
 import { deviceLost } from './device-watch.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
@@ -83,7 +84,7 @@ export async function launchVm(config: LaunchConfig): Promise<RunningVm> {
     const tpmPath = vtpm === null ? null : paths.vtpm;
     const vm: VmConfig = { ...config.vm, qmpPath: paths.qmp, vsock: vsock.device, tpmPath };
     qemu = await startHostProcess(config.qemu, qemuArgs(vm), config.hostLog);
-    await checkStart(qemu, paths.qmp, config.hostLog);
+    await checkStart(qemu, paths.qmp, config);
     return runningVm({ qemu, vsock, vtpm, qmp: qmpCommands(paths.qmp) });
   } catch (error) {
     await qemu?.end();
@@ -145,7 +146,7 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
  *
  * @throws CocosError VM_LAUNCH_FAILED when QEMU has ended
  */
-async function checkStart(qemu: HostProcess, path: string, logPath: string): Promise<void> {
+async function checkStart(qemu: HostProcess, path: string, { hostLog, vm }: LaunchConfig): Promise<void> {
   let hasEnded = false;
   qemu.exited.then(() => {
     hasEnded = true;
@@ -153,9 +154,11 @@ async function checkStart(qemu: HostProcess, path: string, logPath: string): Pro
   const deadline = performance.now() + HELLO_LIMIT_MS;
   while (performance.now() < deadline) {
     if (hasEnded) {
-      const details = { log: logPath, tail: tailOf(logPath) };
-      throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${logPath}.`, {
-        details,
+      const tail = tailOf(hostLog);
+      const why = explainFailure(vm.protection.kind, tail);
+      const meaning = why === null ? '' : ` ${why}`;
+      throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${hostLog}.${meaning}`, {
+        details: { log: hostLog, tail },
       });
     }
     if (existsSync(path)) {

@@ -28,7 +28,7 @@ export function qemuArgs(config: VmConfig): string[] {
     ...bootOptions(config),
     ...[
       '-blockdev',
-      `driver=raw,node-name=root,read-only=on,file.driver=file,file.filename=${doubled(config.image.root)}`,
+      `driver=raw,node-name=root,read-only=on,file.driver=file,file.filename=${doubled(config.rootImage)}`,
     ],
     ...['-device', 'virtio-blk-pci,drive=root'],
     ...[
@@ -78,27 +78,31 @@ function accelOption(config: VmConfig): string {
 }
 
 /** What the machine starts from. */
-function bootOptions({ image }: VmConfig): string[] {
-  const { uefi } = image;
-  if (uefi === undefined) {
-    const kernel = ['-kernel', image.kernel, '-initrd', image.initrd, '-append', image.commandLine];
-    return ['-bios', image.firmware, ...kernel];
-  }
+function bootOptions({ boot }: VmConfig): string[] {
   const flash = (name: string, file: string, isReadOnly: boolean): string[] => [
     '-blockdev',
     `driver=raw,node-name=${name},read-only=${isReadOnly ? 'on' : 'off'},file.driver=file,file.filename=${doubled(file)}`,
   ];
-  return [
-    ...flash('code', uefi.firmware, true),
-    ...flash('vars', uefi.variables, false),
-    // Only the firmware's system management mode may write the variables, as Secure Boot needs.
-    ...['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'],
-    ...['-kernel', uefi.kernel],
-  ];
+  switch (boot.kind) {
+    case 'direct': {
+      const kernel = ['-kernel', boot.kernel, '-initrd', boot.initrd, '-append', boot.commandLine];
+      return ['-bios', boot.firmware, ...kernel];
+    }
+    case 'unified':
+      return ['-bios', boot.firmware, '-kernel', boot.kernel];
+    case 'uefi':
+      return [
+        ...flash('code', boot.firmware, true),
+        ...flash('vars', boot.variables, false),
+        // Only the firmware's system management mode may write the variables, as Secure Boot needs.
+        ...['-global', 'driver=cfi.pflash01,property=secure,value=on', '-global', 'ICH9-LPC.disable_s3=1'],
+        ...['-kernel', boot.kernel],
+      ];
+  }
 }
 
-function machineOption({ protection, image }: VmConfig): string {
-  const base = image.uefi === undefined ? 'q35,memory-backend=mem' : UEFI_MACHINE;
+function machineOption({ protection, boot }: VmConfig): string {
+  const base = boot.kind === 'uefi' ? UEFI_MACHINE : 'q35,memory-backend=mem';
   return `${base}${launchArguments(protection).machine}`;
 }
 

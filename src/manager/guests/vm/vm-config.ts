@@ -1,4 +1,5 @@
-import type { Protection } from '../platforms/platforms.ts';
+import type { Protection } from '../platforms/protection.ts';
+import type { BootFiles } from './boot-files.ts';
 
 /** The vsock device: the kernel's, or that of vhost-device-vsock behind a unix socket. */
 export type VsockDevice =
@@ -14,17 +15,9 @@ export interface VmConfig {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly protection: Protection;
-  readonly image: {
-    readonly firmware: string;
-    readonly kernel: string;
-    readonly initrd: string;
-    readonly root: string;
-    readonly commandLine: string;
-    /** Files of a UEFI boot, in place of the four above; the variables are this guest's own copy. */
-    readonly uefi?:
-      | { readonly firmware: string; readonly variables: string; readonly kernel: string }
-      | undefined;
-  };
+  readonly boot: BootFiles;
+  /** Read-only root disk. */
+  readonly rootImage: string;
   readonly vsock: VsockDevice | null;
   /** Empty disk for the guest's encrypted scratch space; null for none. */
   readonly scratchPath: string | null;

@@ -3,9 +3,11 @@ import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CocosError } from '../../../errors.ts';
-import type { ImageFiles } from '../../enclaves/launch-plan.ts';
 import type { Guest } from '../guest.ts';
+import { launchArguments } from '../platforms/platforms.ts';
+import type { Protection } from '../platforms/protection.ts';
 import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts';
+import { type BootFiles, filesOf, type ImageFiles } from './boot-files.ts';
 import { livesOn, lossOf } from './device-watch.ts';
 import { findQemu, findVsockDaemon } from './find-program.ts';
 import { adoptHostProcess, ProcessIdentity } from './host-process.ts';
@@ -33,6 +35,8 @@ interface VmGuestOptions {
   readonly vcpuType: string;
   readonly memoryMiB: number;
   readonly accelerator: AcceleratorChoice;
+  /** Left out for a guest that nothing protects. */
+  readonly protection?: Protection;
   readonly socketDir: string;
   /** Folder of the state that `manufactureVtpm` made; null or left out for a guest without TPM. */
   readonly vtpmFolder?: string | null;
@@ -44,36 +48,30 @@ interface VmGuestOptions {
 }
 
 /**
- * Starts the image in a virtual machine without TEE.
+ * Starts the image in a virtual machine, protected as its platform can.
  *
  * @throws CocosError HOST_QEMU_MISSING, HOST_VSOCK_MISSING, HOST_IMAGE_MISSING, VM_LAUNCH_FAILED
  */
 export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
-  const { image, socketDir } = options;
+  const { image, socketDir, protection = { kind: 'emulated' } } = options;
   const qemu = findQemu();
-  const imageFolder = dirname(image.kernel);
+  const imageFolder = dirname(image.rootImage);
   // Reported before anything is started.
   if (!hasKernelVsock()) findVsockDaemon(imageFolder);
-  const { uefi } = image;
-  const uefiFiles = uefi === undefined ? [] : [uefi.firmware, uefi.variables, uefi.kernel];
-  const files = [image.firmware, image.kernel, image.initrd, image.rootImage, ...uefiFiles];
-  for (const file of files) checkImage(file);
+  for (const file of filesOf(image)) checkImage(file);
   await endOrphanVm(socketDir);
   await mkdir(socketDir, { recursive: true, mode: 0o700 });
   await mkdir(dirname(options.logFile), { recursive: true, mode: 0o700 });
   // QEMU appends, so that the manager can cut it.
   await writeFile(options.logFile, '', { mode: 0o600 });
   const accelerator = await chooseAccelerator({
-    choice: options.accelerator,
+    // A host that can protect a guest runs one under KVM.
+    choice: launchArguments(protection).needsKvm ? 'kvm' : options.accelerator,
     qemu,
-    kernel: image.kernel,
-    initrd: image.initrd,
+    ...image.probe,
     vcpuType: options.vcpuType,
     notice: options.notice,
   });
-  // The firmware writes its variables: each guest has its own copy.
-  const variables = join(dirname(options.logFile), 'variables.fd');
-  if (image.uefi !== undefined) await copyVariables(image.uefi.variables, variables);
   const scratchPath = await makeScratch(join(dirname(options.logFile), SCRATCH), options.scratchMiB ?? 0);
   const vm = await launchVm({
     qemu,
@@ -87,17 +85,11 @@ export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
       vcpuType: options.vcpuType,
       vcpus: options.vcpus,
       memoryMiB: options.memoryMiB,
-      protection: { kind: 'none' },
+      protection,
       consolePath: options.logFile,
       scratchPath,
-      image: {
-        firmware: image.firmware,
-        kernel: image.kernel,
-        initrd: image.initrd,
-        root: image.rootImage,
-        commandLine: image.commandLine,
-        uefi: image.uefi === undefined ? undefined : { ...image.uefi, variables },
-      },
+      boot: await ownFiles(image.boot, dirname(options.logFile)),
+      rootImage: image.rootImage,
     },
   });
   const { device, daemon } = vm.vsock;
@@ -172,8 +164,12 @@ async function makeScratch(file: string, sizeMiB: number): Promise<string | null
   return file;
 }
 
-async function copyVariables(from: string, to: string): Promise<void> {
-  await writeFile(to, await readFile(from), { mode: 0o600 });
+/** The firmware writes its variables: each guest has its own copy. */
+async function ownFiles(boot: BootFiles, folder: string): Promise<BootFiles> {
+  if (boot.kind !== 'uefi') return boot;
+  const variables = join(folder, 'variables.fd');
+  await writeFile(variables, await readFile(boot.variables), { mode: 0o600 });
+  return { ...boot, variables };
 }
 
 function checkImage(file: string): void {

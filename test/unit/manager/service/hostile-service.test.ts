@@ -17,7 +17,11 @@ const welcome: Message = { $case: 'welcome', value: { protocolVersion: 1, servic
 
 const run = (manifestJson: string, name = ''): Message => ({
   $case: 'run',
-  value: { computationId: 'c1', manifestJson, wishes: { name, mode: '', vcpus: 0, memoryMib: 0 } },
+  value: {
+    computationId: 'c1',
+    manifestJson,
+    wishes: { name, mode: '', platform: '', vcpus: 0, memoryMib: 0 },
+  },
 });
 
 /** The manager's side with one event of `c1` in its outbox, against a service that says what the test wants. */

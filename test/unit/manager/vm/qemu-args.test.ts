@@ -8,8 +8,9 @@ const CONFIG: VmConfig = {
   vcpuType: 'EPYC-v3',
   vcpus: 2,
   memoryMiB: 512,
-  protection: { kind: 'none' },
-  image: { firmware: '/i/bios', kernel: '/i/k', initrd: '/i/r', root: '/i/root', commandLine: 'a=1 b' },
+  protection: { kind: 'emulated' },
+  boot: { kind: 'direct', firmware: '/i/bios', kernel: '/i/k', initrd: '/i/r', commandLine: 'a=1 b' },
+  rootImage: '/i/root',
   vsock: { kind: 'daemon', socketPath: '/s/vhost.sock' },
   scratchPath: null,
   tpmPath: null,
@@ -61,7 +62,7 @@ describe('qemuArgs', () => {
   });
 
   it('starts an SNP guest with kernel hashes and the manifest digest in HOST_DATA', () => {
-    const hostData = new Uint8Array(32).fill(0xab);
+    const hostData = Buffer.alloc(32, 0xab).toString('base64');
     const protection = {
       kind: 'sev-snp',
       policy: 0x30000,
@@ -72,18 +73,17 @@ describe('qemuArgs', () => {
     const args = qemuArgs({ ...CONFIG, accelerator: 'kvm', protection });
     const [object] = valuesOf(args, '-object').filter((value) => value.startsWith('sev-snp-guest'));
     expect(object?.split(',')).toEqual(
-      expect.arrayContaining([
-        'kernel-hashes=on',
-        'policy=0x30000',
-        'cbitpos=51',
-        `host-data=${Buffer.from(hostData).toString('base64')}`,
-      ]),
+      expect.arrayContaining(['kernel-hashes=on', 'policy=0x30000', 'cbitpos=51', `host-data=${hostData}`]),
     );
     expect(valuesOf(args, '-machine')[0]).toContain('confidential-guest-support=tee');
   });
 
   it('refuses launch data of another length than the hardware takes', () => {
-    const protection = { kind: 'tdx', configId: new Uint8Array(32), quotePort: 4050 } as const;
+    const protection = {
+      kind: 'tdx',
+      configId: Buffer.alloc(32).toString('base64'),
+      quoteService: { vsockPort: 4050 },
+    } as const;
     expect(() => qemuArgs({ ...CONFIG, accelerator: 'kvm', protection })).toThrowError(
       expect.objectContaining({ code: 'CONFIG_INVALID' }),
     );

@@ -37,11 +37,13 @@ describe('launchVmGuest', () => {
   const launch = () =>
     launchVmGuest({
       image: {
-        firmware: image('bios.bin'),
-        kernel: image('vmlinuz'),
-        initrd: image('initrd.img'),
         rootImage: image('root.img'),
-        commandLine: 'quiet',
+        boot: {
+          kind: 'direct',
+          firmware: image('bios.bin'),
+          ...{ kernel: image('vmlinuz'), initrd: image('initrd.img'), commandLine: 'quiet' },
+        },
+        probe: { kernel: image('vmlinuz'), initrd: image('initrd.img') },
       },
       vcpus: 1,
       vcpuType: 'EPYC-v3',

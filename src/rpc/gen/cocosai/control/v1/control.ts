@@ -22,6 +22,8 @@ import {
 } from "@grpc/grpc-js";
 
 export interface GetHostRequest {
+  /** Looks at the host again; otherwise what was found when the manager started may be given. */
+  probe: boolean;
 }
 
 export interface GetHostResponse {
@@ -31,6 +33,33 @@ export interface GetHostResponse {
   /** Root of the emulated platform, PEM, when the host has no TEE hardware; empty otherwise. */
   emulatedRootPem: string;
   emulatedRootDigest: string;
+  /** Strongest first. */
+  platforms: PlatformReport[];
+  /** Platform of enclaves whose request names none. */
+  platform: string;
+  /**
+   * Where participants of other machines connect, `tcp:host:port` or `tls:host:port`; empty for nowhere. An enclave is
+   * named by its id after a slash.
+   */
+  participants: string;
+}
+
+/** What was found out about one platform: `sev-snp`, `tdx` or `emulated`. */
+export interface PlatformReport {
+  platform: string;
+  isAvailable: boolean;
+  findings: Finding[];
+  /** Guests that the hardware can protect at the same time; absent for no limit that is known. */
+  slots?: number | undefined;
+}
+
+export interface Finding {
+  /** What the platform needs, in a few words. */
+  need: string;
+  isMet: boolean;
+  found: string;
+  /** How to get it; empty where it is there. */
+  remedy: string;
 }
 
 export interface Actor {
@@ -50,6 +79,11 @@ export interface CreateEnclaveRequest {
   memoryMib: number;
   /** Manifest as JSON; empty when it will be delivered later. */
   manifestJson: string;
+  /**
+   * Empty for the manager's default, or `sev-snp`, `tdx` or `emulated`: one that the host cannot start is refused with
+   * HOST_TEE_UNAVAILABLE, and never replaced by another.
+   */
+  platform: string;
 }
 
 export interface CreateEnclaveResponse {
@@ -124,11 +158,14 @@ export interface SendEventResponse {
 }
 
 function createBaseGetHostRequest(): GetHostRequest {
-  return {};
+  return { probe: false };
 }
 
 export const GetHostRequest: MessageFns<GetHostRequest> = {
-  encode(_: GetHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: GetHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.probe !== false) {
+      writer.uint32(8).bool(message.probe);
+    }
     return writer;
   },
 
@@ -145,6 +182,14 @@ export const GetHostRequest: MessageFns<GetHostRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.probe = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -159,7 +204,15 @@ export const GetHostRequest: MessageFns<GetHostRequest> = {
 };
 
 function createBaseGetHostResponse(): GetHostResponse {
-  return { version: "", description: "", emulatedRootPem: "", emulatedRootDigest: "" };
+  return {
+    version: "",
+    description: "",
+    emulatedRootPem: "",
+    emulatedRootDigest: "",
+    platforms: [],
+    platform: "",
+    participants: "",
+  };
 }
 
 export const GetHostResponse: MessageFns<GetHostResponse> = {
@@ -175,6 +228,15 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
     }
     if (message.emulatedRootDigest !== "") {
       writer.uint32(34).string(message.emulatedRootDigest);
+    }
+    for (const v of message.platforms) {
+      PlatformReport.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.platform !== "") {
+      writer.uint32(50).string(message.platform);
+    }
+    if (message.participants !== "") {
+      writer.uint32(58).string(message.participants);
     }
     return writer;
   },
@@ -222,6 +284,188 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
             }
 
             message.emulatedRootDigest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.platforms.push(PlatformReport.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.platform = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.participants = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePlatformReport(): PlatformReport {
+  return { platform: "", isAvailable: false, findings: [], slots: undefined };
+}
+
+export const PlatformReport: MessageFns<PlatformReport> = {
+  encode(message: PlatformReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.platform !== "") {
+      writer.uint32(10).string(message.platform);
+    }
+    if (message.isAvailable !== false) {
+      writer.uint32(16).bool(message.isAvailable);
+    }
+    for (const v of message.findings) {
+      Finding.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.slots !== undefined) {
+      writer.uint32(32).uint32(message.slots);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlatformReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlatformReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.platform = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.isAvailable = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.findings.push(Finding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.slots = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFinding(): Finding {
+  return { need: "", isMet: false, found: "", remedy: "" };
+}
+
+export const Finding: MessageFns<Finding> = {
+  encode(message: Finding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.need !== "") {
+      writer.uint32(10).string(message.need);
+    }
+    if (message.isMet !== false) {
+      writer.uint32(16).bool(message.isMet);
+    }
+    if (message.found !== "") {
+      writer.uint32(26).string(message.found);
+    }
+    if (message.remedy !== "") {
+      writer.uint32(34).string(message.remedy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Finding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.need = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.isMet = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.found = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.remedy = reader.string();
             continue;
           }
         }
@@ -328,7 +572,7 @@ export const Actor: MessageFns<Actor> = {
 };
 
 function createBaseCreateEnclaveRequest(): CreateEnclaveRequest {
-  return { name: "", mode: "", vcpus: 0, memoryMib: 0, manifestJson: "" };
+  return { name: "", mode: "", vcpus: 0, memoryMib: 0, manifestJson: "", platform: "" };
 }
 
 export const CreateEnclaveRequest: MessageFns<CreateEnclaveRequest> = {
@@ -347,6 +591,9 @@ export const CreateEnclaveRequest: MessageFns<CreateEnclaveRequest> = {
     }
     if (message.manifestJson !== "") {
       writer.uint32(42).string(message.manifestJson);
+    }
+    if (message.platform !== "") {
+      writer.uint32(50).string(message.platform);
     }
     return writer;
   },
@@ -402,6 +649,14 @@ export const CreateEnclaveRequest: MessageFns<CreateEnclaveRequest> = {
             }
 
             message.manifestJson = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.platform = reader.string();
             continue;
           }
         }

@@ -83,6 +83,11 @@ export interface EnclaveWishes {
   /** More than the operator allows is refused with LIMIT_EXCEEDED. */
   vcpus: number;
   memoryMib: number;
+  /**
+   * Empty for the manager's default, or `sev-snp`, `tdx` or `emulated`: one that the host cannot start is refused with
+   * HOST_TEE_UNAVAILABLE, and never replaced by another.
+   */
+  platform: string;
 }
 
 export interface RunAnswer {
@@ -540,7 +545,7 @@ export const RunRequest: MessageFns<RunRequest> = {
 };
 
 function createBaseEnclaveWishes(): EnclaveWishes {
-  return { name: "", mode: "", vcpus: 0, memoryMib: 0 };
+  return { name: "", mode: "", vcpus: 0, memoryMib: 0, platform: "" };
 }
 
 export const EnclaveWishes: MessageFns<EnclaveWishes> = {
@@ -556,6 +561,9 @@ export const EnclaveWishes: MessageFns<EnclaveWishes> = {
     }
     if (message.memoryMib !== 0) {
       writer.uint32(32).uint32(message.memoryMib);
+    }
+    if (message.platform !== "") {
+      writer.uint32(42).string(message.platform);
     }
     return writer;
   },
@@ -603,6 +611,14 @@ export const EnclaveWishes: MessageFns<EnclaveWishes> = {
             }
 
             message.memoryMib = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.platform = reader.string();
             continue;
           }
         }

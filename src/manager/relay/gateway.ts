@@ -1,0 +1,105 @@
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import tls from 'node:tls';
+import { CocosError } from '../../errors.ts';
+import { connectTarget, readHead } from '../../rpc/http-connect.ts';
+import { PeerConnections } from './peer-connections.ts';
+import { join, RELAY_BUFFER_BYTES, type Relay } from './relay.ts';
+
+/** How long a participant may take to say which enclave it wants. */
+const HEAD_LIMIT_MS = 10_000;
+/** Below the idle limits of usual NAT tables. */
+const KEEP_ALIVE_MS = 30_000;
+/** A connection that moves no byte in either direction for this long is closed. */
+const IDLE_LIMIT_MS = 600_000;
+
+/** Of a gateway, at any time: each takes two descriptors and a MiB of buffers at most. */
+const CONNECTION_LIMIT = 4_096;
+
+/** Where a gateway listens. */
+export interface GatewayPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Its certificate chain and key, PEM; null for plain TCP, in which the participants' own sealing is all there is. */
+  readonly tls: { readonly certificate: string; readonly key: string } | null;
+}
+
+interface GatewayOptions {
+  readonly at: GatewayPlace;
+  /** Dials the agent of an enclave; null for one that there is not, or that does not run. */
+  readonly find: (enclave: string) => (() => Promise<Duplex>) | null;
+}
+
+/**
+ * One address for the participants of all enclaves of a host. A participant names its enclave by HTTP CONNECT, which
+ * proxies pass on, and then speaks with the agent as through a relay of its own. Whoever names an enclave that is not
+ * here learns nothing else: there is one answer for all that cannot be reached.
+ */
+export async function openGateway({ at, find }: GatewayOptions): Promise<Relay> {
+  /** That have not said what they want. */
+  const waiting = new PeerConnections();
+  /** By enclave, so that those of one cannot displace those of another. */
+  const routed = new Map<string, PeerConnections>();
+  const route = (socket: net.Socket, enclave: string): (() => void) => {
+    const peers = routed.get(enclave) ?? new PeerConnections();
+    routed.set(enclave, peers);
+    socket.once('close', () => {
+      if (peers.size === 0) routed.delete(enclave);
+    });
+    return peers.admit(socket).moved;
+  };
+  const serve = async (socket: net.Socket, leave: () => void): Promise<void> => {
+    const head = await readHead(socket, HEAD_LIMIT_MS);
+    const enclave = head === null ? null : connectTarget(head);
+    if (enclave === null) return refuse(socket, head === null ? 408 : 405);
+    const stream = await find(enclave)?.().catch(() => null);
+    if (stream === null || stream === undefined) return refuse(socket, 404);
+    leave();
+    const moved = route(socket, enclave);
+    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    join(socket, stream, moved);
+  };
+  const onConnection = (socket: net.Socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    serve(socket, waiting.admit(socket).leave).catch(() => socket.destroy());
+  };
+  const options = { noDelay: true, highWaterMark: RELAY_BUFFER_BYTES };
+  const server =
+    at.tls === null
+      ? net.createServer(options, onConnection)
+      : tls.createServer(
+          {
+            ...{ ...options, cert: at.tls.certificate, key: at.tls.key, minVersion: 'TLSv1.3' },
+            handshakeTimeout: HEAD_LIMIT_MS,
+          },
+          onConnection,
+        );
+  // Over this, the system makes new ones wait; those that say nothing end within seconds.
+  server.maxConnections = CONNECTION_LIMIT;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${at.host}:${at.port}.`, { cause })),
+    );
+    server.listen({ host: at.host, port: at.port }, resolve);
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string')
+    throw new CocosError('INTERNAL', 'A TCP server has no port.');
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return {
+    address: `${at.tls === null ? 'tcp' : 'tls'}:${host}:${bound.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        for (const peers of [waiting, ...routed.values()]) peers.closeAll();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+const REASONS = { 404: 'Not Found', 405: 'Method Not Allowed', 408: 'Request Timeout' } as const;
+
+function refuse(socket: net.Socket, status: keyof typeof REASONS): void {
+  socket.end(`HTTP/1.1 ${status} ${REASONS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+}
