@@ -16,13 +16,13 @@ export interface Check {
 /** The subject of a verdict: a complete bundle, or a single statement. */
 export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
 
-/** Result of an appraisal, as plain data. */
 /**
  * Whose a vTPM is: of the host, since only the claims name its key; of a provider whose root the policy names; of the
  * paravisor whose hardware report binds the key; or unknown to the verifier, since the caller named the key.
  */
 export type VtpmOwner = 'host' | 'provider' | 'paravisor' | 'caller';
 
+/** Result of an appraisal, as plain data. */
 export interface Verdict {
   readonly outcome: 'accepted' | 'rejected';
   /** From the root that signed, never from the claims alone; `unknown` when no root was established. */
