@@ -27,7 +27,7 @@ export interface Output {
 const PROGRESS_INTERVAL_MS = 1_000;
 
 export function createOutput(json: boolean): Output {
-  let progressMs = 0;
+  let progressMs = Number.NEGATIVE_INFINITY;
   const show = (text: Lines, value: unknown) => {
     process.stdout.write(json ? `${toJson(value)}\n` : toText(text));
   };

@@ -15,6 +15,7 @@ import { Seeded } from '../seeded.ts';
 import { vectorsDir } from '../vectors.ts';
 import { attestationKeyChain } from './chains/chain.ts';
 import { ourRefusal, type WrittenChain, writeChain } from './chains/judges.ts';
+import { WAIVERS } from './fake-amd.ts';
 import { createCollateral, createIntel, createQuote, AT as INTEL_AT } from './fake-intel.ts';
 import { openOak } from './oak.ts';
 import type { Target } from './sweep.ts';
@@ -72,7 +73,7 @@ export function pemTableTargets(): Target[] {
   });
   const table = new Uint8Array(Buffer.concat([...heads, Buffer.alloc(24), ...texts]));
   const report = read('snp', 'genoa-v3', 'report.bin');
-  const policy = parsePolicy({ version: 1, platforms: ['snp'] });
+  const policy = parsePolicy({ version: 1, platforms: ['snp'], snp: WAIVERS });
   const at = Date.parse('2026-02-01T00:00:00Z');
   const cache = new CertificateCache();
   const hex = (bytes: Uint8Array): string[] =>
