@@ -1,4 +1,5 @@
-import { lstat, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CocosError } from '../../errors.ts';
 import { isAlive, ownIdentity, ProcessIdentity } from '../guests/vm/host-process.ts';
@@ -24,6 +25,10 @@ export const runFolder = (folder: string): Folder => ({
   ...{ path: folder, setting: 'COCOSAI_RUN_DIR', closed: 0o077, mayBeLink: false },
 });
 
+const LOCK = 'lock.json';
+const CLAIM = /^claim-[0-9a-f-]{36}\.json$/;
+const POLL_MS = 20;
+
 /**
  * Creates a folder unless it exists, and takes it for this process alone. The lock of a process that has ended is
  * taken over.
@@ -33,36 +38,74 @@ export const runFolder = (folder: string): Folder => ({
  * users have access to it
  */
 export async function lockFolder(folder: Folder): Promise<() => Promise<void>> {
-  await claim(folder);
-  const file = path.join(folder.path, 'lock.json');
-  for (;;) {
-    try {
-      const handle = await open(file, 'wx', 0o600);
-      await handle.writeFile(JSON.stringify(ownIdentity()));
-      await handle.close();
-      return () => rm(file, { force: true });
-    } catch (cause) {
-      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) {
-        throw unusable(folder, 'it cannot be written', cause);
-      }
-      const holder = ProcessIdentity.safeParse(
-        await readFile(file, 'utf8')
-          .then(JSON.parse)
-          .catch(() => null),
-      );
-      if (holder.success && isAlive(holder.data)) {
-        throw new CocosError(
-          'STATE_LOCKED',
-          `Process ${holder.data.pid} works in ${folder.path}. Stop that manager, or set ${folder.setting}.`,
-          { cause },
-        );
-      }
-      await rm(file, { force: true });
-    }
+  await openFolder(folder);
+  const lock = path.join(folder.path, LOCK);
+  const claim = await writeClaim(folder);
+  try {
+    await beFirst(folder, path.basename(claim));
+    refuseHolder(folder, await identityIn(lock));
+    // Claim and lock are one file, so that there is no moment at which others see neither.
+    await rename(claim, lock);
+  } catch (thrown) {
+    await rm(claim, { force: true });
+    throw thrown;
+  }
+  return () => rm(lock, { force: true });
+}
+
+/** Complete from its first moment: who reads half of an identity would think that its process has ended. */
+async function writeClaim(folder: Folder): Promise<string> {
+  const claim = path.join(folder.path, `claim-${randomUUID()}.json`);
+  try {
+    await writeFile(`${claim}.new`, JSON.stringify(ownIdentity()), { mode: 0o600, flag: 'wx' });
+    await rename(`${claim}.new`, claim);
+    return claim;
+  } catch (cause) {
+    await rm(`${claim}.new`, { force: true });
+    throw unusable(folder, 'it cannot be written', cause);
   }
 }
 
-async function claim(folder: Folder): Promise<void> {
+/**
+ * Waits until no other live process claims the folder; the one whose claim has the lower name goes first. Whoever claims
+ * after that finds this claim, or the lock that it has become.
+ */
+async function beFirst(folder: Folder, own: string): Promise<void> {
+  for (;;) {
+    const others = (await readdir(folder.path)).filter((name) => CLAIM.test(name) && name !== own);
+    let isContested = false;
+    for (const name of others) {
+      const file = path.join(folder.path, name);
+      const claimant = await identityIn(file);
+      if (claimant === null || !isAlive(claimant)) await rm(file, { force: true });
+      else if (name < own) refuseHolder(folder, claimant);
+      else isContested = true;
+    }
+    if (!isContested) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Null for no file, and for one that names no process. */
+async function identityIn(file: string): Promise<ProcessIdentity | null> {
+  const text = await readFile(file, 'utf8').catch(() => 'null');
+  try {
+    return ProcessIdentity.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/** @throws CocosError STATE_LOCKED */
+function refuseHolder(folder: Folder, holder: ProcessIdentity | null): void {
+  if (holder === null || !isAlive(holder)) return;
+  throw new CocosError(
+    'STATE_LOCKED',
+    `Process ${holder.pid} works in ${folder.path}. Stop that manager, or set ${folder.setting}.`,
+  );
+}
+
+async function openFolder(folder: Folder): Promise<void> {
   const found = await mkdir(folder.path, { recursive: true, mode: 0o700 })
     .then(() => (folder.mayBeLink ? stat(folder.path) : lstat(folder.path)))
     .catch((cause: unknown) => {

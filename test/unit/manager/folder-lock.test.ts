@@ -1,4 +1,15 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -27,6 +38,37 @@ describe('a folder of the manager', () => {
     await (await lockFolder(runFolder(at('run'))))();
     writeFileSync(path.join(at('run'), 'lock.json'), '{');
     await (await lockFolder(runFolder(at('run'))))();
+  });
+
+  it('is locked by one of many processes that begin at the same moment, over the lock of one that has ended', async () => {
+    const module = new URL('../../../src/manager/store/folder-lock.ts', import.meta.url).href;
+    // Each says that it is ready and waits for a word, so that none has finished before the last begins.
+    const script = `
+      import { lockFolder, runFolder } from '${module}';
+      // One that holds the lock goes on until it is killed.
+      process.on('message', () => lockFolder(runFolder(process.argv[1])).then(
+        () => process.send('locked'),
+        ({ code }) => process.send(code),
+      ));
+      process.send('ready');`;
+    const spawnOne = () =>
+      spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, at('run')], {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      });
+    const processes = Array.from({ length: 6 }, spawnOne);
+    try {
+      await Promise.all(processes.map((each) => once(each, 'message')));
+      mkdirSync(at('run'), { mode: 0o700 });
+      writeFileSync(path.join(at('run'), 'lock.json'), JSON.stringify({ pid: 4_000_000, startTicks: '1' }));
+      const answers = processes.map((each) => once(each, 'message'));
+      for (const each of processes) each.send('go');
+      const said = (await Promise.all(answers)).flat().filter((word) => typeof word === 'string');
+      expect(said.toSorted()).toEqual([...Array<string>(5).fill('STATE_LOCKED'), 'locked']);
+    } finally {
+      for (const each of processes) each.kill('SIGKILL');
+    }
+    // Claims leave nothing behind.
+    expect(readdirSync(at('run'))).toEqual(['lock.json']);
   });
 
   it.each([0o777, 0o750, 0o711])('is not used for sockets with the mode %o', async (mode) => {
