@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -6,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { certificateOf } from '../harness/certificate.ts';
 import {
   makeParties,
   PROCESS_REFERENCE,
@@ -89,18 +89,10 @@ async function ask(port: number, request: string): Promise<string> {
   return text;
 }
 
-/** A certificate of its own authority for an address. */
-function certificateOf(address: string): { readonly certificate: string; readonly key: string } {
+function ownCertificate(address: string) {
   const folder = mkdtempSync(path.join(tmpdir(), 'cocos-tls-'));
   closing.push(() => rmSync(folder, { recursive: true, force: true }));
-  const [certificate, key] = [path.join(folder, 'cert.pem'), path.join(folder, 'key.pem')];
-  const made = spawnSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=gateway', '-addext', `subjectAltName=IP:${address}`],
-    ...['-keyout', key, '-out', certificate],
-  ]);
-  if (made.status !== 0) throw new Error(`openssl failed: ${made.stderr}`);
-  return { certificate, key };
+  return certificateOf(address, folder);
 }
 
 function getEvidence(system: System, enclave: string): string[] {
@@ -124,14 +116,14 @@ describe('a gateway of participants', () => {
   });
 
   it('proves its name by TLS', async () => {
-    const own = certificateOf('127.0.0.1');
+    const own = ownCertificate('127.0.0.1');
     const tls = { COCOSAI_PARTICIPANTS_TLS_CERT: own.certificate, COCOSAI_PARTICIPANTS_TLS_KEY: own.key };
     const system = await startSystem({ ...GATEWAY, COCOSAI_PARTICIPANTS: 'tls:127.0.0.1:0', ...tls });
     await wholeJob(system, 'job', { COCOSAI_GATEWAY_CA: own.certificate });
   });
 
   it('is refused with the certificate of another name or authority', async () => {
-    const own = certificateOf('10.0.0.1');
+    const own = ownCertificate('10.0.0.1');
     const tls = { COCOSAI_PARTICIPANTS_TLS_CERT: own.certificate, COCOSAI_PARTICIPANTS_TLS_KEY: own.key };
     const system = await startSystem({ ...GATEWAY, COCOSAI_PARTICIPANTS: 'tls:127.0.0.1:0', ...tls });
     succeeded(await system.cli('enclave', 'create', 'job'));

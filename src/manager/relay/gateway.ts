@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { CocosError } from '../../errors.ts';
 import { connectTarget, readHead } from '../../rpc/http-connect.ts';
-import { PeerConnections } from './peer-connections.ts';
+import { type Admission, PeerConnections, type PeerLimits, RELAY_LIMITS } from './peer-connections.ts';
 import { join, RELAY_BUFFER_BYTES, type Relay } from './relay.ts';
 
 /** How long a participant may take to say which enclave it wants. */
@@ -13,8 +13,8 @@ const KEEP_ALIVE_MS = 30_000;
 /** A connection that moves no byte in either direction for this long is closed. */
 const IDLE_LIMIT_MS = 600_000;
 
-/** Of a gateway, at any time: each takes two descriptors and a MiB of buffers at most. */
-const CONNECTION_LIMIT = 4_096;
+/** Connections that have not named an enclave, in TLS or before it. */
+const WAITING_LIMITS: PeerLimits = { shared: 512, single: 1_024 };
 
 /** Where a gateway listens. */
 export interface GatewayPlace {
@@ -36,48 +36,37 @@ interface GatewayOptions {
  * here learns nothing else: there is one answer for all that cannot be reached.
  */
 export async function openGateway({ at, find }: GatewayOptions): Promise<Relay> {
+  const secureContext = at.tls === null ? null : contextOf(at.tls);
   /** That have not said what they want. */
-  const waiting = new PeerConnections();
+  const waiting = new PeerConnections(WAITING_LIMITS);
   /** By enclave, so that those of one cannot displace those of another. */
   const routed = new Map<string, PeerConnections>();
-  const route = (socket: net.Socket, enclave: string): (() => void) => {
-    const peers = routed.get(enclave) ?? new PeerConnections();
+  const route = (socket: net.Socket, enclave: string): Admission => {
+    const peers = routed.get(enclave) ?? new PeerConnections(RELAY_LIMITS);
     routed.set(enclave, peers);
     socket.once('close', () => {
       if (peers.size === 0) routed.delete(enclave);
     });
-    return peers.admit(socket).moved;
+    return peers.admit(socket);
   };
-  const serve = async (socket: net.Socket, leave: () => void): Promise<void> => {
+  const serve = async (raw: net.Socket, leave: () => void): Promise<void> => {
+    const socket = secureContext === null ? raw : await secured(raw, secureContext);
     const head = await readHead(socket, HEAD_LIMIT_MS);
     const enclave = head === null ? null : connectTarget(head);
     if (enclave === null) return refuse(socket, head === null ? 408 : 405);
     const stream = await find(enclave)?.().catch(() => null);
     if (stream === null || stream === undefined) return refuse(socket, 404);
     leave();
-    const moved = route(socket, enclave);
+    const admission = route(socket, enclave);
     socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-    join(socket, stream, moved);
+    join(socket, stream, admission);
   };
-  const onConnection = (socket: net.Socket) => {
+  const server = net.createServer({ noDelay: true, highWaterMark: RELAY_BUFFER_BYTES }, (socket) => {
     socket.on('error', () => socket.destroy());
     socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     serve(socket, waiting.admit(socket).leave).catch(() => socket.destroy());
-  };
-  const options = { noDelay: true, highWaterMark: RELAY_BUFFER_BYTES };
-  const server =
-    at.tls === null
-      ? net.createServer(options, onConnection)
-      : tls.createServer(
-          {
-            ...{ ...options, cert: at.tls.certificate, key: at.tls.key, minVersion: 'TLSv1.3' },
-            handshakeTimeout: HEAD_LIMIT_MS,
-          },
-          onConnection,
-        );
-  // Over this, the system makes new ones wait; those that say nothing end within seconds.
-  server.maxConnections = CONNECTION_LIMIT;
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${at.host}:${at.port}.`, { cause })),
@@ -96,6 +85,40 @@ export async function openGateway({ at, find }: GatewayOptions): Promise<Relay> 
         server.close(() => resolve());
       }),
   };
+}
+
+function contextOf({ certificate, key }: NonNullable<GatewayPlace['tls']>): tls.SecureContext {
+  try {
+    return tls.createSecureContext({ cert: certificate, key, minVersion: 'TLSv1.3' });
+  } catch (cause) {
+    throw new CocosError(
+      'CONFIG_INVALID',
+      'Certificate and key of the gateway are not PEM files of one pair.',
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** The end of a handshake. A connection counts before it begins, since one that never ends it costs as much. */
+function secured(raw: net.Socket, secureContext: tls.SecureContext): Promise<net.Socket> {
+  const socket = new tls.TLSSocket(raw, { isServer: true, secureContext });
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => fail(new Error('the handshake timed out')), HEAD_LIMIT_MS);
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(error);
+    };
+    socket.on('error', fail);
+    socket.once('secure', () => {
+      clearTimeout(timer);
+      socket.off('error', fail);
+      socket.on('error', () => socket.destroy());
+      resolve(socket);
+    });
+  });
 }
 
 const REASONS = { 404: 'Not Found', 405: 'Method Not Allowed', 408: 'Request Timeout' } as const;

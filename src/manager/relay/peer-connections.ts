@@ -1,21 +1,30 @@
 import type net from 'node:net';
 
-/** From here on a relay is full while it serves several peers: what its agent carries as well. */
-const SHARED_LIMIT = 64;
-/** What a relay carries at most. */
-const CONNECTION_LIMIT = 128;
+/** How many connections there may be. */
+export interface PeerLimits {
+  /** While they are of several peers. */
+  readonly shared: number;
+  /** While they are all of one. */
+  readonly single: number;
+}
+
+/** While a relay serves several peers, it carries as many as its agent does. */
+export const RELAY_LIMITS: PeerLimits = { shared: 64, single: 128 };
 
 interface Entry {
   readonly socket: net.Socket;
   readonly peer: string;
+  isAnswered: boolean;
   /** Counts up with each piece that any connection carries; the lowest number has been idle for longest. */
   lastMoved: number;
 }
 
 /** A connection that was taken. */
-interface Admission {
-  /** Records that it carries bytes. */
-  moved(): void;
+export interface Admission {
+  /** Records that it carries bytes to the guest. */
+  sent(): void;
+  /** Records that it carries bytes of the guest. */
+  answered(): void;
   /** It counts elsewhere from now on. */
   leave(): void;
 }
@@ -29,19 +38,30 @@ export class PeerConnections {
   /** In the order of their arrival. */
   private readonly open = new Set<Entry>();
   private moves = 0;
+  private readonly limits: PeerLimits;
+
+  constructor(limits: PeerLimits) {
+    this.limits = limits;
+  }
 
   /**
    * Takes a new connection, and ends another one if there are too many.
    */
   admit(socket: net.Socket): Admission {
-    const entry: Entry = { socket, peer: socket.remoteAddress ?? '', lastMoved: this.moves };
+    const peer = socket.remoteAddress ?? '';
+    const entry: Entry = { socket, peer, isAnswered: false, lastMoved: this.moves };
     this.open.add(entry);
     const counts = this.countPeers();
-    if (this.open.size > (counts.size > 1 ? SHARED_LIMIT : CONNECTION_LIMIT)) this.displace(counts, entry);
+    const { shared, single } = this.limits;
+    if (this.open.size > (counts.size > 1 ? shared : single)) this.displace(counts, entry);
     socket.once('close', () => this.open.delete(entry));
     return {
-      moved: () => {
+      sent: () => {
         entry.lastMoved = ++this.moves;
+      },
+      answered: () => {
+        entry.lastMoved = ++this.moves;
+        entry.isAnswered = true;
       },
       leave: () => void this.open.delete(entry),
     };
@@ -67,7 +87,7 @@ export class PeerConnections {
     const candidates = [...this.open].filter(
       (entry) => entry !== newcomer && counts.get(entry.peer) === most,
     );
-    const silent = candidates.filter(({ socket }) => socket.bytesWritten === 0);
+    const silent = candidates.filter(({ isAnswered }) => !isAnswered);
     const [first, ...others] = silent.length > 0 ? silent : candidates;
     if (first === undefined) return;
     const victim = others.reduce((idle, entry) => (entry.lastMoved < idle.lastMoved ? entry : idle), first);

@@ -3,7 +3,7 @@ import { type Duplex, pipeline } from 'node:stream';
 import { CocosError } from '../../errors.ts';
 import type { Listener } from '../../link/transport/transport.ts';
 import { listenUnix } from '../../link/transport/unix.ts';
-import { PeerConnections } from './peer-connections.ts';
+import { type Admission, PeerConnections, RELAY_LIMITS } from './peer-connections.ts';
 
 /**
  * What a relay holds of one direction of a connection. Both ends seal and open half a MiB at a time and neither reads
@@ -11,6 +11,8 @@ import { PeerConnections } from './peer-connections.ts';
  */
 export const RELAY_BUFFER_BYTES = 1024 * 1024;
 const BUFFER = { highWaterMark: RELAY_BUFFER_BYTES };
+/** More than a connection has, so that a leak still shows. */
+const LISTENERS = 20;
 /** A connection that moves no byte in either direction for this long is closed. */
 const IDLE_LIMIT_MS = 600_000;
 
@@ -36,14 +38,14 @@ interface RelayOptions {
 
 /** Carries participants' bytes to the agent, unread and unchanged. */
 export async function openRelay(options: RelayOptions): Promise<Relay> {
-  const connections = new PeerConnections();
+  const connections = new PeerConnections(RELAY_LIMITS);
   const onConnection = (socket: net.Socket) => {
-    const { moved } = connections.admit(socket);
+    const admission = connections.admit(socket);
     socket.on('error', () => socket.destroy());
     socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
     socket.pause();
     options.connect().then(
-      (stream) => join(socket, stream, moved),
+      (stream) => join(socket, stream, admission),
       () => socket.destroy(),
     );
   };
@@ -55,15 +57,17 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
 }
 
 /** vsock carries no half-close, so the end of either side ends both. */
-export function join(socket: net.Socket, stream: Duplex, moved: () => void): void {
+export function join(socket: net.Socket, stream: Duplex, { sent, answered }: Admission): void {
+  // Two pipelines, each with listeners of its own, beside those that count.
+  socket.setMaxListeners(LISTENERS);
   const end = () => {
     socket.destroy();
     stream.destroy();
   };
   pipeline(socket, stream, end);
   pipeline(stream, socket, end);
-  socket.on('data', moved);
-  stream.on('data', moved);
+  socket.on('data', sent);
+  stream.on('data', answered);
 }
 
 async function listenTcp(
