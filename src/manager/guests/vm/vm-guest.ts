@@ -55,7 +55,7 @@ interface VmGuestOptions {
 export async function launchVmGuest(options: VmGuestOptions): Promise<Guest> {
   const { image, socketDir, protection = { kind: 'emulated' } } = options;
   const qemu = findQemu();
-  const imageFolder = dirname(image.rootImage);
+  const imageFolder = dirname(image.probe.kernel);
   // Reported before anything is started.
   if (!hasKernelVsock()) findVsockDaemon(imageFolder);
   for (const file of filesOf(image)) checkImage(file);
