@@ -1,10 +1,9 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { CocosError } from '../../errors.ts';
 import { appraiseDice } from '../dice/appraise.ts';
 import { type Claims, qualifyingData } from '../evidence/claims.ts';
 import type { DiceEvidence, EvidenceBundle, VtpmEvidence } from '../evidence/evidence.ts';
-import { endorsementProblem } from '../tpm/ak-certificate.ts';
 import { appraiseQuote } from '../tpm/appraise.ts';
+import { checkEndorsement } from '../tpm/endorsement-check.ts';
 import { checkAttestationKey } from '../tpm/key-check.ts';
 import { type AttestationKey, parsePublicArea } from '../tpm/public-area.ts';
 import type { PcrBanks } from '../tpm/quote-input.ts';
@@ -23,8 +22,8 @@ interface KeyFinding {
 }
 
 /**
- * Records `vtpm.key` and `vtpm.key-binding`: the claims name the key and, if the policy names roots or the evidence has
- * certificates, a certificate endorses it.
+ * Records `vtpm.key` and `vtpm.key-binding`: the claims name the key and, if the policy names roots, a certificate
+ * endorses it.
  */
 function checkKey(
   vtpm: VtpmEvidence,
@@ -40,25 +39,15 @@ function checkKey(
   const key = checkAttestationKey(() => parsePublicArea(area), checks);
   if (key === null) return { key, owner: 'host' };
   const { certificates = [] } = vtpm;
-  if (certificates.length === 0) {
-    const roots = context.policy.vtpm.trustedRoots;
-    if (roots.length > 0) {
-      const expected = `a certificate of the key under ${roots.join(' or ')}`;
-      checks.record('vtpm.key-binding', false, expected, 'no certificate in the evidence');
-    } else {
-      checks.record('vtpm.key-binding', true, 'the key in the claims', 'the key verifies the quote');
-    }
+  if (context.policy.vtpm.trustedRoots.length === 0) {
+    const note =
+      certificates.length === 0
+        ? undefined
+        : 'its certificates are not compared, since the policy names no roots (vtpm.trustedRoots)';
+    checks.record('vtpm.key-binding', true, 'the key in the claims', 'the key verifies the quote', note);
     return { key, owner: 'host' };
   }
-  try {
-    const problem = endorsementProblem(key, certificates, context);
-    const found = problem ?? 'endorsed, and in the claims';
-    checks.record('vtpm.key-binding', problem === null, 'an endorsed key', found);
-    return { key, owner: problem === null ? 'provider' : 'host' };
-  } catch (thrown) {
-    checks.record('vtpm.key-binding', false, 'an endorsed key', CocosError.from(thrown).message);
-    return { key, owner: 'host' };
-  }
+  return { key, owner: checkEndorsement(key, certificates, context, checks) ? 'provider' : 'host' };
 }
 
 function pcrBanks({ bank, pcrs }: VtpmEvidence): PcrBanks {

@@ -108,6 +108,8 @@ export const VTPM_OWNERS: Readonly<Record<VtpmOwner, string>> = {
   provider: 'of a provider whose root your policy names: its quote proves what this provider vouches for',
   paravisor:
     'of the paravisor whose SNP report binds the key: its quote proves as much as the launch measurement in that report',
+  guest:
+    'of the guest whose SNP report binds the key. Your policy does not say what that guest is (snp.measurements): its quote proves nothing against whoever started it',
   caller: 'of whoever holds the key that you named: its quote proves nothing against them',
 };
 

@@ -1,3 +1,4 @@
+import { NO_COLLATERAL } from '../collateral/collateral.ts';
 import { appraiseDice } from '../dice/appraise.ts';
 import type { VtpmReference } from '../policy/reference.ts';
 import { SNP_REPORT_BYTES } from '../snp/abi.ts';
@@ -6,6 +7,7 @@ import { LEAST_TABLE_BYTES, parseCertificateTable } from '../snp/certificate-tab
 import type { SnpProduct } from '../snp/products.ts';
 import { appraiseTdx } from '../tdx/appraise.ts';
 import { appraiseQuote } from '../tpm/appraise.ts';
+import { checkEndorsement } from '../tpm/endorsement-check.ts';
 import { checkAttestationKey } from '../tpm/key-check.ts';
 import { type AttestationKey, attestationKeyFromSpki, parsePublicArea } from '../tpm/public-area.ts';
 import type { PcrBanks } from '../tpm/quote-input.ts';
@@ -93,6 +95,8 @@ export interface TpmInput extends Given<'collateral'> {
   readonly signature: Uint8Array;
   /** The attestation key that the caller trusts: SubjectPublicKeyInfo in DER, TPMT_PUBLIC or TPM2B_PUBLIC. */
   readonly key: Uint8Array;
+  /** Certificate of the key and those of its authorities, DER; compared with the roots of the policy, if it names any. */
+  readonly keyCertificates?: readonly Uint8Array[] | undefined;
   /** Qualifying data that the quote must have signed. */
   readonly qualifyingData: Uint8Array;
   readonly pcrs: PcrBanks | null;
@@ -106,19 +110,33 @@ function readKey(bytes: Uint8Array): AttestationKey {
   return bytes[0] === DER_SEQUENCE ? attestationKeyFromSpki(bytes) : parsePublicArea(bytes);
 }
 
+/** Records `vtpm.key-binding` for a key that the caller names; whether a root of the policy endorses it. */
+function checkGivenKey(key: AttestationKey, input: TpmInput, checks: CheckList): boolean {
+  const roots = input.policy.vtpm.trustedRoots;
+  if (roots.length === 0) {
+    checks.record('vtpm.key-binding', true, 'the given key', 'trusted because the caller specified it');
+    return false;
+  }
+  const context = { ...input, collateral: NO_COLLATERAL, cache: input.cache ?? new CertificateCache() };
+  return checkEndorsement(key, input.keyCertificates ?? [], context, checks);
+}
+
 /** Appraises a TPM quote. Never throws for the content of the evidence. @throws CocosError INPUT_INVALID */
 export function verifyTpm(input: TpmInput): Verdict {
   checkTime(input.at);
   const checks = new CheckList(SCOPES.tpm);
   const key = checkAttestationKey(() => readKey(input.key), checks);
-  checks.record('vtpm.key-binding', true, 'the given key', 'trusted because the caller specified it');
+  const endorsed = key !== null && checkGivenKey(key, input, checks);
   const { attest, signature, qualifyingData, pcrs, eventLog, reference, crypto } = input;
   const { vtpm: policy } = input.policy;
   appraiseQuote(
     { attest, signature, key, qualifyingData, pcrs, eventLog, policy, reference, crypto },
     checks,
   );
-  return { ...verdictOf(attest, 'vtpm', false, input, checks), vtpmOwner: 'caller' };
+  return {
+    ...verdictOf(attest, 'vtpm', false, input, checks),
+    vtpmOwner: endorsed ? 'provider' : 'caller',
+  };
 }
 
 export interface DiceChainInput extends Given<'collateral'> {

@@ -18,9 +18,10 @@ export type VerdictPlatform = PlatformName | 'vtpm' | 'dice' | 'unknown';
 
 /**
  * Whose a vTPM is: of the host, since only the claims name its key; of a provider whose root the policy names; of the
- * paravisor whose hardware report binds the key; or unknown to the verifier, since the caller named the key.
+ * paravisor whose hardware report binds the key; of a guest whose report does, but whose measurement no policy names; or
+ * unknown to the verifier, since the caller named the key.
  */
-export type VtpmOwner = 'host' | 'provider' | 'paravisor' | 'caller';
+export type VtpmOwner = 'host' | 'provider' | 'paravisor' | 'guest' | 'caller';
 
 /** Result of an appraisal, as plain data. */
 export interface Verdict {

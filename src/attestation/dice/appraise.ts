@@ -78,9 +78,16 @@ function unsignedText({ signed }: DiceLayer, keys: readonly PublicKey[]): string
 /** Records `dice.root`: which trusted key, if any, signed the first layer. */
 function checkRoot(first: DiceLayer, input: DiceInput, checks: CheckList): PublicKey | null {
   const { policy, rootKey, namedRoot, crypto } = input;
-  const trusted: Uint8Array[] = policy.rootKeys.map((text) => hexToBytes(text));
+  const isNamed = (key: Uint8Array): boolean =>
+    namedRoot !== undefined && bytesToHex(crypto.sha256(key)) === bytesToHex(namedRoot);
   const named = rootKey !== undefined && namedRoot !== undefined;
-  if (named && bytesToHex(crypto.sha256(rootKey)) === bytesToHex(namedRoot)) trusted.push(rootKey);
+  // Evidence cannot add to the keys that a policy names: its own key counts only where there are none.
+  const trusted: Uint8Array[] =
+    policy.rootKeys.length > 0
+      ? policy.rootKeys.map((text) => hexToBytes(text))
+      : rootKey !== undefined && isNamed(rootKey)
+        ? [rootKey]
+        : [];
   if (trusted.length === 0) {
     const note =
       rootKey === undefined
@@ -175,14 +182,14 @@ const MEASURED: readonly {
   { name: 'dice.authority', rule: 'authorityHashes', value: ({ authorityHash }) => authorityHash },
 ];
 
-/** Compares each layer with its rule; a chain of another length fails all rules. */
+/** Compares each layer with its rule; a chain of another length fails, whatever the rules are. */
 function checkLayers(layers: readonly DiceLayer[], rules: readonly DiceLayerRule[], checks: CheckList): void {
+  if (rules.length !== layers.length) {
+    checks.record('dice.code', false, `${rules.length} layers`, `${layers.length} layers`);
+    return;
+  }
   for (const { name, rule, value } of MEASURED) {
     if (rules.every((each) => each[rule] === undefined)) continue;
-    if (rules.length !== layers.length) {
-      checks.record(name, false, `${rules.length} layers`, `${layers.length} layers`);
-      continue;
-    }
     const wrong = layers.findIndex((layer, index) => {
       const accepted = rules[index]?.[rule];
       return accepted !== undefined && !accepted.includes(bytesToHex(value(layer) ?? new Uint8Array()));

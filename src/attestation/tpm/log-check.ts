@@ -7,7 +7,7 @@ import { firstDeparture } from '../eventlog/compare.ts';
 import { checkEventData } from '../eventlog/data.ts';
 import type { EventLog } from '../eventlog/log.ts';
 import { parseEventLog } from '../eventlog/parse.ts';
-import { replay } from '../eventlog/replay.ts';
+import { isExtended, replay } from '../eventlog/replay.ts';
 import type { PcrBanks, QuoteInput } from './quote-input.ts';
 
 /** The event log against the quoted PCRs, its own digests, and the reference log. */
@@ -54,7 +54,7 @@ function checkReplay(replayed: PcrBanks, log: EventLog, input: QuoteInput, check
   );
   const [first] = wrong;
   if (first === undefined) {
-    checks.record('vtpm.event-log', true, 'the quoted PCRs', events);
+    checks.record('vtpm.event-log', true, 'the quoted PCRs', events, unprovenNote(replayed, log));
     return;
   }
   const all = wrong.map(({ pcr }) => `PCR ${pcr}`).join(', ');
@@ -67,15 +67,33 @@ function checkReplay(replayed: PcrBanks, log: EventLog, input: QuoteInput, check
   );
 }
 
+/** Events of PCRs that are not quoted are the host's word alone. */
+function unprovenNote(replayed: PcrBanks, log: EventLog): string | undefined {
+  const quoted = new Set([...replayed.values()].flatMap((values) => [...values.keys()]));
+  const others = [...new Set(log.events.filter(isExtended).map(({ register }) => register))].filter(
+    (register) => !quoted.has(register),
+  );
+  if (others.length === 0) return undefined;
+  return `nothing proves the events of ${others.map((pcr) => `PCR ${pcr}`).join(', ')}, which are not quoted`;
+}
+
 function checkData(log: EventLog, bank: HashName, input: QuoteInput, checks: CheckList): void {
   const { ok, found } = checkEventData(log, bank, input.policy.acceptedEventQuirks, input.crypto);
   checks.record('vtpm.event-data', ok, 'data that matches its digests', found);
 }
 
-function checkReferenceLog(log: EventLog, input: QuoteInput, checks: CheckList): void {
+function checkReferenceLog(log: EventLog, selected: Selected, input: QuoteInput, checks: CheckList): void {
   const events = input.reference?.events;
   if (input.reference === undefined || events === undefined) {
     checks.notChecked('vtpm.reference-log', 'there is no reference log');
+    return;
+  }
+  // Of a PCR that is not quoted, the log may say anything.
+  const quoted = selected.get(input.reference.bank) ?? [];
+  const unproven = events.find(({ register }) => !quoted.includes(register));
+  if (unproven !== undefined) {
+    const expected = `a quote of PCR ${unproven.register} in ${input.reference.bank}, whose events are compared`;
+    checks.record('vtpm.reference-log', false, expected, 'not quoted');
     return;
   }
   const departure = firstDeparture(log, input.reference.bank, events);
@@ -113,7 +131,7 @@ export function checkTpmLog(input: QuoteInput, selected: Selected, checks: Check
     checkReplay(replayed, log, input, checks);
     const [bank] = selected.keys();
     if (bank !== undefined) checkData(log, bank, input, checks);
-    checkReferenceLog(log, input, checks);
+    checkReferenceLog(log, selected, input, checks);
     return replayed;
   } catch (thrown) {
     recordThrown(checks, 'vtpm.event-log', 'an event log of the quoted banks', thrown);

@@ -46,7 +46,7 @@ const chainOptions = () => [
   ),
   option(
     '--chain <file...>',
-    'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table)',
+    'certificates of the authorities: ASK or ASVK, and ARK, PEM or DER (default: from the certificate table); in verify-tpm also those of the key',
   ),
   option('--crl <file...>', 'revocation lists, PEM or DER; requires a current one of the root'),
 ];

@@ -38,3 +38,7 @@ export async function policyOf(
   if (policyKey === undefined) return parsePolicy({ version: 1, platforms: [platform] });
   throw new CocosError('USAGE', '--policy-key needs --policy: name the file of the signed policy.');
 }
+
+/** A revocation list that the user names must be used: without this, one of another root would be ignored silently. */
+export const requiringLists = (policy: AppraisalPolicy, lists: boolean): AppraisalPolicy =>
+  lists ? { ...policy, snp: { ...policy.snp, requireRevocationList: true } } : policy;

@@ -1,6 +1,5 @@
 import { verifySnp } from '../../../attestation/appraisal/standalone.ts';
 import { NO_COLLATERAL } from '../../../attestation/collateral/collateral.ts';
-import type { AppraisalPolicy } from '../../../attestation/policy/policy.ts';
 import { SNP_REPORT_BYTES } from '../../../attestation/snp/abi.ts';
 import type { SnpProduct } from '../../../attestation/snp/products.ts';
 import { attestationCrypto as crypto } from '../../../crypto/attestation-crypto.ts';
@@ -13,7 +12,7 @@ import {
   readEvidence,
   readRevocationLists,
 } from '../../trust/evidence-files.ts';
-import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, requiringLists, showVerdict } from './show-verdict.ts';
 
 interface Options extends PolicyOptions {
   readonly report: string;
@@ -38,7 +37,7 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     report,
     endorsementKey: options.vcek === undefined ? undefined : await readCertificate(options.vcek),
     certificates: await readCertificates(options.chain ?? []),
-    policy: requiring(await policyOf(options, 'snp', context.environment), options.crl !== undefined),
+    policy: requiringLists(await policyOf(options, 'snp', context.environment), options.crl !== undefined),
     collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(options.crl ?? []) },
     at: parseTime(options.at),
     product,
@@ -61,10 +60,6 @@ function refuseOtherKinds(file: string, bytes: Uint8Array): void {
   if (kind === null) return;
   throw new CocosError('FILE_UNREADABLE', `${file} is ${kind}: expected the binary report of 1184 bytes.`);
 }
-
-/** A revocation list that the user names must be used: without this, one of another root would be ignored silently. */
-const requiring = (policy: AppraisalPolicy, lists: boolean): AppraisalPolicy =>
-  lists ? { ...policy, snp: { ...policy.snp, requireRevocationList: true } } : policy;
 
 const PRODUCT_NAMES: readonly SnpProduct[] = ['milan', 'genoa', 'turin', 'emulated'];
 /** Processors that AMD endorses under the root of another line. */

@@ -16,7 +16,7 @@ import {
   readEvidence,
   readRevocationLists,
 } from '../../trust/evidence-files.ts';
-import { type PolicyOptions, policyOf, showVerdict } from './show-verdict.ts';
+import { type PolicyOptions, policyOf, requiringLists, showVerdict } from './show-verdict.ts';
 
 interface Options extends PolicyOptions {
   readonly attest: string;
@@ -52,36 +52,48 @@ export async function run(context: CommandContext, options: Options): Promise<vo
     at: parseTime(options.at),
     crypto,
   };
-  const verdict = hcl === undefined ? await byKey(quote, key ?? '') : await byReport(quote, hcl, options);
+  const verdict =
+    hcl === undefined ? await byKey(quote, key ?? '', options) : await byReport(quote, hcl, options);
   showVerdict(context, verdict, ['vtpm.parse', 'vtpm.key', 'report.parse']);
 }
 
 type Quote = Omit<TpmInput, 'key'>;
 
-async function byKey(quote: Quote, file: string): Promise<Verdict> {
+async function byKey(quote: Quote, file: string, { chain }: Options): Promise<Verdict> {
   const bytes = await readEvidence(file);
-  return verifyTpm({ ...quote, key: inFile(file, () => keyBytes(bytes)) });
+  const { key, certificate } = inFile(file, () => readKey(bytes));
+  const own = certificate === null ? [] : [certificate];
+  return verifyTpm({ ...quote, key, keyCertificates: [...own, ...(await readCertificates(chain ?? []))] });
 }
 
 async function byReport(quote: Quote, file: string, { vcek, chain, crl }: Options): Promise<Verdict> {
+  const certificates = await readCertificates(chain ?? []);
   return verifyParavisorTpm({
     ...quote,
+    policy: requiringLists(quote.policy, crl !== undefined),
+    keyCertificates: certificates,
     hclReport: await readEvidence(file),
     endorsementKey: vcek === undefined ? undefined : await readCertificate(vcek),
-    certificates: await readCertificates(chain ?? []),
+    certificates,
     collateral: { ...NO_COLLATERAL, revocationLists: await readRevocationLists(crl ?? []) },
   });
 }
 
+interface KeyFile {
+  readonly key: Uint8Array;
+  /** DER; null for a file that holds the key alone. */
+  readonly certificate: Uint8Array | null;
+}
+
 /** The key in a file: public key or certificate in PEM or DER, or a TPM's public area. */
-function keyBytes(bytes: Uint8Array): Uint8Array {
+function readKey(bytes: Uint8Array): KeyFile {
   const block = looksLikePem(bytes) ? pemBlocks(Buffer.from(bytes).toString('latin1'))[0] : undefined;
   const der = block?.der ?? bytes;
-  if (block?.label === 'PUBLIC KEY') return der;
+  if (block?.label === 'PUBLIC KEY') return { key: der, certificate: null };
   try {
-    return parseCertificate(der).spki;
+    return { key: parseCertificate(der).spki, certificate: der };
   } catch (thrown) {
     if (block !== undefined) throw thrown;
-    return der;
+    return { key: der, certificate: null };
   }
 }
