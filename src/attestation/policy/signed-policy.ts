@@ -15,6 +15,8 @@ import { MAX_POLICY_BYTES } from './policy.ts';
  */
 
 const DOMAIN = utf8ToBytes('cocosai policy v2\0');
+/** Between the clocks of a signer and of a verifier. */
+const CLOCK_SKEW_MS = 300_000;
 const Base64Url = z.string().regex(/^[A-Za-z0-9_-]*$/);
 
 const Terms = z.strictObject({
@@ -87,13 +89,13 @@ export interface OpenedPolicy {
  * Opens an envelope.
  *
  * @param expectedKey key that must have signed
- * @param at milliseconds since 1970
- * @throws CocosError POLICY_INVALID for another format, an invalid signature, another key, or after its expiry.
+ * @param at milliseconds since 1970; null for a time that is judged elsewhere
+ * @throws CocosError POLICY_INVALID for another format, an invalid signature, another key, or outside its dates.
  */
 export function openPolicy(
   json: unknown,
   expectedKey: string,
-  at: number,
+  at: number | null,
   crypto: AttestationCrypto,
 ): OpenedPolicy {
   if (isPolicyEnvelope(json) && typeof json === 'object' && json !== null && !('expires' in json))
@@ -111,6 +113,9 @@ export function openPolicy(
   const publicKey = base64UrlBytes(key.slice('ed25519:'.length));
   if (!crypto.verifyEd25519(publicKey, message(terms, policy), base64UrlBytes(signature)))
     throw invalid('the signature of the policy is invalid');
+  if (at === null) return { policy, key, terms };
+  if (at + CLOCK_SKEW_MS < instantMs(terms.issuedAt))
+    throw invalid(`the policy was issued at ${terms.issuedAt}, which is in the future: check the clock`);
   if (at >= instantMs(terms.expires))
     throw invalid(`the policy expired at ${terms.expires}; get the current one from its signer`);
   return { policy, key, terms };

@@ -9,6 +9,7 @@ import {
 } from '../../attestation/collateral/collateral-files.ts';
 import { sha256 } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
+import { userFolder } from '../../runtime/user-folders.ts';
 import { parseFailure, readInput, writeNew } from '../files.ts';
 
 /** The local folder of vendor collateral, so that appraisal needs no network. */
@@ -18,8 +19,9 @@ const MAX_DEPTH = 4;
 
 /** The default folder. */
 export function defaultCollateralFolder(environment: NodeJS.ProcessEnv): string {
-  const cache = environment['XDG_CACHE_HOME'] ?? path.join(environment['HOME'] ?? '/', '.cache');
-  return environment['COCOSAI_COLLATERAL_DIR'] ?? path.join(cache, 'cocosai', 'collateral');
+  const named = environment['COCOSAI_COLLATERAL_DIR'];
+  if (named !== undefined && named !== '') return named;
+  return path.join(userFolder('XDG_CACHE_HOME', environment), 'cocosai', 'collateral');
 }
 
 async function filesBelow(folder: string, depth: number): Promise<string[]> {

@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { parseStrictJson } from '../../attestation/encoding/strict-json.ts';
 import type { OpenedPolicy } from '../../attestation/policy/signed-policy.ts';
 import { sha256Text } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
+import { absolute, userFolder } from '../../runtime/user-folders.ts';
 import { notWritten, unreadable, writeNew } from '../files.ts';
 
 /**
- * The newest version of each signed policy that this user has accepted: an older one, which somebody kept, is refused although
- * its signature is valid.
+ * The versions of signed policies that this user has accepted: an older one than the newest, which somebody kept, is refused
+ * although its signature is valid. Each version has a file of its own, which is never replaced: of two commands at the same
+ * moment, neither can undo what the other has recorded.
  */
 
 const Seen = z.strictObject({
@@ -22,20 +24,27 @@ const Seen = z.strictObject({
 });
 type Seen = z.infer<typeof Seen>;
 
+const RECORD = /^([1-9][0-9]{0,15})\.json$/;
+
 /** Folder of what the command line remembers between commands. */
 export function profileFolder(environment: NodeJS.ProcessEnv): string {
-  const state = environment['XDG_STATE_HOME'] ?? path.join(environment['HOME'] ?? '/', '.local', 'state');
-  return environment['COCOSAI_PROFILE_DIR'] ?? path.join(state, 'cocosai');
+  const named = absolute(environment['COCOSAI_PROFILE_DIR']);
+  return named ?? path.join(userFolder('XDG_STATE_HOME', environment), 'cocosai');
 }
 
-async function lastSeen(file: string): Promise<Seen | null> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    const error = unreadable(file, cause);
-    if (error.code === 'FILE_NOT_FOUND') return null;
-    throw error;
+/** The highest version of which there is a record; 0 for none. */
+async function newestIn(folder: string): Promise<number> {
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw unreadable(folder, cause);
   });
-  if (text === null) return null;
-  const damaged = `${file}, which records the newest version of a signed policy, is damaged. Remove it if you know that your policy is the current one.`;
+  return Math.max(0, ...names.map((name) => Number(RECORD.exec(name)?.[1] ?? 0)));
+}
+
+async function readRecord(file: string): Promise<Seen> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  const damaged = `${file}, which records a version of a signed policy, is damaged. Remove it if you know that your policy is the current one.`;
   try {
     return Seen.parse(parseStrictJson(text));
   } catch (cause) {
@@ -43,21 +52,23 @@ async function lastSeen(file: string): Promise<Seen | null> {
   }
 }
 
-async function record(folder: string, file: string, seen: Seen): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw notWritten(folder, cause);
-  });
+/** Leaves a record of the same version as it is. */
+async function record(file: string, seen: Seen): Promise<void> {
   const fresh = `${file}.${randomBytes(8).toString('hex')}`;
   await writeNew(fresh, `${JSON.stringify(seen, null, 2)}\n`, 0o600);
-  await rename(fresh, file).catch(async (cause: unknown) => {
+  try {
+    await link(fresh, file);
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'))
+      throw notWritten(file, cause);
+  } finally {
     await rm(fresh, { force: true });
-    throw notWritten(file, cause);
-  });
+  }
 }
 
 /**
- * Refuses a version below the newest one that was accepted from this signer under this name, and another policy of the same
- * version. Records a newer one.
+ * Records the version of a policy, and refuses it below the newest one that was accepted from this signer under this name,
+ * or if it is another policy of the same version.
  *
  * @throws CocosError POLICY_INVALID, FILE_UNREADABLE
  */
@@ -65,24 +76,24 @@ export async function refuseRollback(
   { policy, key, terms: { name, policyVersion } }: OpenedPolicy,
   environment: NodeJS.ProcessEnv,
 ): Promise<void> {
-  const folder = path.join(profileFolder(environment), 'policies');
   const id = sha256Text(Buffer.from(`${key}\0${name}`)).replace(/^sha256:/, '');
-  const file = path.join(folder, `${id}.json`);
+  const folder = path.join(profileFolder(environment), 'policies', id);
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw notWritten(folder, cause);
+  });
+  const own = path.join(folder, `${policyVersion}.json`);
   const digest = sha256Text(policy);
-  const last = await lastSeen(file);
-  if (last === null || last.policyVersion < policyVersion) {
-    await record(folder, file, { key, name, policyVersion, digest });
-    return;
-  }
-  const newest = `version ${last.policyVersion} of '${name}' was accepted before (${file})`;
-  if (policyVersion < last.policyVersion)
+  if ((await newestIn(folder)) <= policyVersion) await record(own, { key, name, policyVersion, digest });
+  // Read again: another command may have recorded a newer one meanwhile.
+  const newest = await newestIn(folder);
+  if (newest > policyVersion)
     throw new CocosError(
       'POLICY_INVALID',
-      `the policy has version ${policyVersion}, but ${newest}; get the current one from its signer`,
+      `the policy has version ${policyVersion}, but version ${newest} of '${name}' was accepted before (${folder}); get the current one from its signer`,
     );
-  if (digest !== last.digest)
+  if (digest !== (await readRecord(own)).digest)
     throw new CocosError(
       'POLICY_INVALID',
-      `the policy differs from the one of the same version: ${newest}; its signer must give each policy its own version`,
+      `the policy differs from the one of the same version that was accepted before (${own}); its signer must give each policy its own version`,
     );
 }

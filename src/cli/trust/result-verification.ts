@@ -203,13 +203,15 @@ function checkEvidence(
     return null;
   }
   const { trust, manifest } = given;
+  const at = given.at ?? (given.evidence === undefined ? audit?.appraisedAt : undefined) ?? given.now;
+  checkTimes(at, given, trust, record);
   // The challenge in the record belongs to its own evidence.
   const challenge = given.evidence === undefined ? audit : null;
   const verdict = appraise({
     evidence,
     nonce: challenge?.nonce ?? given.nonce,
     nonceIssuedAt: challenge?.nonceIssuedAt,
-    at: given.at ?? challenge?.appraisedAt ?? given.now,
+    at,
     policy: trust.policy,
     reference: trust.reference,
     collateral: audit === null ? trust.collateral : mergeCollateral([trust.collateral, audit.collateral]),
@@ -217,11 +219,28 @@ function checkEvidence(
     policyDigest: pinnedPolicy(manifest, trust),
     crypto: attestationCrypto,
   });
-  const at = new Date(verdict.at).toISOString();
-  if (verdict.outcome === 'accepted') record('evidence', 'passed', `accepted as of ${at}`);
-  else record('evidence', 'failed', `rejected as of ${at} for: ${verdict.failures.join(', ')}`);
+  const when = new Date(verdict.at).toISOString();
+  if (verdict.outcome === 'accepted') record('evidence', 'passed', `accepted as of ${when}`);
+  else record('evidence', 'failed', `rejected as of ${when} for: ${verdict.failures.join(', ')}`);
   checkAgent(header, receipt, verdict, evidence, record);
   return verdict;
+}
+
+/** Between the clocks of a consumer and of an auditor. */
+const CLOCK_SKEW_MS = 300_000;
+
+/** The time in a file is the word of whoever wrote it, and can only be a time that has been. */
+function checkTimes(
+  at: number,
+  { now, at: own }: ResultTrust,
+  { policyExpires }: TrustInputs,
+  record: RecordCheck,
+): void {
+  const text = (ms: number) => new Date(ms).toISOString();
+  if (own === undefined && at > now + CLOCK_SKEW_MS)
+    record('evidence', 'failed', `appraised as of ${text(at)}, which is in the future`);
+  if (policyExpires !== null && at >= policyExpires)
+    record('policy', 'failed', `expired at ${text(policyExpires)}, before the appraisal as of ${text(at)}`);
 }
 
 function checkAgent(

@@ -5,6 +5,7 @@ import { parseStrictJson } from '../../attestation/encoding/strict-json.ts';
 import { type AppraisalPolicy, parsePolicy } from '../../attestation/policy/policy.ts';
 import { parseReferenceValues, type ReferenceValues } from '../../attestation/policy/reference.ts';
 import { isPolicyEnvelope, openPolicy } from '../../attestation/policy/signed-policy.ts';
+import { instantMs } from '../../attestation/x509/time.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import { canonicalDigest } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
@@ -21,6 +22,8 @@ export interface TrustInputs {
   /** Digest of the policy's JSON in canonical form, as a manifest pins it. */
   readonly policyDigest: string;
   readonly reference: ReferenceValues;
+  /** From then on a signed policy is not accepted, milliseconds since 1970; null for a plain one. */
+  readonly policyExpires: number | null;
   /** The files as they were read, for the audit record of a result. */
   readonly sources: TrustSources;
   /** Published by vendors; from the named folder or the default one. */
@@ -54,19 +57,31 @@ export async function readPolicy(
   key: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): Promise<AppraisalPolicy> {
-  const json = await policyJson(file, await readInput(file), key, environment);
-  return namingFile(file, () => parsePolicy(json));
+  const { policy } = await openedPolicy(file, await readInput(file), { key, environment, isAudit: false });
+  return policy;
 }
 
-async function policyJson(
+interface OpenedFile {
+  readonly policy: AppraisalPolicy;
+  readonly json: unknown;
+  readonly expires: number | null;
+}
+
+interface Signer {
+  readonly key: string | undefined;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Judges what was judged before: by the policy of that time, which may be expired and replaced by now. */
+  readonly isAudit: boolean;
+}
+
+async function openedPolicy(
   file: string,
   bytes: Uint8Array,
-  key: string | undefined,
-  environment: NodeJS.ProcessEnv,
-): Promise<unknown> {
+  { key, environment, isAudit }: Signer,
+): Promise<OpenedFile> {
   const json = jsonIn(file, bytes);
   if (!isPolicyEnvelope(json)) {
-    if (key === undefined) return json;
+    if (key === undefined) return { json, policy: namingFile(file, () => parsePolicy(json)), expires: null };
     throw new CocosError(
       'POLICY_INVALID',
       `The policy ${file} is not signed, but --policy-key requires a signature.`,
@@ -77,15 +92,20 @@ async function policyJson(
       'POLICY_INVALID',
       `The policy ${file} is signed, but nothing says by whom it must be: name the public key of its signer with --policy-key, as its owner tells you, not as the file does.`,
     );
-  const opened = namingFile(file, () => openPolicy(json, key, systemClock.wall(), attestationCrypto));
+  const at = isAudit ? null : systemClock.wall();
+  const opened = namingFile(file, () => openPolicy(json, key, at, attestationCrypto));
   const inner = innerPolicy(file, opened.policy);
+  // Before it is recorded: one that nobody can use replaces none.
+  const policy = namingFile(file, () => parsePolicy(inner));
+  const result = { policy, json: inner, expires: instantMs(opened.terms.expires) };
+  if (isAudit) return result;
   await refuseRollback(opened, environment).catch((thrown: unknown) => {
     if (CocosError.from(thrown).code !== 'POLICY_INVALID') throw thrown;
     return namingFile(file, () => {
       throw thrown;
     });
   });
-  return inner;
+  return result;
 }
 
 function innerPolicy(file: string, policy: Uint8Array): unknown {
@@ -107,13 +127,22 @@ function parseReference(file: string, bytes: Uint8Array): ReferenceValues {
   return namingFile(file, () => parseReferenceValues(json));
 }
 
-/** @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE */
-export async function readTrust(options: TrustOptions, environment: NodeJS.ProcessEnv): Promise<TrustInputs> {
+/**
+ * @param isAudit whether something is judged that was judged before: then a signed policy may be expired or replaced by now
+ * @throws CocosError POLICY_INVALID, REFERENCE_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE
+ */
+export async function readTrust(
+  options: TrustOptions,
+  environment: NodeJS.ProcessEnv,
+  isAudit = false,
+): Promise<TrustInputs> {
   const sources = { policy: await readInput(options.policy), reference: await readInput(options.reference) };
-  const json = await policyJson(options.policy, sources.policy, options.policyKey, environment);
+  const signer = { key: options.policyKey, environment, isAudit };
+  const { json, policy, expires } = await openedPolicy(options.policy, sources.policy, signer);
   return {
     sources,
-    policy: namingFile(options.policy, () => parsePolicy(json)),
+    policy,
+    policyExpires: expires,
     policyDigest: canonicalDigest(json),
     reference: parseReference(options.reference, sources.reference),
     collateral: await collateralOf(options.collateral, environment),

@@ -72,7 +72,7 @@ export class EnclaveVerifier {
   /**
    * Challenges the enclave with a new nonce and appraises its evidence. An enclave that was rejected stays rejected.
    *
-   * @throws CocosError ATTEST_REJECTED with the failed checks; STATE_EVENT_ILLEGAL during another call; or why there is
+   * @throws CocosError ATTEST_REJECTED with the failed checks; POLICY_INVALID after the policy has expired; STATE_EVENT_ILLEGAL during another call; or why there is
    * no evidence.
    */
   async verify(): Promise<TrustedEnclave> {
@@ -82,6 +82,7 @@ export class EnclaveVerifier {
     if (!before.can(challenge)) {
       throw new CocosError('STATE_EVENT_ILLEGAL', 'Another challenge of this enclave has not finished yet.');
     }
+    refuseExpired(this.trust, this.clock);
     this.nonce = randomBytes(32);
     this.nonceIssuedAt = this.clock.monotonic();
     this.verdict = null;
@@ -189,4 +190,14 @@ export async function verifyEnclave(
   } finally {
     verifier.close();
   }
+}
+
+/** A policy that was current when it was read may have expired since. @throws CocosError POLICY_INVALID */
+function refuseExpired({ policyExpires }: TrustInputs, clock: Clock): void {
+  if (policyExpires === null || clock.wall() < policyExpires) return;
+  const when = new Date(policyExpires).toISOString();
+  throw new CocosError(
+    'POLICY_INVALID',
+    `Your policy expired at ${when}; get the current one from its signer.`,
+  );
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { openPolicy } from '../../../src/attestation/policy/signed-policy.ts';
+import { openPolicy, signPolicy } from '../../../src/attestation/policy/signed-policy.ts';
+import { signerOf } from '../../../src/cli/commands/attestation/signer.ts';
 import { attestationCrypto } from '../../../src/crypto/attestation-crypto.ts';
 import { runCli, runCliWith } from '../../fakes/cli.ts';
 import { NONCE, referenceJson, scene } from '../../fakes/emulated-host.ts';
@@ -66,6 +67,14 @@ async function signed(
   );
   expect({ exit: made.exit, message: made.message }).toEqual({ exit: 0, message: undefined });
   return out;
+}
+
+/** A signature over a policy that nobody has checked. */
+async function unchecked(version: number, policy: string): Promise<string> {
+  const { signer } = await signerOf({ key: at('carol.key') });
+  const terms = { name: 'policy', policyVersion: version, issuedAt: '2026-01-01T00:00:00Z', expires: LATER };
+  const envelope = signPolicy(readFileSync(at(policy)), terms, key, signer);
+  return write(`unchecked-${version}.json`, JSON.stringify(envelope));
 }
 
 const verify = (policy: string, ...more: string[]) =>
@@ -151,6 +160,10 @@ describe('a signed policy', () => {
       '--out',
       at('late'),
     ];
+    // Not before it was issued either, but for the difference of two clocks.
+    const issued = Date.parse(z.object({ issuedAt: z.string() }).parse(json).issuedAt);
+    expect(open(issued - 60_000)().terms.policyVersion).toBe(1);
+    expect(open(issued - 3_600_000)).toThrowError(/in the future/);
     expect(await runCli(...sign, ...late)).toEqual(refused);
     expect((await runCli(...sign, '--expires', LATER)).exit).toBe(64);
     expect((await runCli(...sign, '--expires', LATER, '--policy-version', '0')).exit).toBe(64);
@@ -183,6 +196,45 @@ describe('an older version of a signed policy', () => {
     expect(snp).toEqual(refused);
   });
 
+  it('is refused whichever of two commands at the same moment is the first', async () => {
+    const [second, third] = [await signed(2, [], 'other.json'), await signed(3)];
+    const by = (file: string) => verify(file, '--policy-key', key);
+    for (let round = 0; round < 8; round++) {
+      profile = mkdtempSync(join(folder, 'profile-'));
+      const order = round % 2 === 0 ? [second, third] : [third, second];
+      await Promise.all(order.map(by));
+      expect(await by(second)).toEqual(refused);
+      expect((await by(third)).exit).toBe(0);
+    }
+  });
+
+  it('stays in use when the newer one is no valid policy', async () => {
+    const broken = write('broken.json', JSON.stringify({ version: 1, platforms: ['nowhere'] }));
+    expect(broken).toBe(at('broken.json'));
+    const by = (file: string) => verify(file, '--policy-key', key);
+    expect(await by(await unchecked(9, 'broken.json'))).toEqual(refused);
+    expect((await by(await signed(8))).exit).toBe(0);
+  });
+
+  it('is remembered in the home folder where variables are empty or relative', async () => {
+    for (const settings of [
+      { XDG_STATE_HOME: '' },
+      { COCOSAI_PROFILE_DIR: 'here', XDG_STATE_HOME: 'there' },
+    ]) {
+      const home = mkdtempSync(join(folder, 'home-'));
+      const by = async (version: number) =>
+        runCliWith(
+          { HOME: home, ...settings },
+          ...['attestation', 'verify', at('evidence'), '--policy', await signed(version)],
+          ...['--reference', at('reference.json'), '--nonce', Buffer.from(NONCE).toString('hex')],
+          ...['--at', '2026-06-01T00:00:00Z', '--policy-key', key],
+        );
+      expect((await by(2)).exit).toBe(0);
+      expect(readdirSync(join(home, '.local/state/cocosai/policies'))).toHaveLength(1);
+      expect(await by(1)).toEqual(refused);
+    }
+  });
+
   it('is known for each signer and name alone', async () => {
     const by = (file: string, signer = key) => verify(file, '--policy-key', signer);
     expect((await by(await signed(5))).exit).toBe(0);
@@ -202,9 +254,11 @@ describe('an older version of a signed policy', () => {
     await verify(forged, '--policy-key', key);
     expect(readdirSync(profile)).toEqual([]);
     expect((await verify(await signed(1), '--policy-key', key)).exit).toBe(0);
-    const [record = ''] = readdirSync(join(profile, 'policies'));
-    expect(statSync(join(profile, 'policies', record)).mode & 0o777).toBe(0o600);
-    writeFileSync(join(profile, 'policies', record), '{}');
+    const [signer = ''] = readdirSync(join(profile, 'policies'));
+    const [record = ''] = readdirSync(join(profile, 'policies', signer));
+    const file = join(profile, 'policies', signer, record);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    writeFileSync(file, '{}');
     const damaged = await verify(await signed(1), '--policy-key', key);
     expect({ exit: damaged.exit, error: damaged.error }).toEqual({ exit: 74, error: 'FILE_UNREADABLE' });
   });

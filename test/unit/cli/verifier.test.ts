@@ -24,13 +24,14 @@ interface Times {
 }
 
 /** An agent that answers every challenge, and the clock that the verifier uses. */
-async function enclave(options: SceneOptions = {}) {
+async function enclave(options: SceneOptions = {}, policyExpires: number | null = null) {
   const times: Times = { wall: NOW, monotonic: systemClock.monotonic() };
   const clock: Clock = { wall: () => times.wall, monotonic: () => times.monotonic };
   const { policy, reference } = await scene(options);
   const trust: TrustInputs = {
     policy,
     policyDigest: '',
+    policyExpires,
     reference,
     sources: { policy: new Uint8Array(0), reference: new Uint8Array(0) },
     collateral: { certificates: [], revocationLists: [], tcbInfos: [], qeIdentities: [] },
@@ -71,6 +72,7 @@ describe('EnclaveVerifier', () => {
         snp: { trustedRoots: amd.trustedRoots, minimumTcb: { milan: {} } },
       }),
       policyDigest: '',
+      policyExpires: null,
       reference,
       sources: { policy: new Uint8Array(0), reference: new Uint8Array(0) },
       collateral: NO_COLLATERAL,
@@ -98,6 +100,14 @@ describe('EnclaveVerifier', () => {
     const old = await enclave();
     old.times.monotonic = NOW + 2 * DAY;
     expect(await failuresOf(old.verifier)).toEqual([]);
+  });
+
+  it('accepts nothing once the signed policy has expired, although it was current when it was read', async () => {
+    const { verifier, times, agent } = await enclave({}, NOW + 1_000);
+    expect(await failuresOf(verifier)).toEqual([]);
+    times.wall = NOW + 1_000;
+    expect(await failuresOf(verifier)).toBe('POLICY_INVALID');
+    expect(agent.challenges).toBe(1);
   });
 
   it('measures the age of the nonce by the monotonic clock', async () => {

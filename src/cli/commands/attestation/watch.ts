@@ -44,6 +44,8 @@ async function appraiseOnce(verifier: EnclaveVerifier, { output, exit }: Command
     return true;
   } catch (thrown) {
     const { code, message, details } = CocosError.from(thrown);
+    // Nothing is accepted by this policy any more.
+    if (code === 'POLICY_INVALID') throw thrown;
     const isRejected = code === 'ATTEST_REJECTED';
     const outcome = isRejected ? 'rejected' : 'unanswered';
     output.line(`${at} ${outcome}: ${message}`, { at, outcome, code, message, ...details });

@@ -48,7 +48,7 @@ export async function readResultTrust(
     trust:
       policy === undefined || reference === undefined
         ? undefined
-        : await readTrust({ ...options, policy, reference }, environment),
+        : await readTrust({ ...options, policy, reference }, environment, true),
   };
 }
 
