@@ -73,11 +73,11 @@ export function appraiseTdx(
   });
   if (parsed === null) return { quote: null, verified: null };
   const { quote, chain } = parsed;
-  const { own, certificates, revocationLists } = parseEndorsements([...chain, ...ders], context, checks);
+  const { certificates, revocationLists } = parseEndorsements([...chain, ...ders], context, checks);
   const { trustedRoots, requireRevocationLists } = policy.tdx;
   const verified = verifyQuote(
     quote,
-    { quote: chain, own, all: certificates },
+    { quote: chain, own: chain.map((der) => cache.certificate(der)), all: certificates },
     collateral,
     { revocationLists, requireRevocationLists, trustedRoots, at, crypto, cache },
     checks,

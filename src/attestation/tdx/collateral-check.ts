@@ -5,7 +5,7 @@ import type { Collateral, SignedJson } from '../collateral/collateral.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import { isRevoked } from '../x509/crl.ts';
-import { findIssuer, nameOf } from '../x509/path.ts';
+import { inOrder, issuersOf, isValidAt, nameOf } from '../x509/path.ts';
 import { isListOf } from '../x509/revocation.ts';
 import { isSignedBy } from '../x509/signature.ts';
 import { isoTime } from '../x509/time.ts';
@@ -21,22 +21,23 @@ const SIGNATURE_BYTES = 64;
 
 type What = 'tcb-info' | 'qe-identity';
 
-/** Why a certificate may not sign collateral at this time; null when it may. */
-function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
+/** Why a root may not have issued a signer of collateral; null when it may. */
+function issuerProblem(signer: Certificate, root: Certificate, context: TdxContext): string | null {
   const { at, revocationLists } = context;
-  const found = findIssuer(signer, all, context);
-  if (found === null || !found.signed) return 'it is not signed by its CA';
-  const { issuer: root } = found;
   if (!isTrustedRoot(root, context)) return 'its root is not trusted';
   if (!isSignedBy(root, root, context)) return 'its root is not self-signed';
-  const outside = [signer, root].find(
-    (certificate) => at < certificate.notBefore || at > certificate.notAfter,
-  );
+  const outside = [signer, root].find((certificate) => !isValidAt(certificate, at));
   if (outside !== undefined) return `${nameOf(outside)} is not valid at ${isoTime(at)}`;
   const problem = [...intelProblems(signer, 'leaf'), ...intelProblems(root, 'root')][0];
   if (problem !== undefined) return problem;
   const revoked = revocationLists.some((list) => isListOf(list, root, context) && isRevoked(list, signer));
   return revoked ? 'it is revoked' : null;
+}
+
+/** Why a certificate may not sign collateral at this time; null when any path above it is valid. */
+function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
+  const problems = issuersOf(signer, all, context).map((root) => issuerProblem(signer, root, context));
+  return problems.includes(null) ? null : (problems[0] ?? 'it is not signed by its CA');
 }
 
 /** Why a signing key of Intel did not sign exactly these bytes; null when it did. */
@@ -45,7 +46,10 @@ function signatureProblem(
   certificates: readonly Certificate[],
   context: TdxContext,
 ): string | null {
-  const signers = certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME);
+  const signers = inOrder(
+    certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME),
+    context,
+  );
   if (signers.length === 0) return 'no certificate of that name is there';
   // The signing certificate may have been renewed with the same key; choose the one that is valid now.
   const problems = signers.map((signer) => signerProblem(signer, certificates, context));
