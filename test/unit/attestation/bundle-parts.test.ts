@@ -177,7 +177,6 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     expect(appraise(await input(withChain(certificate(), root), trusted)).vtpmOwner).toBe('provider');
     expect(await failures(undefined, trusted)).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(), trusted)).toEqual(['vtpm.key-binding']);
-    expect(await failures(withChain(certificate(), root))).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(), certificate()), trusted)).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(other.ak), root), trusted)).toEqual(['vtpm.key-binding']);
     expect(await failures(withChain(certificate(boot.ak, NOW - 500), root), trusted)).toEqual([
@@ -197,6 +196,26 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     }
     const usable = certificate(boot.ak, span.notAfter, [...AIK, usage(0x80)]);
     expect(await failures(withChain(usable, root), trusted)).toEqual([]);
+  });
+
+  it('takes nothing from a quote for its certificates when the policy names no roots, and says so', async () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const certificate = issue({
+      ...{ subject: 'AK', issuer: { name: 'nobody', key: privateKey }, serial: Uint8Array.of(2) },
+      ...{ validity: { notBefore: NOW - 1000, notAfter: NOW + 1000 }, extensions: AIK },
+      publicKey: createPublicKey(boot.ak),
+    });
+    for (const ders of [[certificate], [Uint8Array.of(1)]]) {
+      const verdict = appraise(
+        await input((bundle) => ({
+          vtpm: { ...boot.quote(NONCE, bundle.claims), certificates: ders },
+        })),
+      );
+      expect(verdict).toMatchObject({ outcome: 'accepted', failures: [], vtpmOwner: 'host' });
+      expect(outcome(verdict, 'vtpm.key-binding')?.found).toBe(
+        'the key verifies the quote; its certificates (1) are not checked, since the policy names no root (vtpm.trustedRoots)',
+      );
+    }
   });
 
   it('holds the authorities of a certificate of the key to their path length and usage', async () => {
