@@ -105,14 +105,21 @@ function fromJson(text: string): Classified {
   let json: unknown;
   try {
     json = JSON.parse(text);
-  } catch {
+  } catch (cause) {
+    // A damaged answer of Intel's service is not another kind of file: it may be the newest.
+    if (/"(?:tcbInfo|enclaveIdentity|tcb_info)"/.test(text))
+      throw new CocosError('EVIDENCE_INVALID', 'damaged JSON of signed collateral', { cause });
     return null;
   }
   if (typeof json !== 'object' || json === null) return null;
   if ('tcbInfo' in json) return only({ tcbInfos: [splitSignedJson(text, 'tcbInfo')] });
   if ('enclaveIdentity' in json) return only({ qeIdentities: [splitSignedJson(text, 'enclaveIdentity')] });
+  if (!('tcb_info' in json)) return null;
   const whole = Whole.safeParse(json);
-  return whole.success ? fromWhole(whole.data) : null;
+  if (whole.success) return fromWhole(whole.data);
+  throw new CocosError('EVIDENCE_INVALID', 'a file with tcb_info lacks other members or has wrong ones', {
+    cause: whole.error,
+  });
 }
 
 /** Decodes a percent-encoded PEM of a header. */

@@ -99,6 +99,13 @@ describe('A damaged PEM block', () => {
     expect(() => classifyCollateral(bytes(JSON.stringify(whole)))).toThrow('root_ca_crl');
   });
 
+  it('is an error of signed JSON too, which is not taken for another kind of file', () => {
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    for (const text of ['{"tcbInfo":{"id":"TDX"', '{"enclaveIdentity":{},', '{"tcb_info":"{}"}'])
+      expect(() => classifyCollateral(bytes(text))).toThrow(/collateral|tcb_info/);
+    expect(classifyCollateral(bytes('{"something":"else"'))).toBeNull();
+  });
+
   it('is an error in a certificate table', () => {
     const damaged = new TextEncoder().encode(toPem(ask).replace('-----END', '----END'));
     expect(() =>
