@@ -73,11 +73,11 @@ export function appraiseTdx(
   });
   if (parsed === null) return { quote: null, verified: null };
   const { quote, chain } = parsed;
-  const { certificates, revocationLists } = parseEndorsements([...chain, ...ders], context, checks);
+  const { own, certificates, revocationLists } = parseEndorsements([...chain, ...ders], context, checks);
   const { trustedRoots, requireRevocationLists } = policy.tdx;
   const verified = verifyQuote(
     quote,
-    { quote: chain, own: chain.map((der) => cache.certificate(der)), all: certificates },
+    { quote: chain, own: own.slice(0, chain.length), all: certificates },
     collateral,
     { revocationLists, requireRevocationLists, trustedRoots, at, crypto, cache },
     checks,
