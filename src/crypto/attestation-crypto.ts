@@ -52,10 +52,14 @@ function isRsaExponent(exponent: Uint8Array): boolean {
   return exponent.length <= RSA_EXPONENT_BYTES && value >= 3 && value % 2 === 1;
 }
 
-/** Points of small order verify signatures that nobody made, so they are no keys; OpenSSL accepts them. */
+/**
+ * Points of small order verify signatures that nobody made, and those with a part of small order verify by some
+ * implementations and not by others, so they are no keys; OpenSSL accepts them.
+ */
 function loadEd25519(key: Uint8Array): KeyObject | null {
   try {
-    if (ed25519.Point.fromBytes(key, false).isSmallOrder()) return null;
+    const point = ed25519.Point.fromBytes(key, false);
+    if (point.isSmallOrder() || !point.isTorsionFree()) return null;
   } catch {
     return null;
   }
@@ -105,10 +109,14 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
   const latin1 = (bytes: Uint8Array): string =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   const pointKey = (curve: EcCurve, point: Uint8Array): KeyObject | null =>
-    keyOf(latin1(point), () => loadPoint(curve, point));
-  const edKey = (key: Uint8Array): KeyObject | null => keyOf(latin1(key), () => loadEd25519(key));
-  const rsaKey = (key: RsaPublicKey): KeyObject | null =>
-    keyOf(`${latin1(key.exponent)} ${latin1(key.modulus)}`, () => loadRsa(key));
+    keyOf(`ec ${latin1(point)}`, () => loadPoint(curve, point));
+  const edKey = (key: Uint8Array): KeyObject | null => keyOf(`ed ${latin1(key)}`, () => loadEd25519(key));
+  /** The length keeps a byte of the exponent from being read as one of the modulus. */
+  const rsaId = ({ exponent, modulus }: RsaPublicKey): string =>
+    `rsa ${exponent.length} ${latin1(exponent)}${latin1(modulus)}`;
+  /** RFC 8017 8.1.2 and 8.2.2, step 1: a signature is as long as the modulus. OpenSSL accepts shorter ones with PSS. */
+  const rsaKey = (key: RsaPublicKey, signature: Uint8Array): KeyObject | null =>
+    signature.length === key.modulus.length ? keyOf(rsaId(key), () => loadRsa(key)) : null;
   return {
     sha1: (data) => digest('sha1', data),
     sha256: (data) => digest('sha256', data),
@@ -124,7 +132,7 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
     },
 
     verifyRsaPss(hashName, publicKey, message, signature, saltBytes) {
-      const key = rsaKey(publicKey);
+      const key = rsaKey(publicKey, signature);
       if (key === null) return false;
       const padding = constants.RSA_PKCS1_PSS_PADDING;
       const saltLength = saltBytes ?? constants.RSA_PSS_SALTLEN_AUTO;
@@ -132,7 +140,7 @@ export function createAttestationCrypto(limit: number = DEFAULT_KEYS): Attestati
     },
 
     verifyRsaPkcs1(hashName, publicKey, message, signature) {
-      const key = rsaKey(publicKey);
+      const key = rsaKey(publicKey, signature);
       if (key === null) return false;
       const padding = constants.RSA_PKCS1_PADDING;
       return safely(() => verify(hashName, message, { key, padding }, signature));

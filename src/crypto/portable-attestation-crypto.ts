@@ -23,6 +23,8 @@ function safely(check: () => boolean): boolean {
   }
 }
 
+const isTorsionFree = (point: Uint8Array): boolean => ed25519.Point.fromBytes(point, false).isTorsionFree();
+
 export const portableAttestationCrypto: AttestationCrypto = {
   sha1,
   sha256,
@@ -39,6 +41,12 @@ export const portableAttestationCrypto: AttestationCrypto = {
     safely(() => rsaPssVerify(HASHES[hash], key, message, signature, saltBytes)),
   verifyRsaPkcs1: (hash, key, message, signature) =>
     safely(() => rsaPkcs1Verify(hash, HASHES[hash], key, message, signature)),
+  // Without parts of small order, the equation with the cofactor and the one without it, OpenSSL's, are the same.
   verifyEd25519: (publicKey, message, signature) =>
-    safely(() => ed25519.verify(signature, message, publicKey, { zip215: false })),
+    safely(
+      () =>
+        isTorsionFree(publicKey) &&
+        isTorsionFree(signature.subarray(0, 32)) &&
+        ed25519.verify(signature, message, publicKey, { zip215: false }),
+    ),
 };

@@ -112,7 +112,7 @@ export function cborLayer(layer: Layer): Uint8Array {
 const serialName = (id: string): Uint8Array =>
   sequence(set(sequence(oid('2.5.4.5'), element(0x13, utf8(id)))));
 
-function openDice(layer: Layer): Extension {
+export function openDice(layer: Layer): Extension {
   const field = (n: number, bytes: Uint8Array) => explicit(n, octetString(bytes));
   const value = sequence(
     field(0, layer.codeHash ?? CODE),
@@ -131,8 +131,8 @@ export function tcgTcbInfo(digest: Uint8Array, ...flags: readonly number[]): Ext
   return { oid: '2.23.133.5.4.1', critical: true, value: sequence(element(0xa6, fwid), ...fields) };
 }
 
-/** DER of a certificate in X.509. */
-export function x509Layer(layer: Layer, extension: Extension = openDice(layer)): Uint8Array {
+/** DER of a certificate in X.509, with the extensions that describe its layer. */
+export function x509Layer(layer: Layer, ...described: readonly Extension[]): Uint8Array {
   const issuer = layer.issuer ?? idOf(layer.issuerKey);
   const subject = layer.subject ?? idOf(layer.subjectKey);
   return issue({
@@ -145,7 +145,7 @@ export function x509Layer(layer: Layer, extension: Extension = openDice(layer)):
       ...authority(layer.pathLength),
       { oid: '2.5.29.14', value: octetString(new Uint8Array(Buffer.from(subject, 'hex'))) },
       { oid: '2.5.29.35', value: sequence(element(0x80, new Uint8Array(Buffer.from(issuer, 'hex')))) },
-      extension,
+      ...(described.length === 0 ? [openDice(layer)] : described),
     ],
   });
 }

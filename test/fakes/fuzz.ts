@@ -207,7 +207,7 @@ export function parsers(): Parser[] {
       parse: decodeClaims,
     },
     { name: 'bundle', seeds: [bundle()], parse: decodeEvidence },
-    { name: 'CoRIM', seeds: [corim], parse: (bytes) => [decodeCorim(bytes), referenceFromCorim(bytes)] },
+    { name: 'CoRIM', seeds: [corim], parse: (bytes) => [decodeCorim(bytes), referenceFromCorim(bytes, 0)] },
     {
       name: 'PCR list',
       seeds: [pcrList],

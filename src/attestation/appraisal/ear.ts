@@ -137,18 +137,36 @@ export function signEar(claims: Record<string, unknown>, keyId: string, signer: 
   return `${head}.${base64UrlText(signer(utf8ToBytes(head)))}`;
 }
 
-const Header = z.object({ alg: z.literal('EdDSA'), kid: z.string().optional() });
+const Header = z.object({
+  alg: z.literal('EdDSA'),
+  kid: z.string().optional(),
+  crit: z.unknown().optional(),
+  b64: z.unknown().optional(),
+});
 const Claims = z.looseObject({
   eat_profile: z.literal(EAR_PROFILE),
   iat: z.int(),
+  exp: z.number().optional(),
+  nbf: z.number().optional(),
+  'cocosai.failures': z.array(z.string()).optional(),
   submods: z.record(
     z.string(),
-    z.looseObject({ 'ear.status': z.enum(['none', 'affirming', 'warning', 'contraindicated']) }),
+    z.looseObject({
+      'ear.status': z.enum(['none', 'affirming', 'warning', 'contraindicated']),
+      'ear.trustworthiness-vector': z.record(z.string(), z.int().min(-128).max(127)).optional(),
+    }),
   ),
 });
 
+/** The tier of a claim of the vector (draft-ietf-rats-ar4si 2.3.2); those between -1 and 1 state nothing. */
+export function tierOf(claim: number): Status {
+  if (claim >= 96 || claim < -96) return 'contraindicated';
+  if (claim >= 32 || claim < -32) return 'warning';
+  return claim >= 2 || claim < -1 ? 'affirming' : 'none';
+}
+
 /**
- * Verifies a token and returns its claims.
+ * Verifies a token and returns its claims. What they say is the caller's to judge: status, vector and times.
  *
  * @param publicKey 32 bytes of the verifier's Ed25519 key.
  * @throws CocosError EVIDENCE_INVALID for another kind of token, ATTEST_REJECTED for an invalid signature.
@@ -169,8 +187,12 @@ export function verifyEar(
       throw new CocosError('EVIDENCE_INVALID', 'the token is not a JWT', { cause });
     }
   };
-  if (!Header.safeParse(read(header)).success)
-    throw new CocosError('EVIDENCE_INVALID', 'the token is not signed with EdDSA');
+  const head = Header.safeParse(read(header));
+  if (!head.success) throw new CocosError('EVIDENCE_INVALID', 'the token is not signed with EdDSA');
+  // RFC 7515 4.1.11: critical extensions must be understood, and this verifier understands none, b64 (RFC 7797) included.
+  const { crit, b64 } = head.data;
+  if (crit !== undefined || (b64 !== undefined && b64 !== true))
+    throw new CocosError('EVIDENCE_INVALID', 'the header of the token has critical extensions (crit, b64)');
   if (!crypto.verifyEd25519(publicKey, utf8ToBytes(`${header}.${payload}`), base64UrlBytes(signature))) {
     throw new CocosError('ATTEST_REJECTED', 'the signature of the token is invalid');
   }

@@ -4,7 +4,7 @@ import { CocosError } from '../../errors.ts';
 import { splitSignedJson } from '../tdx/signed-json.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { looksLikeCrl, parseCrl } from '../x509/crl.ts';
-import { pemBlocks } from '../x509/pem.ts';
+import { looksLikeDer, looksLikePem, pemBlocks } from '../x509/pem.ts';
 import { type Collateral, NO_COLLATERAL } from './collateral.ts';
 
 /**
@@ -74,16 +74,20 @@ const Whole = z.object({
 function fromWhole(whole: z.infer<typeof Whole>): Collateral {
   const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
   const signature = (text: string): Uint8Array => hexToBytes(text.toLowerCase());
-  const texts = [
-    whole.tcb_info_issuer_chain,
-    whole.qe_identity_issuer_chain,
-    whole.pck_crl_issuer_chain,
-    whole.root_ca_crl,
-    whole.pck_crl,
-  ];
-  const others = texts
-    .map((text) => (text === undefined ? null : fromText(text)))
-    .filter((part) => part !== null);
+  const names = [
+    'tcb_info_issuer_chain',
+    'qe_identity_issuer_chain',
+    'pck_crl_issuer_chain',
+    'root_ca_crl',
+    'pck_crl',
+  ] as const;
+  const others = names.flatMap((name) => {
+    const text = whole[name];
+    if (text === undefined) return [];
+    const part = fromText(text);
+    if (part === null) throw new CocosError('EVIDENCE_INVALID', `${name} is not in PEM or DER in hex`);
+    return [part];
+  });
   const { qe_identity: identity, qe_identity_signature: identitySignature } = whole;
   return mergeCollateral([
     ...others,
@@ -101,14 +105,21 @@ function fromJson(text: string): Classified {
   let json: unknown;
   try {
     json = JSON.parse(text);
-  } catch {
+  } catch (cause) {
+    // A damaged answer of Intel's service is not another kind of file: it may be the newest.
+    if (/"(?:tcbInfo|enclaveIdentity|tcb_info)"/.test(text))
+      throw new CocosError('EVIDENCE_INVALID', 'damaged JSON of signed collateral', { cause });
     return null;
   }
   if (typeof json !== 'object' || json === null) return null;
   if ('tcbInfo' in json) return only({ tcbInfos: [splitSignedJson(text, 'tcbInfo')] });
   if ('enclaveIdentity' in json) return only({ qeIdentities: [splitSignedJson(text, 'enclaveIdentity')] });
+  if (!('tcb_info' in json)) return null;
   const whole = Whole.safeParse(json);
-  return whole.success ? fromWhole(whole.data) : null;
+  if (whole.success) return fromWhole(whole.data);
+  throw new CocosError('EVIDENCE_INVALID', 'a file with tcb_info lacks other members or has wrong ones', {
+    cause: whole.error,
+  });
 }
 
 /** Decodes a percent-encoded PEM of a header. */
@@ -123,15 +134,11 @@ function decodePercent(text: string): string {
 function fromText(text: string): Classified {
   const trimmed = text.trim();
   if (trimmed.startsWith('{')) return fromJson(trimmed);
-  if (/-----BEGIN%20/.test(trimmed)) return fromPem(decodePercent(trimmed));
-  if (trimmed.includes('-----BEGIN ')) return fromPem(trimmed);
+  if (/-----(?:BEGIN|END)%20/.test(trimmed)) return fromPem(decodePercent(trimmed));
+  if (/-----(?:BEGIN|END) /.test(trimmed)) return fromPem(trimmed);
   if (/^(?:[0-9a-fA-F]{2}){64,}$/.test(trimmed)) return fromDer(hexToBytes(trimmed.toLowerCase()));
   return null;
 }
-
-const DER_SEQUENCE = 0x30;
-/** `0` is also the first character of some texts, but a long-form length never follows it there. */
-const isDer = (bytes: Uint8Array): boolean => bytes[0] === DER_SEQUENCE && (bytes[1] ?? 0) >= 0x80;
 
 /**
  * Determines the collateral in a file.
@@ -146,11 +153,14 @@ export function classifyCollateral(bytes: Uint8Array): Classified {
       `the collateral file is larger than ${MAX_COLLATERAL_FILE_BYTES} bytes`,
     );
   }
-  if (isDer(bytes)) return fromDer(bytes);
+  if (looksLikeDer(bytes)) return fromDer(bytes);
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
+  } catch (cause) {
+    // A wrong byte in PEM is damage, not another kind of file; a binary file, such as a quote, may contain PEM.
+    if (looksLikePem(bytes) && !bytes.includes(0))
+      throw new CocosError('EVIDENCE_INVALID', 'malformed PEM: the text is not UTF-8', { cause });
     return null;
   }
   return fromText(text);

@@ -8,9 +8,11 @@ import { CocosError } from '../../errors.ts';
  */
 
 const MAX_CORIM_BYTES = 4 * 1024 * 1024;
-const TAG = { corim: 501, comid: 506, bytes: 560 } as const;
-const CORIM = { id: 0, tags: 1, profile: 3 } as const;
-const COMID = { tagIdentity: 1, triples: 4 } as const;
+const TAG = { time: 1, corim: 501, comid: 506, bytes: 560 } as const;
+const CORIM = { id: 0, tags: 1, validity: 4, entities: 5 } as const;
+const COMID = { language: 0, tagIdentity: 1, entities: 2, triples: 4 } as const;
+const VALIDITY = { notBefore: 0, notAfter: 1 } as const;
+const VERSION = { version: 0, scheme: 1 } as const;
 const TAG_IDENTITY = { id: 0, version: 1 } as const;
 const TRIPLES = { reference: 0 } as const;
 const ENVIRONMENT = { class: 0 } as const;
@@ -21,6 +23,7 @@ const VALUES = { version: 0, digests: 2, raw: 4, name: 11, registers: 14 } as co
 /** Numbers of hashes in the Named Information registry, which CoRIM's digests use. */
 const HASH_NUMBERS: Readonly<Record<Exclude<HashName, 'sha1'>, number>> = { sha256: 1, sha384: 7, sha512: 8 };
 export type CorimHash = keyof typeof HASH_NUMBERS;
+const HASH_BYTES: Readonly<Record<CorimHash, number>> = { sha256: 32, sha384: 48, sha512: 64 };
 
 export interface CorimDigest {
   readonly hash: CorimHash;
@@ -45,6 +48,8 @@ export interface ReferenceTriple {
 
 export interface Corim {
   readonly id: string;
+  /** Milliseconds since 1970, both ends included; undefined for a CoRIM without rim-validity. */
+  readonly validity?: { readonly notBefore: number; readonly notAfter: number } | undefined;
   /** One CoMID for each list of triples. */
   readonly comids: readonly { readonly tagId: string; readonly triples: readonly ReferenceTriple[] }[];
 }
@@ -110,7 +115,7 @@ export function encodeCorim(corim: Corim): Uint8Array {
 function decodeTagged(bytes: Uint8Array): unknown {
   try {
     // Identifiers may be UUIDs (37), OIDs (111) or URIs (32); they are parsed and ignored.
-    const tags = Tagged.preserve(TAG.corim, TAG.comid, TAG.bytes, 1, 32, 37, 111, 505, 552, 553);
+    const tags = Tagged.preserve(TAG.corim, TAG.comid, TAG.bytes, TAG.time, 32, 37, 111, 505, 552, 553);
     const value: unknown = decode(bytes, { useMaps: true, rejectDuplicateMapKeys: true, strict: true, tags });
     return value;
   } catch (cause) {
@@ -118,8 +123,16 @@ function decodeTagged(bytes: Uint8Array): unknown {
   }
 }
 
-function map(value: unknown, what: string): ReadonlyMap<unknown, unknown> {
+/** A map that has no other keys than these: what is not read must not be there, since it may change the meaning. */
+function map(
+  value: unknown,
+  what: string,
+  keys: Readonly<Record<string, number>>,
+): ReadonlyMap<unknown, unknown> {
   if (!(value instanceof Map)) throw invalid(`${what} is not a map`);
+  for (const key of value.keys())
+    if (!Object.values(keys).some((known) => known === key))
+      throw invalid(`${what} has the unknown key ${key}`);
   return value;
 }
 
@@ -128,70 +141,100 @@ function list(value: unknown, what: string): readonly unknown[] {
   return value;
 }
 
-function text(value: unknown): string | undefined {
-  if (typeof value === 'string' || typeof value === 'number') return String(value);
-  return undefined;
+function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value;
+  throw invalid(`${what} is not a text`);
 }
 
-function digestsIn(value: unknown): CorimDigest[] {
-  return list(value, 'digests').flatMap((item) => {
-    const [number, bytes] = list(item, 'a digest');
-    const hash = Object.entries(HASH_NUMBERS).find(([name, id]) => id === number || name === number)?.[0];
-    if (!(bytes instanceof Uint8Array)) throw invalid('a digest is not a byte string');
-    return hash === 'sha256' || hash === 'sha384' || hash === 'sha512' ? [{ hash, value: bytes }] : [];
-  });
+/** An id names nothing that is compared, and may be a UUID, which is not shown. */
+const idIn = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** One digest: of several, only one could be compared. */
+function digestsIn(value: unknown, place: string): CorimDigest[] {
+  const digests = list(value, `digests of ${place}`);
+  if (digests.length !== 1) throw invalid(`${place} has ${digests.length} digests, expected one`);
+  const [number, bytes, ...more] = list(digests[0], `the digest of ${place}`);
+  const hash = (['sha256', 'sha384', 'sha512'] as const).find(
+    (name) => name === number || HASH_NUMBERS[name] === number,
+  );
+  if (hash === undefined) throw invalid(`the digest of ${place} has the unknown algorithm ${String(number)}`);
+  if (!(bytes instanceof Uint8Array) || bytes.length !== HASH_BYTES[hash] || more.length > 0)
+    throw invalid(`the digest of ${place} is not a byte string of ${HASH_BYTES[hash]} bytes`);
+  return [{ hash, value: bytes }];
 }
 
-function registersIn(value: unknown): Map<number, CorimDigest[]> {
+function registersIn(value: unknown, place: string): Map<number, CorimDigest[]> {
   const registers = new Map<number, CorimDigest[]>();
-  for (const [index, digests] of map(value, 'integrity registers')) {
-    if (typeof index === 'number') registers.set(index, digestsIn(digests));
+  if (!(value instanceof Map)) throw invalid(`integrity registers of ${place} are not a map`);
+  for (const [index, digests] of value) {
+    if (typeof index !== 'number')
+      throw invalid(`${place} has the register '${String(index)}': expected the number of a register`);
+    registers.set(index, digestsIn(digests, `register ${index} of ${place}`));
   }
   return registers;
 }
 
+function rawIn(value: unknown, place: string): Uint8Array {
+  const bytes: unknown = value instanceof Tagged && value.tag === TAG.bytes ? value.value : value;
+  if (bytes instanceof Uint8Array) return bytes;
+  throw invalid(`the raw value of ${place} is not a byte string`);
+}
+
 function measurementIn(value: unknown): Measurement {
-  const measurement = map(value, 'a measurement');
-  const values = map(measurement.get(MEASUREMENT.value), 'measurement values');
-  const version = values.has(VALUES.version)
-    ? text(map(values.get(VALUES.version), 'a version').get(0))
-    : undefined;
-  const raw = values.get(VALUES.raw);
-  const rawBytes = raw instanceof Tagged ? (raw.value as unknown) : raw;
+  const measurement = map(value, 'a measurement', MEASUREMENT);
+  const key = text(measurement.get(MEASUREMENT.key), 'the key of a measurement');
+  const values = map(measurement.get(MEASUREMENT.value), `the value of ${key}`, VALUES);
+  const member = <T>(number: number, read: (found: unknown) => T): T | undefined =>
+    values.has(number) ? read(values.get(number)) : undefined;
+  const versionIn = (found: unknown): string =>
+    text(map(found, `the version of ${key}`, VERSION).get(VERSION.version), `the version of ${key}`);
   return {
-    key: text(measurement.get(MEASUREMENT.key)) ?? '',
-    version,
-    digests: values.has(VALUES.digests) ? digestsIn(values.get(VALUES.digests)) : undefined,
-    raw: rawBytes instanceof Uint8Array ? rawBytes : undefined,
-    name: text(values.get(VALUES.name)),
-    registers: values.has(VALUES.registers) ? registersIn(values.get(VALUES.registers)) : undefined,
+    key,
+    version: member(VALUES.version, versionIn),
+    digests: member(VALUES.digests, (found) => digestsIn(found, key)),
+    raw: member(VALUES.raw, (found) => rawIn(found, key)),
+    name: member(VALUES.name, (found) => text(found, `the name of ${key}`)),
+    registers: member(VALUES.registers, (found) => registersIn(found, key)),
   };
 }
 
 function tripleIn(value: unknown): ReferenceTriple {
-  const [environment, measurements] = list(value, 'a triple');
-  const named = map(map(environment, 'an environment').get(ENVIRONMENT.class) ?? new Map(), 'a class');
+  const [environment, measurements, ...more] = list(value, 'a triple');
+  if (more.length > 0) throw invalid('a triple has more than an environment and measurements');
+  const own = map(environment, 'an environment', ENVIRONMENT);
+  const named = map(own.get(ENVIRONMENT.class), 'a class', CLASS);
   return {
-    vendor: text(named.get(CLASS.vendor)) ?? '',
-    model: text(named.get(CLASS.model)) ?? '',
+    vendor: text(named.get(CLASS.vendor), 'the vendor of a class'),
+    model: text(named.get(CLASS.model), 'the model of a class'),
     measurements: list(measurements, 'measurements').map(measurementIn),
   };
 }
 
-function comidIn(tag: unknown): Corim['comids'] {
-  // Other tags (CoSWID) are ignored.
-  if (!(tag instanceof Tagged) || tag.tag !== TAG.comid) return [];
+function comidIn(tag: unknown): Corim['comids'][number] {
+  if (!(tag instanceof Tagged) || tag.tag !== TAG.comid) throw invalid('a tag is not a CoMID (tag 506)');
   const content: unknown = tag.value;
   if (!(content instanceof Uint8Array)) throw invalid('a CoMID is not a byte string');
-  const comid = map(decodeTagged(content), 'a CoMID');
-  const identity = map(comid.get(COMID.tagIdentity), 'a tag identity');
-  const triples = map(comid.get(COMID.triples), 'triples').get(TRIPLES.reference);
-  return [
-    {
-      tagId: text(identity.get(TAG_IDENTITY.id)) ?? '',
-      triples: triples === undefined ? [] : list(triples, 'reference triples').map(tripleIn),
-    },
-  ];
+  const comid = map(decodeTagged(content), 'a CoMID', COMID);
+  const identity = map(comid.get(COMID.tagIdentity), 'a tag identity', TAG_IDENTITY);
+  const tagId = idIn(identity.get(TAG_IDENTITY.id));
+  const triples = map(comid.get(COMID.triples), `the triples of CoMID '${tagId}'`, TRIPLES);
+  return { tagId, triples: list(triples.get(TRIPLES.reference), 'reference triples').map(tripleIn) };
+}
+
+/** A time (RFC 8949 3.4.2) in milliseconds since 1970. */
+function timeIn(value: unknown, what: string): number {
+  const seconds: unknown = value instanceof Tagged && value.tag === TAG.time ? value.value : undefined;
+  if (typeof seconds === 'number' && Number.isFinite(seconds)) return seconds * 1000;
+  throw invalid(`${what} of rim-validity is not a time`);
+}
+
+function validityIn(value: unknown): Corim['validity'] {
+  const validity = map(value, 'rim-validity', VALIDITY);
+  const { notBefore, notAfter } = VALIDITY;
+  return {
+    notBefore: validity.has(notBefore) ? timeIn(validity.get(notBefore), 'the start') : 0,
+    notAfter: timeIn(validity.get(notAfter), 'the end'),
+  };
 }
 
 /** Whether bytes begin as an unsigned CoRIM does. */
@@ -200,7 +243,8 @@ export function looksLikeCorim(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads an unsigned CoRIM. Content other than the reference values above is ignored.
+ * Reads an unsigned CoRIM. Content other than the reference values above is an error that names its place: a part that is
+ * not understood may restrict the others.
  *
  * @throws CocosError REFERENCE_INVALID
  */
@@ -208,9 +252,10 @@ export function decodeCorim(bytes: Uint8Array): Corim {
   if (bytes.length > MAX_CORIM_BYTES) throw invalid(`larger than ${MAX_CORIM_BYTES} bytes`);
   const top = decodeTagged(bytes);
   if (!(top instanceof Tagged) || top.tag !== TAG.corim) throw invalid('no tag 501');
-  const corim = map(top.value, 'a CoRIM');
+  const corim = map(top.value, 'a CoRIM', CORIM);
   return {
-    id: text(corim.get(CORIM.id)) ?? '',
-    comids: list(corim.get(CORIM.tags), 'tags').flatMap(comidIn),
+    id: idIn(corim.get(CORIM.id)),
+    ...(corim.has(CORIM.validity) ? { validity: validityIn(corim.get(CORIM.validity)) } : {}),
+    comids: list(corim.get(CORIM.tags), 'tags').map(comidIn),
   };
 }

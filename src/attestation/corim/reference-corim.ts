@@ -8,6 +8,7 @@ import {
   type ReferenceValues,
   referenceValues,
 } from '../policy/reference.ts';
+import { isoTime } from '../x509/time.ts';
 import { type Corim, type CorimHash, decodeCorim, encodeCorim, type Measurement } from './comid.ts';
 
 /**
@@ -84,11 +85,47 @@ export function referenceToCorim({ builds }: ReferenceValues): Uint8Array {
   return encodeCorim({ id: `cocosai-eos-${first.eosVersion}`, comids });
 }
 
+type Member = 'version' | 'digests' | 'raw' | 'registers';
+
+/** What each measurement consists of; files are measured as `file/NAME`. */
+const MEMBERS: Readonly<Record<string, readonly [member: Member, mayHaveName: boolean]>> = {
+  eos: ['version', false],
+  'vm.firmware': ['digests', true],
+  'vm.firmware-state': ['digests', false],
+  'vm.kernel': ['digests', true],
+  'vm.initrd': ['digests', true],
+  'vm.launch': ['raw', false],
+  'process.agent': ['digests', false],
+  'process.runtime': ['digests', false],
+  'process.command-line': ['raw', false],
+  'tdx.mrtd': ['digests', false],
+  'tdx.rtmrs': ['registers', false],
+  'vtpm.pcrs': ['registers', false],
+  'vtpm.log': ['raw', false],
+  dice: ['raw', false],
+};
+const FILE: (typeof MEMBERS)[string] = ['digests', false];
+
+/** Every part of a measurement is used, or refused: a value that is not compared would seem to be. */
+function checkMeasurement({ key, name, ...values }: Measurement): void {
+  const known = key.startsWith('file/') ? FILE : Object.hasOwn(MEMBERS, key) ? MEMBERS[key] : undefined;
+  if (known === undefined) throw invalid(`unknown measurement '${key}'`);
+  const [member, mayHaveName] = known;
+  const found = Object.entries(values).flatMap(([other, value]) => (value === undefined ? [] : [other]));
+  if (found.length !== 1 || found[0] !== member)
+    throw invalid(`${key} has ${found.join(' and ') || 'no value'}, expected ${member} alone`);
+  if (name !== undefined && !mayHaveName) throw invalid(`${key} has a name`);
+  const registers = [...(values.registers?.keys() ?? [])];
+  const unknown = key === 'tdx.rtmrs' ? registers.find((index) => RTMRS[index] === undefined) : undefined;
+  if (unknown !== undefined) throw invalid(`${key} has the unknown register ${unknown}`);
+}
+
 /** Measurements of EOS in one CoMID; none if it describes something else. */
 function ownMeasurements({ triples }: Comid): Map<string, Measurement> {
   const own = triples.filter(({ vendor, model }) => vendor === VENDOR && model === MODEL);
   const found = new Map<string, Measurement>();
   for (const measurement of own.flatMap(({ measurements }) => measurements)) {
+    checkMeasurement(measurement);
     if (found.has(measurement.key)) throw invalid(`${measurement.key} occurs twice in one CoMID`);
     found.set(measurement.key, measurement);
   }
@@ -98,10 +135,16 @@ function ownMeasurements({ triples }: Comid): Map<string, Measurement> {
 /**
  * Reference values from a CoRIM that describes EOS.
  *
+ * @param at milliseconds since 1970, which rim-validity must include
  * @throws CocosError REFERENCE_INVALID
  */
-export function referenceFromCorim(bytes: Uint8Array): ReferenceValues {
-  const builds = decodeCorim(bytes).comids.flatMap((comid) => {
+export function referenceFromCorim(bytes: Uint8Array, at: number): ReferenceValues {
+  const { comids, validity } = decodeCorim(bytes);
+  if (validity !== undefined && (at < validity.notBefore || at > validity.notAfter))
+    throw invalid(
+      `valid from ${isoTime(validity.notBefore)} to ${isoTime(validity.notAfter)} (rim-validity), not at ${isoTime(at)}`,
+    );
+  const builds = comids.flatMap((comid) => {
     const found = ownMeasurements(comid);
     return found.size === 0 ? [] : [buildOf(comid.tagId, found)];
   });
@@ -124,13 +167,20 @@ function buildOf(name: string, found: ReadonlyMap<string, Measurement>): Referen
       throw invalid(`${key} is not JSON`, cause);
     }
   };
-  const object = (key: string): Record<string, unknown> => {
-    const value = parsed(key);
-    return typeof value === 'object' && value !== null ? { ...value } : {};
+  /** Members of a raw value; those that have a measurement of their own are refused. */
+  const object = (key: string, elsewhere: readonly string[]): Record<string, unknown> => {
+    const value = found.has(key) ? parsed(key) : {};
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw invalid(`${key} is not a JSON object`);
+    const twice = elsewhere.find((name) => name in value);
+    if (twice !== undefined) throw invalid(`${key} has the member '${twice}', which has its own measurement`);
+    return { ...value };
   };
-  const part = (present: boolean, value: unknown): unknown => (present ? value : undefined);
+  /** A part of the build, if any measurement is of it; the schema then demands all of them. */
+  const part = (prefix: string, value: () => unknown): unknown =>
+    [...found.keys()].some((key) => key.startsWith(prefix)) ? value() : undefined;
   const file = (key: string) => ({ name: found.get(key)?.name, sha256: hex(key) });
-  const { layout, ...launch } = object('vm.launch');
+  const { layout, ...launch } = object('vm.launch', ['firmware', 'kernel', 'initrd']);
   const firmware = {
     ...file('vm.firmware'),
     state: hex('vm.firmware-state'),
@@ -142,25 +192,25 @@ function buildOf(name: string, found: ReadonlyMap<string, Measurement>): Referen
     version: 1,
     ...(name === '' ? {} : { name }),
     eosVersion: found.get('eos')?.version,
-    vm: part(found.has('vm.kernel'), {
+    vm: part('vm.', () => ({
       firmware,
       kernel: file('vm.kernel'),
       initrd: file('vm.initrd'),
       ...launch,
-    }),
-    process: part(found.has('process.agent'), {
+    })),
+    process: part('process.', () => ({
       agent: hex('process.agent'),
       runtime: hex('process.runtime'),
       commandLine: parsed('process.command-line'),
-    }),
-    tdx: part(found.has('tdx.mrtd'), {
+    })),
+    tdx: part('tdx.', () => ({
       mrtd: hexes(found.get('tdx.mrtd')?.digests),
       ...Object.fromEntries(RTMRS.map((name, index) => [name, hexes(rtmrs?.get(index))])),
-    }),
-    vtpm: part(found.has('vtpm.pcrs'), {
-      ...object('vtpm.log'),
+    })),
+    vtpm: part('vtpm.', () => ({
+      ...object('vtpm.log', ['pcrs']),
       pcrs: Object.fromEntries([...pcrs].map(([pcr, digests]) => [String(pcr), hexes(digests)])),
-    }),
+    })),
     dice: parsed('dice'),
     files: Object.fromEntries(
       [...found.keys()]

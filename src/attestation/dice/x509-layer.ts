@@ -66,8 +66,11 @@ function readOpenDice(value: Uint8Array, hashes: AttestationHashes): Measured {
 function readMeasured(certificate: Certificate, hashes: AttestationHashes): Measured {
   const value = (oid: string) => certificate.extensions.find((extension) => extension.oid === oid)?.value;
   const open = value(OID_OPEN_DICE);
-  if (open !== undefined) return readOpenDice(open, hashes);
   const tcg = value(OID_TCG_TCB_INFO);
+  // Either describes the whole layer; of two, one could say that a layer is in debug mode, and the other not.
+  if (open !== undefined && tcg !== undefined)
+    throw derError('a certificate has both the DICE extension and TCB info');
+  if (open !== undefined) return readOpenDice(open, hashes);
   if (tcg === undefined) throw derError('a certificate has neither the DICE extension nor TCB info');
   const { digest, mode } = parseTcgTcbInfo(tcg);
   const rest = { configuration: null, configurationDescriptor: null, authorityHash: null, problems: [] };

@@ -5,6 +5,16 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** Order of byte strings: by their first difference, then by their length. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i += 1) {
+    const difference = (a[i] ?? 0) - (b[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
 /** Whether every byte is zero. */
 export function isZero(bytes: Uint8Array): boolean {
   for (let i = 0; i < bytes.length; i += 1) if (bytes[i] !== 0) return false;

@@ -33,7 +33,7 @@ function certificatesOf(data: Uint8Array): Uint8Array[] {
   try {
     return certificateDers(data);
   } catch (cause) {
-    throw invalid(`an entry is PEM without certificates: ${CocosError.from(cause).message}`);
+    throw invalid(`an entry is PEM that cannot be read: ${CocosError.from(cause).message}`);
   }
 }
 
@@ -61,7 +61,9 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
       end: start + view.getUint32(at - 4, true),
     });
   }
-  const sorted = entries.toSorted((a, b) => a.start - b.start);
+  // A host lists a certificate that it does not have with length 0; its offset means nothing.
+  const filled = entries.filter(({ start, end }) => end > start);
+  const sorted = filled.toSorted((a, b) => a.start - b.start);
   let free = at;
   for (const { start, end } of [...sorted, { start: table.length, end: table.length }]) {
     if (start < free || end > table.length) throw invalid('an entry overlaps another or leaves the table');
@@ -70,7 +72,7 @@ export function parseCertificateTable(table: Uint8Array): Uint8Array[] {
       throw invalid('there is data other than padding between entries');
     free = end;
   }
-  return entries
+  return filled
     .filter(({ guid }) => CERTIFICATE_GUIDS.has(guid))
     .flatMap(({ start, end }) => certificatesOf(Uint8Array.from(table.subarray(start, end))));
 }

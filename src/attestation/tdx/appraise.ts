@@ -77,7 +77,7 @@ export function appraiseTdx(
   const { trustedRoots, requireRevocationLists } = policy.tdx;
   const verified = verifyQuote(
     quote,
-    { quote: chain, own, all: certificates },
+    { quote: chain, own: own.slice(0, chain.length), all: certificates },
     collateral,
     { revocationLists, requireRevocationLists, trustedRoots, at, crypto, cache },
     checks,

@@ -22,7 +22,10 @@ export const TDX_CHECKS = {
   'tdx.qe-identity-signature': must('collateral', "Intel's TCB signing key signed exactly these bytes."),
   'tdx.qe-identity-dates': must('collateral', 'The identity is current at the time of appraisal.'),
   'tdx.collateral-age': may('collateral', 'The collateral is not older than the policy allows.'),
-  'tdx.evaluation-number': may('collateral', 'The TCB evaluation reaches the number of the policy.'),
+  'tdx.evaluation-number': may(
+    'collateral',
+    'The TCB evaluation reaches the number of the policy, and is one if the policy wants it.',
+  ),
 
   'tdx.qe-identity-match': must(
     'report',

@@ -5,13 +5,22 @@ import type { Collateral, SignedJson } from '../collateral/collateral.ts';
 import type { Certificate } from '../x509/certificate.ts';
 import type { CertificateCache } from '../x509/certificate-cache.ts';
 import { isRevoked } from '../x509/crl.ts';
-import { findIssuer, nameOf } from '../x509/path.ts';
+import { inOrder, issuersOf, isValidAt, nameOf } from '../x509/path.ts';
 import { isListOf } from '../x509/revocation.ts';
 import { isSignedBy } from '../x509/signature.ts';
 import { isoTime } from '../x509/time.ts';
 import { intelProblems, isTrustedRoot, type TdxContext } from './chain.ts';
 import type { PckExtensions } from './pck.ts';
-import { parseQeIdentity, parseTcbInfo, type QeIdentity, type TcbInfo } from './tcb-info.ts';
+import {
+  isOtherQeIdentity,
+  isOtherTcbInfo,
+  type Members,
+  membersOf,
+  parseQeIdentity,
+  parseTcbInfo,
+  type QeIdentity,
+  type TcbInfo,
+} from './tcb-info.ts';
 
 /** Is the collateral of a TDX quote Intel's, about this platform, and current? */
 
@@ -21,22 +30,23 @@ const SIGNATURE_BYTES = 64;
 
 type What = 'tcb-info' | 'qe-identity';
 
-/** Why a certificate may not sign collateral at this time; null when it may. */
-function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
+/** Why a root may not have issued a signer of collateral; null when it may. */
+function issuerProblem(signer: Certificate, root: Certificate, context: TdxContext): string | null {
   const { at, revocationLists } = context;
-  const found = findIssuer(signer, all, context);
-  if (found === null || !found.signed) return 'it is not signed by its CA';
-  const { issuer: root } = found;
   if (!isTrustedRoot(root, context)) return 'its root is not trusted';
   if (!isSignedBy(root, root, context)) return 'its root is not self-signed';
-  const outside = [signer, root].find(
-    (certificate) => at < certificate.notBefore || at > certificate.notAfter,
-  );
+  const outside = [signer, root].find((certificate) => !isValidAt(certificate, at));
   if (outside !== undefined) return `${nameOf(outside)} is not valid at ${isoTime(at)}`;
   const problem = [...intelProblems(signer, 'leaf'), ...intelProblems(root, 'root')][0];
   if (problem !== undefined) return problem;
   const revoked = revocationLists.some((list) => isListOf(list, root, context) && isRevoked(list, signer));
   return revoked ? 'it is revoked' : null;
+}
+
+/** Why a certificate may not sign collateral at this time; null when any path above it is valid. */
+function signerProblem(signer: Certificate, all: readonly Certificate[], context: TdxContext): string | null {
+  const problems = issuersOf(signer, all, context).map((root) => issuerProblem(signer, root, context));
+  return problems.includes(null) ? null : (problems[0] ?? 'it is not signed by its CA');
 }
 
 /** Why a signing key of Intel did not sign exactly these bytes; null when it did. */
@@ -45,7 +55,10 @@ function signatureProblem(
   certificates: readonly Certificate[],
   context: TdxContext,
 ): string | null {
-  const signers = certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME);
+  const signers = inOrder(
+    certificates.filter((certificate) => nameOf(certificate) === SIGNER_NAME),
+    context,
+  );
   if (signers.length === 0) return 'no certificate of that name is there';
   // The signing certificate may have been renewed with the same key; choose the one that is valid now.
   const problems = signers.map((signer) => signerProblem(signer, certificates, context));
@@ -93,24 +106,59 @@ const behindSignature =
 const parseSignedTcbInfo = behindSignature(parseTcbInfo);
 const parseSignedQeIdentity = behindSignature(parseQeIdentity);
 
-/** The items that can be parsed; others are not relevant. */
-function parseEach<T extends object>(
+interface Readings<T> {
+  readonly parsed: readonly Parsed<T>[];
+  /** Why each other item cannot be read. */
+  readonly problems: readonly string[];
+  /** The problems of items that may be about this platform: one of them may be the newest. */
+  readonly relevant: readonly string[];
+}
+
+/** An item that cannot be read, in the words of its parser, with what it says about itself. */
+function unreadable(members: Members, thrown: unknown): string {
+  const { message, details } = CocosError.from(thrown);
+  const paths = Array.isArray(details['paths']) ? ` (${details['paths'].join(', ')})` : '';
+  const number = members['tcbEvaluationDataNumber'];
+  const evaluation = typeof number === 'number' ? `evaluation ${number}: ` : '';
+  return `${evaluation}${message}${paths}`;
+}
+
+/** Parses each item. @param isOther whether an item that cannot be read is about something else */
+function readEach<T extends object>(
   items: readonly SignedJson[],
   parser: (bytes: Uint8Array) => T,
+  isOther: (members: Members) => boolean,
   cache: CertificateCache,
-): Parsed<T>[] | string {
+): Readings<T> {
   const parsed: Parsed<T>[] = [];
-  let problem = '';
+  const problems: string[] = [];
+  const relevant: string[] = [];
   for (const item of items) {
     try {
       if (item.signature.length !== SIGNATURE_BYTES)
         throw new CocosError('EVIDENCE_INVALID', 'the signature is not 64 bytes');
       parsed.push({ item, value: cache.item(concatBytes(item.signature, item.body), parser) });
     } catch (thrown) {
-      problem = CocosError.from(thrown).message;
+      const members = membersOf(item);
+      const problem = unreadable(members, thrown);
+      problems.push(problem);
+      if (!isOther(members)) relevant.push(problem);
     }
   }
-  return parsed.length === 0 && problem !== '' ? problem : parsed;
+  return { parsed, problems, relevant };
+}
+
+/** Records that items cannot be read, if that decides; whether it does. */
+function recordUnreadable(
+  name: 'tdx.tcb-info' | 'tdx.qe-identity',
+  expected: string,
+  { parsed, problems, relevant }: Readings<object>,
+  checks: CheckList,
+): boolean {
+  const shown = relevant.length > 0 || parsed.length > 0 ? relevant : problems;
+  if (shown.length === 0) return false;
+  checks.record(name, false, expected, `cannot be read: ${shown.join('; ')}`);
+  return true;
 }
 
 interface Dated {
@@ -154,14 +202,14 @@ export function findTcbInfo(
   context: TdxContext,
   checks: CheckList,
 ): TcbInfo | null {
-  const parsed = parseEach(collateral.tcbInfos, parseSignedTcbInfo, context.cache);
-  if (typeof parsed === 'string') {
-    checks.record('tdx.tcb-info', false, 'TCB information of version 3', parsed);
-    return null;
-  }
   const platform = (info: { fmspc: string; pceId: string }): string =>
     `FMSPC ${info.fmspc}, PCE ${info.pceId}`;
-  const wanted = platform({ fmspc: bytesToHex(pck.fmspc), pceId: bytesToHex(pck.pceId) });
+  const [fmspc, pceId] = [bytesToHex(pck.fmspc), bytesToHex(pck.pceId)];
+  const wanted = platform({ fmspc, pceId });
+  const isOther = (members: Members) => isOtherTcbInfo(members, fmspc, pceId);
+  const read = readEach(collateral.tcbInfos, parseSignedTcbInfo, isOther, context.cache);
+  if (recordUnreadable('tdx.tcb-info', 'TCB information of version 3', read, checks)) return null;
+  const { parsed } = read;
   const own = parsed.filter(({ value }) => platform(value) === wanted);
   const list = own.length > 0 ? own : parsed;
   const problemOf = (item: Parsed<TcbInfo>) => signatureProblem(item, certificates, context);
@@ -185,11 +233,9 @@ export function findQeIdentity(
   context: TdxContext,
   checks: CheckList,
 ): QeIdentity | null {
-  const parsed = parseEach(collateral.qeIdentities, parseSignedQeIdentity, context.cache);
-  if (typeof parsed === 'string') {
-    checks.record('tdx.qe-identity', false, 'a TD_QE identity of version 2', parsed);
-    return null;
-  }
+  const read = readEach(collateral.qeIdentities, parseSignedQeIdentity, isOtherQeIdentity, context.cache);
+  if (recordUnreadable('tdx.qe-identity', 'a TD_QE identity of version 2', read, checks)) return null;
+  const { parsed } = read;
   const problemOf = (item: Parsed<QeIdentity>) => signatureProblem(item, certificates, context);
   const chosen = decisive(parsed, (item) => problemOf(item) === null, context.at);
   if (chosen === undefined) {

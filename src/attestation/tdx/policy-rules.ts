@@ -34,6 +34,12 @@ const TdxMembers = z.strictObject({
     .max(0xffff_ffff)
     .optional()
     .describe('Minimum tcbEvaluationDataNumber of the collateral.'),
+  requireSameEvaluation: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Refuse TCB information and a QE identity of different evaluations. The verdict names them in any case.',
+    ),
   refusedAdvisories: z
     .array(z.string().min(1).max(64))
     .max(1024)

@@ -117,16 +117,36 @@ function checkTcb({ tcb }: VerifiedQuote, policy: TdxPolicy, checks: CheckList):
   }
 }
 
+/** Intel publishes both items of an evaluation together; of different ones, either may be the older. */
+function checkEvaluation(
+  items: readonly { readonly tcbEvaluationDataNumber: number }[],
+  { minimumEvaluationNumber: least, requireSameEvaluation }: TdxPolicy,
+  checks: CheckList,
+): void {
+  const numbers = items.map((item) => item.tcbEvaluationDataNumber);
+  const isMixed = new Set(numbers).size > 1;
+  const found = isMixed
+    ? `TCB information ${numbers[0]}, QE identity ${numbers[1]}: different evaluations`
+    : `${numbers[0]}`;
+  if (items.length === 0) {
+    checks.notChecked('tdx.evaluation-number', 'there is no collateral');
+  } else if (least === undefined && !requireSameEvaluation) {
+    checks.notChecked('tdx.evaluation-number', `the policy has no minimum; evaluation ${found}`);
+  } else {
+    const expected = [
+      ...(least === undefined ? [] : [`at least ${least}`]),
+      ...(requireSameEvaluation ? ['one evaluation'] : []),
+    ].join(', ');
+    const reached = least === undefined || Math.min(...numbers) >= least;
+    checks.record('tdx.evaluation-number', reached && !(requireSameEvaluation && isMixed), expected, found);
+  }
+}
+
 function checkCollateral(verified: VerifiedQuote, policy: TdxPolicy, at: number, checks: CheckList): void {
   const { tcbInfo, qeIdentity } = verified;
   const items = [tcbInfo, qeIdentity].filter((item) => item !== null);
-  const { minimumEvaluationNumber: least, maximumCollateralAgeSeconds: limit } = policy;
-  if (least === undefined || items.length === 0) {
-    checks.notChecked('tdx.evaluation-number', 'the policy has no minimum, or there is no collateral');
-  } else {
-    const number = Math.min(...items.map((item) => item.tcbEvaluationDataNumber));
-    checks.record('tdx.evaluation-number', number >= least, `at least ${least}`, String(number));
-  }
+  const { maximumCollateralAgeSeconds: limit } = policy;
+  checkEvaluation(items, policy, checks);
   const age = Math.max(...items.map((item) => Math.floor((at - item.issueDate) / 1000)));
   if (limit === undefined || items.length === 0) {
     const note =

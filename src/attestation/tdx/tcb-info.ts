@@ -112,3 +112,33 @@ export function parseTcbInfo(body: Uint8Array): TcbInfo {
 export function parseQeIdentity(body: Uint8Array): QeIdentity {
   return parse(QeIdentity, body, 'QE identity');
 }
+
+/** The members of an item, as far as it can be read at all. */
+export type Members = Readonly<Record<string, unknown>>;
+
+/** What an item says about itself, although it may not have the documented format. */
+export function membersOf({ body }: { readonly body: Uint8Array }): Members {
+  try {
+    const json = parseSignedBody(body);
+    return typeof json === 'object' && json !== null ? { ...json } : {};
+  } catch {
+    return {};
+  }
+}
+
+const isAnother = (value: unknown, own: string): boolean =>
+  typeof value === 'string' && value.toLowerCase() !== own.toLowerCase();
+
+/** Items without an id are of the first two versions, which know SGX only. */
+const isOfSgx = ({ id, version }: Members): boolean => id === undefined && (version === 1 || version === 2);
+
+/** Whether TCB information in an unknown format says that it is about another platform. */
+export const isOtherTcbInfo = (members: Members, fmspc: string, pceId: string): boolean =>
+  isOfSgx(members) ||
+  isAnother(members['id'], 'TDX') ||
+  isAnother(members['fmspc'], fmspc) ||
+  isAnother(members['pceId'], pceId);
+
+/** Whether an identity in an unknown format says that it is another enclave's. */
+export const isOtherQeIdentity = (members: Members): boolean =>
+  isOfSgx(members) || isAnother(members['id'], 'TD_QE');

@@ -150,8 +150,8 @@ function checkLevels(
  * Verifies a quote: its chain, its signatures, its collateral, its levels. Records all `chain.*` and `tdx.*` checks
  * that are not the policy's.
  *
- * @param certificates DER of those in the quote, which must be its complete chain; those of the evidence; those and the
- * collateral's
+ * @param certificates DER of those in the quote, which must be its complete chain; the same, parsed; all of the evidence
+ * and the collateral
  * @returns null if the chain is not proven; a `tcb` of null if the collateral does not cover the platform
  */
 export function verifyQuote(

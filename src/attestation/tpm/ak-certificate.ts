@@ -1,8 +1,8 @@
 import type { AppraisalContext } from '../appraisal/context.ts';
 import type { Certificate } from '../x509/certificate.ts';
-import { isRevoked } from '../x509/crl.ts';
+import { isRevoked, type RevocationList } from '../x509/crl.ts';
 import { DerReader, oidText, readOnly, TAG } from '../x509/der.ts';
-import { findIssuer, isValidAt, nameOf } from '../x509/path.ts';
+import { inOrder, issuersOf, isValidAt, nameOf } from '../x509/path.ts';
 import { authorityProblem, criticalProblems, endEntityProblem } from '../x509/profile.ts';
 import { sameKey } from '../x509/public-key.ts';
 import { isListOf } from '../x509/revocation.ts';
@@ -52,9 +52,74 @@ function leafProblem(certificate: Certificate): string | null {
   return null;
 }
 
+/** Searches all paths from a certificate to a trusted root. Each certificate is examined once at each depth. */
+class PathSearch {
+  readonly #context: AppraisalContext;
+  readonly #all: readonly Certificate[];
+  readonly #lists: readonly RevocationList[];
+  readonly #known: Map<Certificate, string | null>[] = [];
+
+  constructor(all: readonly Certificate[], context: AppraisalContext) {
+    const { cache, collateral } = context;
+    this.#context = context;
+    this.#all = all;
+    this.#lists = collateral.revocationLists.map((der) => cache.revocationList(der));
+  }
+
+  /** Why no path leads up from a certificate; null if one does. */
+  problem(certificate: Certificate, depth: number): string | null {
+    const known = this.#known[depth] ?? new Map<Certificate, string | null>();
+    this.#known[depth] = known;
+    const before = known.get(certificate);
+    if (before !== undefined) return before;
+    const problem = this.#ownProblem(certificate) ?? this.#problemAbove(certificate, depth);
+    known.set(certificate, problem);
+    return problem;
+  }
+
+  #ownProblem(certificate: Certificate): string | null {
+    const { at } = this.#context;
+    if (!isValidAt(certificate, at)) return `${nameOf(certificate)} is not valid at ${isoTime(at)}`;
+    return criticalProblems(certificate, KNOWN_CRITICAL)[0] ?? null;
+  }
+
+  #problemAbove(certificate: Certificate, depth: number): string | null {
+    const { cache, crypto, policy } = this.#context;
+    if (policy.vtpm.trustedRoots.includes(`sha256:${cache.fingerprint(certificate, crypto)}`)) return null;
+    if (depth + 1 === MAX_DEPTH) return 'the certificate chain is too long';
+    const issuers = issuersOf(certificate, this.#all, this.#context);
+    return firstProblem(
+      issuers.map((issuer) => () => this.#problemOfIssuer(certificate, issuer, depth)),
+      `no certificate endorses ${nameOf(certificate)}`,
+    );
+  }
+
+  #problemOfIssuer(certificate: Certificate, issuer: Certificate, depth: number): string | null {
+    const isRevokedBy = (list: RevocationList): boolean =>
+      isRevoked(list, certificate) && isListOf(list, issuer, this.#context);
+    if (this.#lists.some(isRevokedBy)) return `${nameOf(certificate)} is revoked`;
+    // Of the certificates below the issuer, all but the first are CAs.
+    const problem = authorityProblem(issuer, depth) ?? purposeProblem(issuer);
+    if (problem !== null) return problem;
+    if (issuer === certificate) return `the root ${nameOf(issuer)} is not trusted`;
+    return this.problem(issuer, depth + 1);
+  }
+}
+
+/** Null if one of the attempts has no problem, else the problem of the first, or `none` without an attempt. */
+function firstProblem(attempts: readonly (() => string | null)[], none: string): string | null {
+  let first: string | undefined;
+  for (const attempt of attempts) {
+    const problem = attempt();
+    if (problem === null) return null;
+    first ??= problem;
+  }
+  return first ?? none;
+}
+
 /**
  * Why the certificates do not endorse a key; null if they do: one of them is a certificate of an attestation key with this
- * key, and each is valid and signed by the next, a CA, up to a trusted root.
+ * key, and each is valid and signed by the next, a CA, up to a trusted root. Any path that is valid suffices.
  *
  * @param ders DER, in any order.
  * @throws CocosError EVIDENCE_INVALID when a certificate is malformed.
@@ -64,31 +129,14 @@ export function endorsementProblem(
   ders: readonly Uint8Array[],
   context: AppraisalContext,
 ): string | null {
-  const { crypto, at, policy, cache, collateral } = context;
-  const lists = collateral.revocationLists.map((der) => cache.revocationList(der));
-  const all = ders.map((der) => cache.certificate(der));
-  const isTrusted = (certificate: Certificate): boolean =>
-    policy.vtpm.trustedRoots.includes(`sha256:${cache.fingerprint(certificate, crypto)}`);
-  let current = all.find((certificate) => sameKey(certificate.key, key.key));
-  if (current === undefined) return 'no certificate contains this key';
-  const problem = leafProblem(current);
-  if (problem !== null) return problem;
-  for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
-    if (!isValidAt(current, at)) return `${nameOf(current)} is not valid at ${isoTime(at)}`;
-    const [critical] = criticalProblems(current, KNOWN_CRITICAL);
-    if (critical !== undefined) return critical;
-    if (isTrusted(current)) return null;
-    const found = findIssuer(current, all, context);
-    if (found === null || !found.signed) return `no certificate endorses ${nameOf(current)}`;
-    const { issuer } = found;
-    const certificate = current;
-    if (lists.some((list) => isRevoked(list, certificate) && isListOf(list, issuer, context)))
-      return `${nameOf(current)} is revoked`;
-    // Of the certificates below the issuer, all but the first are CAs.
-    const authority = authorityProblem(issuer, depth) ?? purposeProblem(issuer);
-    if (authority !== null) return authority;
-    if (issuer === current) return `the root ${nameOf(issuer)} is not trusted`;
-    current = issuer;
-  }
-  return 'the certificate chain is too long';
+  const all = ders.map((der) => context.cache.certificate(der));
+  const search = new PathSearch(all, context);
+  const leaves = inOrder(
+    all.filter((certificate) => sameKey(certificate.key, key.key)),
+    context,
+  );
+  return firstProblem(
+    leaves.map((leaf) => () => leafProblem(leaf) ?? search.problem(leaf, 0)),
+    'no certificate contains this key',
+  );
 }

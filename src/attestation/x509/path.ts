@@ -1,5 +1,5 @@
 import type { CheckList } from '../appraisal/verdict.ts';
-import { sameBytes } from '../encoding/bytes.ts';
+import { compareBytes, sameBytes } from '../encoding/bytes.ts';
 import type { Certificate, Name } from './certificate.ts';
 import { isSignedBy, type SignatureContext } from './signature.ts';
 import { isoTime } from './time.ts';
@@ -25,25 +25,57 @@ export interface PathContext extends SignatureContext {
 export const isValidAt = ({ notBefore, notAfter }: Certificate, at: number): boolean =>
   at >= notBefore && at <= notAfter;
 
+/** An order of certificates that depends on nothing but them: valid ones first, then those that are valid longest. */
+const compare =
+  (at: number) =>
+  (a: Certificate, b: Certificate): number =>
+    Number(isValidAt(b, at)) - Number(isValidAt(a, at)) ||
+    b.notAfter - a.notAfter ||
+    compareBytes(a.der, b.der);
+
+/** Certificates in an order that their order in files does not influence. */
+export const inOrder = (list: readonly Certificate[], { at }: PathContext): readonly Certificate[] =>
+  list.length < 2 ? list : list.toSorted(compare(at));
+
+const named = (of: Certificate, all: readonly Certificate[], context: PathContext): readonly Certificate[] =>
+  inOrder(
+    all.filter((certificate) => sameName(certificate.subject, of.issuer)),
+    context,
+  );
+
 /**
- * The issuer of a certificate among others: the one whose key signed it, else one of that name. Of several certificates of
- * the same key, one that is valid comes first, since a renewed authority keeps its name and often its key.
+ * Every certificate whose key signed another. There may be several of one key, since a renewed authority keeps its name and
+ * often its key, and another authority may have certified it too.
  */
-export function findIssuer(
+export const issuersOf = (
   of: Certificate,
   all: readonly Certificate[],
   context: PathContext,
-): { readonly issuer: Certificate; readonly signed: boolean } | null {
-  const named = all.filter((certificate) => sameName(certificate.subject, of.issuer));
-  const order = (certificate: Certificate): number => (isValidAt(certificate, context.at) ? 0 : 1);
-  const candidates = named.length > 1 ? named.toSorted((a, b) => order(a) - order(b)) : named;
-  const issuer = candidates.find((candidate) => isSignedBy(of, candidate, context));
-  if (issuer !== undefined) return { issuer, signed: true };
-  return candidates[0] === undefined ? null : { issuer: candidates[0], signed: false };
+): readonly Certificate[] =>
+  named(of, all, context).filter((candidate) => isSignedBy(of, candidate, context));
+
+interface Link {
+  readonly issuer: Certificate;
+  readonly signed: boolean;
 }
 
-const found = (link: { readonly signed: boolean } | null): string =>
-  link === null ? 'no such certificate' : link.signed ? 'signed' : 'invalid signature';
+/** The two links above a leaf; the second is missing when nothing has the name of the issuer. */
+interface Links {
+  readonly first: Link;
+  readonly second: Link | undefined;
+}
+
+/** The links above a certificate: to those that signed it, else to one of the issuer's name, to say what is wrong. */
+function linksAbove(of: Certificate, all: readonly Certificate[], context: PathContext): readonly Link[] {
+  const signers = issuersOf(of, all, context);
+  if (signers.length > 0) return signers.map((issuer) => ({ issuer, signed: true }));
+  return named(of, all, context)
+    .slice(0, 1)
+    .map((issuer) => ({ issuer, signed: false }));
+}
+
+const found = (link: Link | undefined): string =>
+  link === undefined ? 'no such certificate' : link.signed ? 'signed' : 'invalid signature';
 
 /**
  * Finds the authorities above a leaf and records `chain.intermediate` and `chain.root-signature`.
@@ -56,20 +88,32 @@ export function buildPath(
   context: PathContext,
   checks: CheckList,
 ): Path | null {
-  const first = findIssuer(leaf, all, context);
+  const pairs = linksAbove(leaf, all, context).flatMap((first): Links[] => {
+    const above = linksAbove(first.issuer, all, context);
+    return above.length === 0 ? [{ first, second: undefined }] : above.map((second) => ({ first, second }));
+  });
+  const isSelfSigned = (root: Certificate): boolean => isSignedBy(root, root, context);
+  const isWhole = ({ first, second }: Links): boolean =>
+    first.signed &&
+    second?.signed === true &&
+    isValidAt(first.issuer, context.at) &&
+    isValidAt(second.issuer, context.at) &&
+    isSelfSigned(second.issuer);
+  // A single pair is checked once, below.
+  const chosen = pairs.length < 2 ? pairs[0] : (pairs.find(isWhole) ?? pairs[0]);
+  const { first, second } = chosen ?? {};
   const leafIssuer = leaf.issuer.commonName ?? 'its issuer';
   checks.record('chain.intermediate', first?.signed === true, `signed by ${leafIssuer}`, found(first));
-  if (first === null) return null;
+  if (first === undefined) return null;
   const { issuer: intermediate } = first;
-  const second = findIssuer(intermediate, all, context);
-  const selfSigned = second !== null && isSignedBy(second.issuer, second.issuer, context);
+  const selfSigned = second !== undefined && isSelfSigned(second.issuer);
   checks.record(
     'chain.root-signature',
     second?.signed === true && selfSigned,
     `signed by ${intermediate.issuer.commonName ?? 'its issuer'}, which is self-signed`,
     second?.signed === true && !selfSigned ? 'the root is not self-signed' : found(second),
   );
-  return second === null ? null : { leaf, intermediate, root: second.issuer };
+  return second === undefined ? null : { leaf, intermediate, root: second.issuer };
 }
 
 /** Records `chain.validity`: every certificate is valid at the time of appraisal, both ends included. */

@@ -9,7 +9,9 @@ export interface PemBlock {
 }
 
 const MAX_PEM_CHARACTERS = 4 * 1024 * 1024;
-const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*?)-----END ([A-Z0-9 ]{1,40})-----/g;
+const BOUNDARY = /-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----/g;
+/** Dashes that touch a word are what a damaged boundary leaves behind; comments do not look like this. */
+const DAMAGED_BOUNDARY = /-{4,}[^\s-]|[^\s-]-{4,}/;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 /** Value of each digit by its character code. Other characters have a bit that no digit has. */
 const NO_DIGIT = 0x80;
@@ -53,24 +55,64 @@ export function base64Bytes(text: string): Uint8Array {
   return bytes;
 }
 
+const malformedPem = (sentence: string, cause?: unknown): CocosError =>
+  new CocosError('EVIDENCE_INVALID', `malformed PEM: ${sentence}`, { cause });
+
+function blockBytes(label: string, number: number, body: string): Uint8Array {
+  try {
+    return base64Bytes(body.replace(/\s+/g, ''));
+  } catch (cause) {
+    throw malformedPem(`block ${number} (${label}) has a character that is not base64, or is cut`, cause);
+  }
+}
+
+function checkBetweenBlocks(text: string, number: number): void {
+  if (DAMAGED_BOUNDARY.test(text))
+    throw malformedPem(`a damaged BEGIN or END line after ${number} complete blocks`);
+}
+
 /**
- * Every block of a PEM text, in order; text between blocks is ignored, as tools write comments there.
+ * Every block of a PEM text, in order. Text between blocks is ignored, as tools write comments there. A damaged block is
+ * an error and never skipped: it may be the revocation list that decides.
  *
  * @throws CocosError EVIDENCE_INVALID when a block is malformed.
  */
 export function pemBlocks(text: string): PemBlock[] {
   if (text.length > MAX_PEM_CHARACTERS)
     throw new CocosError('EVIDENCE_INVALID', 'the PEM text is larger than 4 MiB');
-  return Array.from(text.matchAll(BLOCK), ([, label = '', body = '', end]) => {
-    if (label !== end) throw new CocosError('EVIDENCE_INVALID', `the PEM block ${label} ends with ${end}`);
-    return { label, der: base64Bytes(body.replace(/\s+/g, '')) };
-  });
+  const blocks: PemBlock[] = [];
+  let open: string | null = null;
+  let from = 0;
+  for (const boundary of text.matchAll(BOUNDARY)) {
+    const [line, kind, label = ''] = boundary;
+    const before = text.slice(from, boundary.index);
+    from = boundary.index + line.length;
+    if (kind === 'BEGIN') {
+      if (open !== null) throw malformedPem(`block ${blocks.length + 1} (${open}) has no END line`);
+      checkBetweenBlocks(before, blocks.length);
+      open = label;
+      continue;
+    }
+    if (open === null) throw malformedPem(`an END line (${label}) without its BEGIN line`);
+    if (open !== label)
+      throw malformedPem(`block ${blocks.length + 1} begins as ${open} and ends as ${label}`);
+    blocks.push({ label, der: blockBytes(label, blocks.length + 1, before) });
+    open = null;
+  }
+  if (open !== null) throw malformedPem(`block ${blocks.length + 1} (${open}) has no END line`);
+  checkBetweenBlocks(text.slice(from), blocks.length);
+  return blocks;
 }
 
-/** Whether bytes look like PEM: DER and the binary formats of evidence never start like this. */
+const DER_SEQUENCE = 0x30;
+/** `0` is also the first character of some texts, but a long-form length never follows it there. */
+export const looksLikeDer = (bytes: Uint8Array): boolean =>
+  bytes[0] === DER_SEQUENCE && (bytes[1] ?? 0) >= 0x80;
+
+/** Whether bytes are PEM, after any text, or PEM of which one boundary is damaged. */
 export function looksLikePem(bytes: Uint8Array): boolean {
-  const head = String.fromCharCode(...bytes.subarray(0, 2048));
-  return head.includes('-----BEGIN ');
+  if (looksLikeDer(bytes) || bytes.length > MAX_PEM_CHARACTERS) return false;
+  return /-----(?:BEGIN|END) /.test(new TextDecoder('latin1').decode(bytes));
 }
 
 /**
@@ -80,7 +122,7 @@ export function looksLikePem(bytes: Uint8Array): boolean {
  */
 export function certificateDers(bytes: Uint8Array): Uint8Array[] {
   if (!looksLikePem(bytes)) return [bytes];
-  const text = new TextDecoder().decode(bytes);
+  const text = new TextDecoder('latin1').decode(bytes);
   const ders = pemBlocks(text).filter(({ label }) => label === 'CERTIFICATE');
   if (ders.length === 0) throw new CocosError('EVIDENCE_INVALID', 'the PEM text contains no certificate');
   return ders.map(({ der }) => der);

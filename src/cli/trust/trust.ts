@@ -122,7 +122,7 @@ function innerPolicy(file: string, policy: Uint8Array): unknown {
 
 /** Reference values as JSON or as CoRIM. @throws CocosError REFERENCE_INVALID */
 function parseReference(file: string, bytes: Uint8Array): ReferenceValues {
-  if (looksLikeCorim(bytes)) return namingFile(file, () => referenceFromCorim(bytes));
+  if (looksLikeCorim(bytes)) return namingFile(file, () => referenceFromCorim(bytes, systemClock.wall()));
   const json = jsonIn(file, bytes);
   return namingFile(file, () => parseReferenceValues(json));
 }

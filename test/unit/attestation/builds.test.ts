@@ -101,7 +101,7 @@ describe('a file of reference values', () => {
 
   it('as CoRIM has one CoMID for each build, and triples of different CoMIDs are never mixed', () => {
     const values = parseReferenceValues({ version: 1, builds: [A, { ...B, tdx }] });
-    expect(referenceFromCorim(referenceToCorim(values))).toEqual(values);
+    expect(referenceFromCorim(referenceToCorim(values), 0)).toEqual(values);
     const { comids } = decodeCorim(referenceToCorim(values));
     expect(comids.map(({ tagId }) => tagId)).toEqual(['A', 'B']);
     const [first, second] = comids;
@@ -116,7 +116,7 @@ describe('a file of reference values', () => {
       part(first, (key) => !key.startsWith('vm.')),
       part(second, (key) => key.startsWith('vm.')),
     ];
-    expect(() => referenceFromCorim(encodeCorim({ id: 'x', comids: halves }))).toThrowError(refused);
+    expect(() => referenceFromCorim(encodeCorim({ id: 'x', comids: halves }), 0)).toThrowError(refused);
   });
 });
 

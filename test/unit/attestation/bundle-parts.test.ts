@@ -201,6 +201,26 @@ describe('appraise with a vTPM quote and a DICE chain', () => {
     expect(await failures(withChain(usable, root), trusted)).toEqual([]);
   });
 
+  it('takes nothing from a quote for its certificates when the policy names no roots, and says so', async () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const certificate = issue({
+      ...{ subject: 'AK', issuer: { name: 'nobody', key: privateKey }, serial: Uint8Array.of(2) },
+      ...{ validity: { notBefore: NOW - 1000, notAfter: NOW + 1000 }, extensions: AIK },
+      publicKey: createPublicKey(boot.ak),
+    });
+    for (const ders of [[certificate], [Uint8Array.of(1)]]) {
+      const verdict = appraise(
+        await input((bundle) => ({
+          vtpm: { ...boot.quote(NONCE, bundle.claims), certificates: ders },
+        })),
+      );
+      expect(verdict).toMatchObject({ outcome: 'accepted', failures: [], vtpmOwner: 'host' });
+      expect(outcome(verdict, 'vtpm.key-binding')?.found).toBe(
+        'the key verifies the quote; its certificates (1) are not checked, since the policy names no root (vtpm.trustedRoots)',
+      );
+    }
+  });
+
   it('holds the authorities of a certificate of the key to their path length and usage', async () => {
     const span = { notBefore: NOW - 1000, notAfter: NOW + 1000 };
     const [rootKey, middleKey] = [0, 1].map(

@@ -115,6 +115,70 @@ describe('collateral of several evaluations', () => {
     }
   });
 
+  const found = (v: ReturnType<typeof verdictOf>, name: string) =>
+    v.checks.find((check) => check.name === name);
+  const signed = (value: object) => signJson(value, intel.tcbSigner.key);
+  const odd = (changes: object) => signed({ ...tcbInfoJson(), tcbEvaluationDataNumber: 19, ...changes });
+
+  it('is refused when one about this platform cannot be read, since that may be the newest', () => {
+    const [level] = tcbInfoJson().tcbLevels;
+    const cases: readonly [object, string][] = [
+      [{ version: 4 }, 'version'],
+      [{ tcbLevels: [{ ...level, tcbStatus: 'SomeNewStatus' }] }, 'tcbLevels.0.tcbStatus'],
+      [{ fmspc: 7 }, 'fmspc'],
+    ];
+    for (const [changes, place] of cases) {
+      for (const infos of [
+        [info(18, 'UpToDate'), odd(changes)],
+        [odd(changes), info(18, 'UpToDate')],
+      ]) {
+        const refused = verdict(...infos);
+        expect(refused.failures).toEqual(['tdx.tcb-info']);
+        expect(found(refused, 'tdx.tcb-info')?.found).toBe(
+          `cannot be read: evaluation 19: TCB information does not have the documented format (${place})`,
+        );
+      }
+    }
+    const cut = { ...info(19, 'OutOfDate'), body: info(19, 'OutOfDate').body.slice(0, -1) };
+    expect(verdict(info(18, 'UpToDate'), cut).failures).toEqual(['tdx.tcb-info']);
+  });
+
+  it('is accepted beside items of other platforms and of SGX in any format', () => {
+    const { id: _, ...withoutId } = tcbInfoJson();
+    const others = [
+      odd({ version: 4, fmspc: '00906ed50000' }),
+      odd({ version: 4, pceId: '0001' }),
+      odd({ id: 'SGX', tcbLevels: [] }),
+      signed({ ...withoutId, version: 2 }),
+    ];
+    expect(verdict(info(18, 'UpToDate'), ...others).failures).toEqual([]);
+  });
+
+  const identity = (changes: object) => signed({ ...qeIdentityJson(), ...changes });
+  const withIdentities = (qeIdentities: ReturnType<typeof identity>[], tdx: object = {}) =>
+    verdictOf(createQuote(intel), { ...createCollateral(intel), qeIdentities }, tdx);
+
+  it('is refused when an identity of the quoting enclave cannot be read, but not for those of other enclaves', () => {
+    const [level] = qeIdentityJson().tcbLevels;
+    const long = { tcbEvaluationDataNumber: 19, tcbLevels: [{ ...level, advisoryIDs: ['x'.repeat(65)] }] };
+    const refused = withIdentities([identity({}), identity(long)]);
+    expect(refused.failures).toEqual(['tdx.qe-identity']);
+    const others = ['QE', 'QVE'].map((id) => identity({ ...long, id }));
+    expect(withIdentities([identity({}), ...others]).failures).toEqual([]);
+  });
+
+  it('may be mixed unless the policy refuses it, and the verdict says so', () => {
+    const mixed = [identity({ tcbEvaluationDataNumber: 17 })];
+    const text = 'TCB information 18, QE identity 17: different evaluations';
+    const allowed = withIdentities(mixed);
+    expect(allowed.failures).toEqual([]);
+    expect(found(allowed, 'tdx.evaluation-number')?.note).toContain(text);
+    const refused = withIdentities(mixed, { requireSameEvaluation: true });
+    expect(refused.failures).toEqual(['tdx.evaluation-number']);
+    expect(found(refused, 'tdx.evaluation-number')?.found).toBe(text);
+    expect(withIdentities([identity({})], { requireSameEvaluation: true }).failures).toEqual([]);
+  });
+
   it('is not spoilt by a higher one that nobody signed', () => {
     const forged = info(99, 'UpToDate');
     forged.signature.fill(1);

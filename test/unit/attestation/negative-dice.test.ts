@@ -16,6 +16,7 @@ import {
   idOf,
   type Layer,
   newKey,
+  openDice,
   rawKey,
   tcgTcbInfo,
   x509Layer,
@@ -166,6 +167,18 @@ describe('DICE in X.509', () => {
     const silent = [x509Layer(layer, tcgTcbInfo(digest))];
     expect(verify('x509', silent, rules).failures).toEqual(['dice.mode']);
     expect(verify('x509', silent, { ...rules, allowedModes: ['unstated'] }).failures).toEqual([]);
+  });
+
+  it('is refused with two descriptions of one layer, of which one may say debug', () => {
+    const layer = { issuerKey: root, subjectKey: first };
+    const [own, tcg] = [openDice(layer), tcgTcbInfo(new Uint8Array(32), 0x10)];
+    expect(verify('x509', [x509Layer(layer, own)]).failures).toEqual([]);
+    for (const both of [
+      [own, tcg],
+      [tcg, own],
+      [own, { ...tcg, critical: false }],
+    ])
+      expect(verify('x509', [x509Layer(layer, ...both)]).failures).toEqual(['dice.parse']);
   });
 });
 

@@ -133,6 +133,11 @@ const TDX: Readonly<Record<string, Case>> = {
   ),
   'tdx.minimumTcbDate': demands('tdx.minimum-tcb-date', '2999-01-01T00:00:00Z', tdx()),
   'tdx.minimumEvaluationNumber': demands('tdx.evaluation-number', 4_294_967_295, tdx()),
+  'tdx.requireSameEvaluation': demands(
+    'tdx.evaluation-number',
+    true,
+    tdx({ collateral: { tcbInfo: (info) => Object.assign(info, { tcbEvaluationDataNumber: 17 }) } }),
+  ),
   'tdx.refusedAdvisories': demands(
     'tdx.advisories',
     ['INTEL-SA-1'],

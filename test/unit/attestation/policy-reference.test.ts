@@ -45,6 +45,7 @@ describe('parsePolicy', () => {
       tdx: {
         trustedRoots: [],
         requireRevocationLists: true,
+        requireSameEvaluation: false,
         acceptedStatuses: ['UpToDate'],
         refusedAdvisories: [],
         requireSeptVeDisable: true,

@@ -187,7 +187,7 @@ describe('reference values as CoRIM', () => {
   });
 
   it('are restored unchanged', () => {
-    expect(referenceFromCorim(referenceToCorim(full))).toEqual(full);
+    expect(referenceFromCorim(referenceToCorim(full), 0)).toEqual(full);
   });
 
   it('have the tags and labels of the draft', () => {
@@ -247,10 +247,10 @@ describe('reference values as CoRIM', () => {
     const [comid] = corim.comids;
     if (comid === undefined) throw new Error('no CoMID');
     const twice = encodeCorim({ id: 'x', comids: [comid, comid] });
-    expect(() => referenceFromCorim(twice)).toThrowError(refused);
+    expect(() => referenceFromCorim(twice, 0)).toThrowError(refused);
     const triples = comid.triples.map((triple) => ({ ...triple, vendor: 'somebody else' }));
     const others = encodeCorim({ id: 'x', comids: [{ ...comid, triples }] });
-    expect(() => referenceFromCorim(others)).toThrowError(refused);
+    expect(() => referenceFromCorim(others, 0)).toThrowError(refused);
   });
 });
 

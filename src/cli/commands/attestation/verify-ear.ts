@@ -1,4 +1,4 @@
-import { verifyEar } from '../../../attestation/appraisal/ear.ts';
+import { tierOf, verifyEar } from '../../../attestation/appraisal/ear.ts';
 import { attestationCrypto } from '../../../crypto/attestation-crypto.ts';
 import { parseSigningKey } from '../../../crypto/keys.ts';
 import { CocosError, EXIT } from '../../../errors.ts';
@@ -26,8 +26,9 @@ export async function run(context: CommandContext, options: Options, file: strin
   const claims = namingFile(file, () => verifyEar(token, publicKey, attestationCrypto));
   const problems = [
     ...statusProblems(claims),
+    ...failureProblems(claims),
     ...nonceProblems(claims, options.nonce),
-    ...ageProblems(claims.iat, options),
+    ...timeProblems(claims, options),
   ];
   const text = [
     ...JSON.stringify(claims, null, 2).split('\n'),
@@ -43,9 +44,19 @@ type Claims = ReturnType<typeof verifyEar>;
 function statusProblems({ submods }: Claims): string[] {
   const all = Object.entries(submods);
   if (all.length === 0) return ['the result has no submodule'];
-  return all.flatMap(([name, { 'ear.status': status }]) =>
-    status === 'affirming' || status === 'warning' ? [] : [`the status of ${name} is ${status}`],
-  );
+  return all.flatMap(([name, { 'ear.status': status, 'ear.trustworthiness-vector': vector = {} }]) => {
+    if (status !== 'affirming' && status !== 'warning') return [`the status of ${name} is ${status}`];
+    // No status is better than the worst claim of its vector (draft-ietf-rats-ear).
+    return Object.entries(vector).flatMap(([claim, value]) => {
+      const tier = tierOf(value);
+      const isWorse = tier === 'contraindicated' || (tier === 'warning' && status === 'affirming');
+      return isWorse ? [`the status of ${name} is ${status}, but its ${claim} is ${tier} (${value})`] : [];
+    });
+  });
+}
+
+function failureProblems({ 'cocosai.failures': failures = [] }: Claims): string[] {
+  return failures.length === 0 ? [] : [`these checks failed: ${failures.join(', ')}`];
 }
 
 function nonceProblems(claims: Claims, nonce: string | undefined): string[] {
@@ -56,8 +67,18 @@ function nonceProblems(claims: Claims, nonce: string | undefined): string[] {
   return [`the nonce is ${typeof found === 'string' ? found : 'missing'}, expected ${expected}`];
 }
 
-function ageProblems(iat: number, { maxAge, at }: Options): string[] {
-  const seconds = Math.floor(parseTime(at) / 1000) - iat;
+function timeProblems({ iat, exp, nbf }: Claims, options: Options): string[] {
+  const now = Math.floor(parseTime(options.at) / 1000);
+  return [
+    ...(exp !== undefined && now >= exp ? [`it expired ${now - exp} s ago`] : []),
+    ...(nbf !== undefined && nbf - now > CLOCK_TOLERANCE_SECONDS
+      ? [`it is valid only in ${nbf - now} s`]
+      : []),
+    ...ageProblems(now - iat, options),
+  ];
+}
+
+function ageProblems(seconds: number, { maxAge }: Options): string[] {
   if (seconds < -CLOCK_TOLERANCE_SECONDS) return [`it was issued ${-seconds} s in the future`];
   if (maxAge === undefined) return [];
   if (!/^[1-9]\d{0,8}$/.test(maxAge)) {
