@@ -9,8 +9,8 @@ import {
 } from '../../attestation/collateral/collateral-files.ts';
 import { sha256 } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { userFolder } from '../../runtime/user-folders.ts';
 import { parseFailure, readInput, writeNew } from '../files.ts';
+import { userFolder } from '../user-folders.ts';
 
 /** The local folder of vendor collateral, so that appraisal needs no network. */
 

@@ -6,8 +6,8 @@ import { parseStrictJson } from '../../attestation/encoding/strict-json.ts';
 import type { OpenedPolicy } from '../../attestation/policy/signed-policy.ts';
 import { sha256Text } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { absolute, userFolder } from '../../runtime/user-folders.ts';
 import { notWritten, unreadable, writeNew } from '../files.ts';
+import { absolute, userFolder } from '../user-folders.ts';
 
 /**
  * The versions of signed policies that this user has accepted: an older one than the newest, which somebody kept, is refused
