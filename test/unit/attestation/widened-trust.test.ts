@@ -154,8 +154,7 @@ function hclOf(report: Uint8Array, claims: Uint8Array): Uint8Array {
   head.write('HCLA');
   head.writeUInt32LE(2, 4);
   const table = Buffer.alloc(20);
-  [20 + claims.length, 1, 2, 1, claims.length].forEach((value, index) =>
-    table.writeUInt32LE(value, index * 4),
-  );
+  for (const [index, value] of [20 + claims.length, 1, 2, 1, claims.length].entries())
+    table.writeUInt32LE(value, index * 4);
   return Buffer.concat([head, report, table, claims]);
 }
