@@ -1,5 +1,5 @@
 import type { ErrorJson } from '../errors.ts';
-import { UNPRINTABLE } from '../machines/unprintable.ts';
+import { printableJson, UNPRINTABLE } from '../machines/unprintable.ts';
 import { NEXT_STEPS } from './next-steps.ts';
 
 /** A line, or a list of lines. A line break within a line is data, and is shown as an escape. */
@@ -29,7 +29,7 @@ const PROGRESS_INTERVAL_MS = 1_000;
 export function createOutput(json: boolean): Output {
   let progressMs = Number.NEGATIVE_INFINITY;
   const show = (text: Lines, value: unknown) => {
-    process.stdout.write(json ? `${toJson(value)}\n` : toText(text));
+    process.stdout.write(json ? `${printableJson(value)}\n` : toText(text));
   };
   return {
     json,
@@ -46,7 +46,7 @@ export function createOutput(json: boolean): Output {
     },
     error: (error) => {
       const next = NEXT_STEPS[error.code];
-      if (json) process.stdout.write(`${toJson({ error: { ...error, next } })}\n`);
+      if (json) process.stdout.write(`${printableJson({ error: { ...error, next } })}\n`);
       const details = error.details === undefined ? '' : ` ${JSON.stringify(error.details)}`;
       process.stderr.write(toText([`${error.code}: ${error.message}${details}`, `next: ${next}`]));
     },
@@ -86,14 +86,4 @@ export function printable(text: string): string {
 function toText(text: Lines): string {
   const lines = typeof text === 'string' ? [text] : text;
   return lines.map((line) => `${printable(line)}\n`).join('');
-}
-
-/** JSON on one line. The characters can only occur within its strings, where the escape means the same. */
-function toJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNPRINTABLE, (character) =>
-    Array.from({ length: character.length }, (_, index) => {
-      const unit = character.charCodeAt(index);
-      return `\\u${unit.toString(16).padStart(4, '0')}`;
-    }).join(''),
-  );
 }

@@ -1,4 +1,6 @@
-/** Writes one JSON object per line to standard error. */
+import { printableJson } from '../machines/unprintable.ts';
+
+/** Writes one JSON object per line to standard error. Texts of guests and services control no terminal that shows it. */
 export type Log = (
   level: 'info' | 'warning' | 'error',
   message: string,
@@ -6,5 +8,5 @@ export type Log = (
 ) => void;
 
 export const log: Log = (level, message, fields = {}) => {
-  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...fields })}\n`);
+  process.stderr.write(`${printableJson({ time: new Date().toISOString(), level, message, ...fields })}\n`);
 };

@@ -52,7 +52,7 @@ async function requested(
 ): Promise<void> {
   try {
     const status = await requestConnect(socket, connectRequest(authority, headers), CONNECT_LIMIT_MS);
-    if (status >= 300) throw new CocosError('AGENT_UNAVAILABLE', refusal(status));
+    if (status < 200 || status >= 300) throw new CocosError('AGENT_UNAVAILABLE', refusal(status));
   } catch (thrown) {
     socket.destroy();
     throw thrown;
@@ -96,12 +96,16 @@ function secured(
       ...ca,
       minVersion: 'TLSv1.3',
     });
-    over.once('error', (cause) => {
+    const fail = (cause: Error) => {
+      clearTimeout(timer);
       over.destroy();
-      const message = `The gateway ${host}:${port} does not prove its name by TLS: ${reasonOf(cause)}.`;
+      const message = `The gateway ${host}:${port} does not prove its name by TLS: ${reasonOf(cause)}. COCOSAI_GATEWAY_CA names the authority of its certificate.`;
       reject(new CocosError('AGENT_UNAVAILABLE', message, { cause }));
-    });
+    };
+    const timer = setTimeout(() => fail(new Error('it timed out')), CONNECT_LIMIT_MS);
+    over.once('error', fail);
     over.once('secureConnect', () => {
+      clearTimeout(timer);
       over.on('error', () => over.destroy());
       resolve(over);
     });

@@ -29,6 +29,8 @@ export async function relayOf(client: ControlClient, enclave: string): Promise<s
   }
   if (client.isLocal) return relay;
   const { participants } = await client.host();
+  // Its port may be forwarded to this machine.
+  if (participants === '' && relay.startsWith('tcp:')) return relay;
   if (participants === '') {
     throw new CocosError(
       'AGENT_UNAVAILABLE',

@@ -23,14 +23,17 @@ export class TeeHost {
   }
 
   survey(): Promise<Survey> {
-    this.latest ??= this.look();
-    return this.latest;
+    return this.latest ?? this.probe();
   }
 
-  /** Looks at the host again. */
+  /** Looks at the host again. One look that fails is not kept: the next call tries again. */
   probe(): Promise<Survey> {
-    this.latest = this.look();
-    return this.latest;
+    const looked = this.look();
+    this.latest = looked;
+    looked.catch(() => {
+      if (this.latest === looked) this.latest = null;
+    });
+    return looked;
   }
 
   /**

@@ -44,10 +44,12 @@ export async function openGateway({ at, find }: GatewayOptions): Promise<Relay> 
   const route = (socket: net.Socket, enclave: string): Admission => {
     const peers = routed.get(enclave) ?? new PeerConnections(RELAY_LIMITS);
     routed.set(enclave, peers);
+    const admission = peers.admit(socket);
+    // After the listener of `admit`, which counts it out.
     socket.once('close', () => {
       if (peers.size === 0) routed.delete(enclave);
     });
-    return peers.admit(socket);
+    return admission;
   };
   const serve = async (raw: net.Socket, leave: () => void): Promise<void> => {
     const socket = secureContext === null ? raw : await secured(raw, secureContext);
