@@ -1,5 +1,6 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { removeTree } from '../archive/remove-tree.ts';
 import { sha256Text } from '../crypto/digest.ts';
 import { CocosError } from '../errors.ts';
 import type { AgentEvent } from '../machines/agent.machine.ts';
@@ -116,7 +117,7 @@ function runEffect(
     async ({ manifest }, signal) => {
       if (manifest === null) throw new CocosError('INTERNAL', 'The run started without a manifest.');
       const resultsDir = resultsDirOf(parts.workDir);
-      await rm(resultsDir, { recursive: true, force: true });
+      await removeTree(resultsDir);
       await mkdir(resultsDir, { recursive: true, mode: 0o700 });
       const { disclosure } = manifest;
       const limitMs = manifest.limits.seconds * 1_000;
@@ -214,20 +215,23 @@ function sealEffect(
       // How long sealing takes depends on the number of files, which the algorithm chooses.
       const whenPublished = () =>
         awaitPublishedEnd(startedMs, Number.POSITIVE_INFINITY, manifest.disclosure, signal);
-      const { digest, sealedDigest, size, paddingBytes } = await results
-        .seal(
+      const seal = async () => {
+        const sealed = await results.seal(
           resultsDir,
           manifest.id,
           manifestDigest,
           (entry) => omitted.add(entry),
           manifest.disclosure?.resultPadding,
-        )
-        .catch(async (thrown: unknown) => {
-          await whenPublished();
-          throw thrown;
-        });
+        );
+        await removeTree(resultsDir);
+        return sealed;
+      };
+      // A failure of any step is published when its end would be, so that its time says nothing either.
+      const { digest, sealedDigest, size, paddingBytes } = await seal().catch(async (thrown: unknown) => {
+        await whenPublished();
+        throw thrown;
+      });
       omitted.end();
-      await rm(resultsDir, { recursive: true, force: true });
       const claims = platform.claims(manifestDigest);
       results.receipt = signReceipt(
         {

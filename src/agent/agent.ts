@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { removeTree } from '../archive/remove-tree.ts';
 import type { Link } from '../link/link.ts';
 import { type Listener, PORTS, type Transport } from '../link/transport/transport.ts';
 import { traceTo } from '../runtime/trace.ts';
@@ -129,9 +129,9 @@ export class Agent {
   private async shutDown(): Promise<void> {
     await Promise.all(this.listeners.map((listener) => listener.close()));
     this.actors.stop();
+    this.identity.erase();
     await this.inputs.clear();
     await this.results.clear();
-    await rm(resultsDirOf(this.workDir), { recursive: true, force: true });
-    this.identity.erase();
+    await removeTree(resultsDirOf(this.workDir));
   }
 }

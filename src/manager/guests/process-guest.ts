@@ -1,6 +1,7 @@
-import { access, chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, chown, lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { removeTree } from '../../archive/remove-tree.ts';
 import { CocosError } from '../../errors.ts';
 import { unixTransport } from '../../link/transport/unix.ts';
 import type { Guest } from './guest.ts';
@@ -73,8 +74,14 @@ export async function attachProcessGuest(files: ProcessGuestFiles): Promise<Gues
 export async function endOrphanProcess({ socketDir, workDir }: ProcessGuestFiles): Promise<void> {
   const record = await readRecord(socketDir);
   if (record !== null) await adoptHostProcess(record.agent, socketDir)?.end();
-  await rm(workDir, { recursive: true, force: true });
+  await removeOwn(workDir);
   await rm(path.join(socketDir, RECORD), { force: true });
+}
+
+/** It lies where every user may make folders: one of another user, in which that user may swap files, is left alone. */
+async function removeOwn(workDir: string): Promise<void> {
+  const found = await lstat(workDir).catch(() => null);
+  if (found !== null && found.uid === process.getuid?.()) await removeTree(workDir);
 }
 
 /** Datasets lie in it in the clear, in files that the sandbox's user may read: no other user may enter it. */
@@ -96,7 +103,7 @@ function guestOf(agent: HostProcess, { socketDir, workDir }: ProcessGuestFiles):
     quit: () => agent.end(),
     kill: async () => {
       await agent.end();
-      await rm(workDir, { recursive: true, force: true });
+      await removeOwn(workDir);
     },
   };
 }

@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto';
+import { chmod, lstat, opendir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import path from 'node:path';
+
+const OPEN = 0o700;
+
+/**
+ * Removes a tree that somebody else wrote, whatever is in it: folders that nobody may enter, and chains of folders whose
+ * path is longer than any call takes. Each folder is moved up below the root before it is emptied, so that no path gets
+ * long. Does nothing where there is no tree. Nobody else may write to the tree meanwhile.
+ */
+export async function removeTree(root: string): Promise<void> {
+  const found = await lstat(root).catch(() => null);
+  if (found === null) return;
+  if (!found.isDirectory()) return rm(root, { force: true });
+  await chmod(root, OPEN);
+  const prefix = `.remove-${randomUUID()}-`;
+  let moved = 0;
+  const folders: string[] = [];
+  /** Removes the files of a folder and moves its folders up. */
+  const empty = async (folder: string): Promise<void> => {
+    for await (const entry of await opendir(folder)) {
+      const file = path.join(folder, entry.name);
+      if (!entry.isDirectory()) {
+        await unlink(file);
+        continue;
+      }
+      // A folder that its owner may not write to cannot be moved either.
+      await chmod(file, OPEN);
+      const place = path.join(root, `${prefix}${moved++}`);
+      await rename(file, place);
+      folders.push(place);
+    }
+  };
+  await empty(root);
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    await empty(folder);
+    await rmdir(folder);
+  }
+  await rmdir(root);
+}
