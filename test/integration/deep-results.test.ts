@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, expect, it } from 'vitest';
@@ -33,6 +33,12 @@ it('folders that no call can reach lose no result, and leave nothing on the host
     const folder = path.join(out, 'opened');
     succeeded(await system.cli('result', 'open', result, '--out', folder, ...parties.trust('consumer')));
     expect(readFileSync(path.join(folder, 'answer.txt'), 'utf8')).toBe('42');
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(readdirSync(out).toSorted()).toEqual(['opened', 'result']);
+    const missing = await system.cli(
+      ...['result', 'open', result, '--out', path.join(out, 'none/x'), ...parties.trust('consumer')],
+    );
+    expect(missing.stderr).toMatch(/^FILE_UNREADABLE: Cannot write /);
     succeeded(await system.cli('enclave', 'remove', 'job'));
     expect(existsSync(`/dev/shm/cocosai-${id}`)).toBe(false);
   } finally {

@@ -1,4 +1,6 @@
-import { rm } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import path from 'node:path';
+import { removeTree } from '../../../archive/remove-tree.ts';
 import { unpackArchive } from '../../../archive/unpack.ts';
 import { ByteReader } from '../../../crypto/byte-reader.ts';
 import { equal } from '../../../crypto/bytes.ts';
@@ -8,7 +10,7 @@ import { CocosError } from '../../../errors.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
 import { encodeResultHeader, openResult, type ResultHeader } from '../../../protocol/result-file.ts';
 import type { CommandContext } from '../../command-context.ts';
-import { alreadyExists, chunksOf, publishFolder, withOpenFile } from '../../files.ts';
+import { alreadyExists, chunksOf, notWritten, publishFolder, withOpenFile } from '../../files.ts';
 import { readKeys } from '../../key-files.ts';
 import { contentKeyOf, requireRecipient } from '../../trust/result-content.ts';
 import type { ResultTrust } from '../../trust/result-verification.ts';
@@ -87,6 +89,9 @@ function openWith(
   return openResult(header, reader, { kemSecretKey: keys.kem.secretKey, signing });
 }
 
+/** What was sealed for its consumer is for nobody else on this machine. */
+const OWN_FOLDER = 0o700;
+
 /** Unpacks into a folder beside the target, which is published only if all of the content matches the receipt. */
 async function unpackInto(folder: string, plain: AsyncIterable<Uint8Array>, receipt: Receipt): Promise<void> {
   const digest = createDigest();
@@ -98,16 +103,20 @@ async function unpackInto(folder: string, plain: AsyncIterable<Uint8Array>, rece
       if (left > 0) yield chunk.subarray(0, left);
     }
   }
-  const unfinished = `${folder}.part-${process.pid}`;
+  // A name that nobody else has, so that nothing of anybody else is removed.
+  const own = await mkdtemp(`${folder}.part-`).catch((cause: unknown) => {
+    throw notWritten(folder, cause);
+  });
+  const unfinished = path.join(own, 'content');
   try {
     await unpackArchive(measured(), unfinished);
     if (digest.finish() !== receipt.resultDigest) {
       throw new CocosError('RESULT_INVALID', 'The result does not have the digest that its receipt names.');
     }
+    await chmod(unfinished, OWN_FOLDER);
     await publishFolder(unfinished, folder);
-  } catch (thrown) {
+  } finally {
     // The sealed file still holds all of it; plaintext that failed a check must not remain.
-    await rm(unfinished, { recursive: true, force: true });
-    throw thrown;
+    await removeTree(own);
   }
 }
