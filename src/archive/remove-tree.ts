@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, lstat, opendir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
 const OPEN = 0o700;
@@ -19,8 +19,9 @@ export async function removeTree(root: string): Promise<void> {
   const folders: string[] = [];
   /** Removes the files of a folder and moves its folders up. */
   const empty = async (folder: string): Promise<void> => {
-    for await (const entry of await opendir(folder)) {
-      const file = path.join(folder, entry.name);
+    // Names as bytes, since one need not be text.
+    for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
+      const file = Buffer.concat([Buffer.from(`${folder}/`), entry.name]);
       if (!entry.isDirectory()) {
         await unlink(file);
         continue;

@@ -58,6 +58,16 @@ describe('removing a tree', () => {
     expect(existsSync(path.join(base, 'kept/file'))).toBe(true);
   });
 
+  it('removes files and folders whose names are not text', async () => {
+    const name = Buffer.from([0x2f, 0xff, 0xfe, 0x41]);
+    const root = path.join(base, 'tree');
+    mkdirSync(root);
+    mkdirSync(Buffer.concat([Buffer.from(root), name]));
+    writeFileSync(Buffer.concat([Buffer.from(root), name, name]), '');
+    await removeTree(root);
+    expect(readdirSync(base)).toEqual([]);
+  });
+
   it('does nothing where there is no tree', async () => {
     await expect(removeTree(path.join(base, 'none'))).resolves.toBeUndefined();
   });
