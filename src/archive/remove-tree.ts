@@ -13,7 +13,7 @@ export async function removeTree(root: string): Promise<void> {
   const found = await lstat(root).catch(() => null);
   if (found === null) return;
   if (!found.isDirectory()) return rm(root, { force: true });
-  await chmod(root, OPEN);
+  await open(root);
   const prefix = `.remove-${randomUUID()}-`;
   let moved = 0;
   const folders: string[] = [];
@@ -27,7 +27,7 @@ export async function removeTree(root: string): Promise<void> {
         continue;
       }
       // A folder that its owner may not write to cannot be moved either.
-      await chmod(file, OPEN);
+      await open(file);
       const place = path.join(root, `${prefix}${moved++}`);
       await rename(file, place);
       folders.push(place);
@@ -39,4 +39,9 @@ export async function removeTree(root: string): Promise<void> {
     await rmdir(folder);
   }
   await rmdir(root);
+}
+
+/** Of a folder of another user only a process that needs no permission can remove anything; then the rest succeeds too. */
+async function open(folder: string | Buffer): Promise<void> {
+  await chmod(folder, OPEN).catch(() => undefined);
 }
