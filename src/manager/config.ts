@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { CocosError } from '../errors.ts';
 import { MIRROR_LIMITS, type MirrorLimits } from '../link/mirror/mirror.ts';
 import { ENCLAVE_LIMITS, type EnclaveLimits, EnclaveMode, TeePlatform } from '../machines/enclave.events.ts';
-import { type Address, defaultRunDir, parseAddress, type TlsFiles } from '../rpc/address.ts';
+import { type Address, defaultRunDir, parseAddress, type TlsFiles, unbracketed } from '../rpc/address.ts';
 import { seconds } from '../runtime/time-spans.ts';
 import { schemaProblems } from '../schema-problems.ts';
 import { HISTORY_LIMITS, type HistoryLimits } from './control/history.ts';
@@ -17,7 +17,7 @@ export interface ParticipantsConfig {
   readonly port: number;
   /** Certificate chain and key, PEM files; null for plain TCP. */
   readonly tls: { readonly certificate: string; readonly key: string } | null;
-  /** What participants are told, `host:port`; null for the address at which the gateway listens. */
+  /** What participants are shown, `host:port`; null for the address at which the gateway listens. */
   readonly advertise: string | null;
 }
 
@@ -248,7 +248,7 @@ function readParticipants(env: z.infer<typeof Environment>): ParticipantsConfig 
       `COCOSAI_PARTICIPANTS: '${text}' is neither tcp:host:port nor tls:host:port.`,
     );
   }
-  const address = { host: host.replace(/^\[|\]$/g, ''), port: Number(port), advertise };
+  const address = { host: unbracketed(host), port: Number(port), advertise };
   if (kind === 'tcp') return { ...address, tls: null };
   const { COCOSAI_PARTICIPANTS_TLS_CERT: certificate, COCOSAI_PARTICIPANTS_TLS_KEY: key } = env;
   if (certificate === undefined || key === undefined) {

@@ -42,6 +42,11 @@ export function parseAddress(text: string): Address {
   return { kind, host, port: Number(port) };
 }
 
+/** The host of an address as sockets take it: an IPv6 address without its brackets. */
+export function unbracketed(host: string): string {
+  return host.replace(/^\[|\]$/g, '');
+}
+
 /** The address in the format of grpc-js. */
 export function grpcTarget(address: Address): string {
   return address.kind === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;

@@ -5,6 +5,7 @@ import {
   type Actor,
   ControlServiceClient,
   type CreateEnclaveRequest,
+  type GetActorResponse,
   type GetHostResponse,
   type ListActorsResponse,
   type Transition,
@@ -78,10 +79,15 @@ export class ControlClient {
   }
 
   async get(address: string): Promise<ActorInfo> {
-    const { actor } = await this.unary<{ actor?: Actor | undefined }>((done) =>
+    return (await this.find(address)).actor;
+  }
+
+  /** An actor, and where participants of other machines connect to it if it is an enclave; null for nowhere. */
+  async find(address: string): Promise<{ readonly actor: ActorInfo; readonly participants: string | null }> {
+    const { actor, participants } = await this.unary<GetActorResponse>((done) =>
       this.client.getActor({ address }, new Metadata(), { deadline: limit() }, done),
     );
-    return infoOf(actor);
+    return { actor: infoOf(actor), participants: participants === '' ? null : participants };
   }
 
   async send(address: string, event: unknown): Promise<ActorInfo> {

@@ -6,6 +6,8 @@ import { CocosError } from '../errors.ts';
  * one from a participant, and a participant one from a gateway or from a proxy.
  */
 
+/** Of the TCP connections that carry a tunnel: below the idle limits of usual NAT tables. */
+export const KEEP_ALIVE_MS = 30_000;
 /** Of a head; proxies send a page with a refusal, which is not read. */
 const HEAD_BYTES = 8_192;
 const END = Buffer.from('\r\n\r\n');

@@ -62,7 +62,7 @@ describe('a host without TEE hardware', () => {
     expect(missing.filter(({ remedy }) => remedy === '')).toEqual([]);
   });
 
-  it('is told of in the words of a person', async () => {
+  it('is described in the words of a person', async () => {
     const system = await startOn(fakeTeeHost({ files: {}, qemu: null }));
     const { stdout } = succeeded(await system.cli('host', 'doctor'));
     expect(stdout).toMatch(/^sev-snp: not available: \d of 8 missing$/m);

@@ -15,8 +15,8 @@ import { MAX_POLICY_BYTES } from './policy.ts';
  */
 
 const DOMAIN = utf8ToBytes('cocosai policy v2\0');
-/** Between the clocks of a signer and of a verifier. */
-const CLOCK_SKEW_MS = 300_000;
+/** That the clocks of two parties may differ by. */
+export const CLOCK_SKEW_MS = 300_000;
 const Base64Url = z.string().regex(/^[A-Za-z0-9_-]*$/);
 
 const Terms = z.strictObject({

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { pipeline } from 'node:stream';
+import { joinStreams } from '../../link/transport/join-streams.ts';
 import { listenUnix } from '../../link/transport/unix.ts';
 import type { RelayAddress } from './relay-address.ts';
 import { dialRelay } from './relay-dial.ts';
@@ -31,14 +31,7 @@ export async function openGrpcDoor(relay: RelayAddress, environment: NodeJS.Proc
     const ready = first === null ? dialRelay(relay, environment) : Promise.resolve(first);
     first = null;
     ready.then(
-      (stream) => {
-        const end = () => {
-          socket.destroy();
-          stream.destroy();
-        };
-        pipeline(socket, stream, end);
-        pipeline(stream, socket, end);
-      },
+      (stream) => joinStreams(socket, stream),
       () => socket.destroy(),
     );
   });

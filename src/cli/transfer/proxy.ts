@@ -1,4 +1,5 @@
 import { CocosError } from '../../errors.ts';
+import { unbracketed } from '../../rpc/address.ts';
 
 /** An HTTP proxy that connections to other machines go through. */
 export interface Proxy {
@@ -18,7 +19,7 @@ const DEFAULT_PORT = 80;
  */
 export function proxyFor(host: string, environment: NodeJS.ProcessEnv): Proxy | null {
   const setting = environment['https_proxy'] ?? environment['HTTPS_PROXY'] ?? '';
-  const name = host.replace(/^\[|\]$/g, '').toLowerCase();
+  const name = unbracketed(host).toLowerCase();
   if (setting === '' || isExempt(name, environment['no_proxy'] ?? environment['NO_PROXY'] ?? '')) return null;
   const url = tryParse(setting);
   if (url === null || url.protocol !== 'http:' || url.hostname === '') {
@@ -30,7 +31,7 @@ export function proxyFor(host: string, environment: NodeJS.ProcessEnv): Proxy | 
   const { username, password, hostname, port } = url;
   const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return {
-    host: hostname.replace(/^\[|\]$/g, ''),
+    host: unbracketed(hostname),
     port: port === '' ? DEFAULT_PORT : Number(port),
     authorization: username === '' ? null : `Basic ${Buffer.from(credentials).toString('base64')}`,
   };

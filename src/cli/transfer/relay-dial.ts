@@ -2,15 +2,14 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { CocosError } from '../../errors.ts';
-import { connectRequest, requestConnect } from '../../rpc/http-connect.ts';
+import { unbracketed } from '../../rpc/address.ts';
+import { connectRequest, KEEP_ALIVE_MS, requestConnect } from '../../rpc/http-connect.ts';
 import { proxyFor } from './proxy.ts';
 import type { RelayAddress } from './relay-address.ts';
 
 type GatewayAddress = Extract<RelayAddress, { readonly kind: 'gateway' }>;
 
 const CONNECT_LIMIT_MS = 20_000;
-/** Below the idle limits of usual NAT tables. */
-const KEEP_ALIVE_MS = 30_000;
 /** The gateway takes any; a target of CONNECT has one. */
 const TARGET_PORT = 7002;
 
@@ -25,7 +24,7 @@ export async function dialRelay(relay: RelayAddress, environment: NodeJS.Process
   const { host, port } = relay;
   const where = `${host}:${port}`;
   const proxy = proxyFor(host, environment);
-  let socket = await connected(proxy ?? { host: host.replace(/^\[|\]$/g, ''), port });
+  let socket = await connected(proxy ?? { host: unbracketed(host), port });
   if (proxy !== null) {
     const headers = proxy.authorization === null ? {} : { 'Proxy-Authorization': proxy.authorization };
     await requested(
@@ -87,7 +86,7 @@ function secured(
   environment: NodeJS.ProcessEnv,
 ): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const name = host.replace(/^\[|\]$/g, '');
+    const name = unbracketed(host);
     const file = environment['COCOSAI_GATEWAY_CA'];
     const ca = file === undefined ? {} : { ca: readAuthority(file) };
     const over = tls.connect({

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { parseStrictJson } from '../../attestation/encoding/strict-json.ts';
 import type { OpenedPolicy } from '../../attestation/policy/signed-policy.ts';
 import { sha256Text } from '../../crypto/digest.ts';
 import { CocosError } from '../../errors.ts';
-import { notWritten, unreadable, writeNew } from '../files.ts';
+import { notWritten, publishFile, unreadable, writeNew } from '../files.ts';
 import { absolute, userFolder } from '../user-folders.ts';
 
 /**
@@ -57,10 +57,9 @@ async function record(file: string, seen: Seen): Promise<void> {
   const fresh = `${file}.${randomBytes(8).toString('hex')}`;
   await writeNew(fresh, `${JSON.stringify(seen, null, 2)}\n`, 0o600);
   try {
-    await link(fresh, file);
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'))
-      throw notWritten(file, cause);
+    await publishFile(fresh, file);
+  } catch (thrown) {
+    if (CocosError.from(thrown).code !== 'FILE_EXISTS') throw thrown;
   } finally {
     await rm(fresh, { force: true });
   }

@@ -10,7 +10,8 @@ import { isGatewayAddress } from '../transfer/relay-address.ts';
  */
 export async function relayOf(client: ControlClient, enclave: string): Promise<string> {
   if (isGatewayAddress(enclave)) return enclave;
-  const { state, context, address } = await client.get(enclave);
+  const { actor, participants } = await client.find(enclave);
+  const { state, context } = actor;
   const relay = context['relayAddress'];
   if (state.startsWith('failed') || state.startsWith('stopped')) {
     throw new CocosError(
@@ -28,18 +29,11 @@ export async function relayOf(client: ControlClient, enclave: string): Promise<s
     );
   }
   if (client.isLocal) return relay;
-  const { participants } = await client.host();
+  if (participants !== null) return participants;
   // Its port may be forwarded to this machine.
-  if (participants === '' && relay.startsWith('tcp:')) return relay;
-  if (participants === '') {
-    throw new CocosError(
-      'AGENT_UNAVAILABLE',
-      `Only the manager's own machine can connect to its enclaves: its operator sets COCOSAI_PARTICIPANTS.`,
-    );
-  }
-  return `${participants}/${idOf(address)}`;
-}
-
-function idOf(address: string): string {
-  return address.slice('enclave/'.length);
+  if (relay.startsWith('tcp:')) return relay;
+  throw new CocosError(
+    'AGENT_UNAVAILABLE',
+    `Only the manager's own machine can connect to its enclaves: its operator sets COCOSAI_PARTICIPANTS.`,
+  );
 }

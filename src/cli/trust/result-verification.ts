@@ -2,6 +2,7 @@ import { appraise } from '../../attestation/appraisal/appraise.ts';
 import type { Verdict } from '../../attestation/appraisal/verdict.ts';
 import { mergeCollateral } from '../../attestation/collateral/collateral-files.ts';
 import { decodeEvidence } from '../../attestation/evidence/evidence.ts';
+import { CLOCK_SKEW_MS } from '../../attestation/policy/signed-policy.ts';
 import { attestationCrypto } from '../../crypto/attestation-crypto.ts';
 import type { ByteReader } from '../../crypto/byte-reader.ts';
 import { canonicalDigest, sha256Text } from '../../crypto/digest.ts';
@@ -225,9 +226,6 @@ function checkEvidence(
   checkAgent(header, receipt, verdict, evidence, record);
   return verdict;
 }
-
-/** Between the clocks of a consumer and of an auditor. */
-const CLOCK_SKEW_MS = 300_000;
 
 /** The time in a file is the word of whoever wrote it, and can only be a time that has been. */
 function checkTimes(

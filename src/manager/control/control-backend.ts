@@ -5,6 +5,8 @@ import type { Directory } from './directory.ts';
 /** What the control service needs: one manager implements it, and so can anything that stands for several. */
 export interface ControlBackend {
   readonly directory: Directory;
+  /** Where participants of other machines connect to an enclave; empty for nowhere. */
+  participantsAddress(address: string): string;
   describeHost(probe: boolean): Promise<GetHostResponse>;
   /** Address of an actor by its address, or by the name or id of an enclave. @throws CocosError ENCLAVE_NOT_FOUND */
   resolve(text: string): string;

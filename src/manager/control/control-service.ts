@@ -64,7 +64,13 @@ export function controlService(
       }
       return { actors, hasMore: actors.length < views.length };
     }),
-    getActor: unary(async ({ address }) => ({ actor: actorOf(directory.view(backend.resolve(address))) })),
+    getActor: unary(async ({ address }) => {
+      const resolved = backend.resolve(address);
+      return {
+        actor: actorOf(directory.view(resolved)),
+        participants: backend.participantsAddress(resolved),
+      };
+    }),
     watchActors: (call) => watch(directory, backend, call, actorOf),
     sendEvent: unary(async ({ address, eventJson }) => {
       const resolved = backend.resolve(address);

@@ -8,6 +8,7 @@ import type { ManagerConfig } from '../config.ts';
 import { sendPublicEvent } from '../control/commands.ts';
 import type { ControlBackend } from '../control/control-backend.ts';
 import type { Directory } from '../control/directory.ts';
+import { choosePlatform } from '../guests/platforms/platforms.ts';
 import type { MirrorJournal } from '../store/mirror-journal.ts';
 import { actorKey } from '../store/recovery.ts';
 import type { Store } from '../store/store.ts';
@@ -48,8 +49,7 @@ export class EnclaveControl implements ControlBackend {
     const { platform, config, tee } = this.options;
     const root = await platform.describeRoot();
     const { reports } = probe ? await tee.probe() : await tee.survey();
-    const chosen =
-      config.tee === 'auto' ? (reports.find(({ isAvailable }) => isAvailable)?.platform ?? '') : config.tee;
+    const chosen = config.tee === 'auto' ? choosePlatform('auto', reports).platform : config.tee;
     return {
       version: VERSION,
       description: `${process.platform} ${process.arch}, ${config.mode} mode, ${describePlatform(chosen)}`,
@@ -59,10 +59,14 @@ export class EnclaveControl implements ControlBackend {
         findings: findings.map(({ remedy, ...finding }) => ({ ...finding, remedy: remedy ?? '' })),
       })),
       platform: chosen,
-      participants: this.participants,
       emulatedRootPem: root.pem,
       emulatedRootDigest: root.digest,
     };
+  }
+
+  participantsAddress(address: string): string {
+    const [kind, id] = address.split('/');
+    return this.participants === '' || kind !== 'enclave' ? '' : `${this.participants}/${id}`;
   }
 
   resolve(text: string): string {
@@ -202,7 +206,7 @@ export class EnclaveControl implements ControlBackend {
   }
 }
 
-function describePlatform(platform: TeePlatform | ''): string {
+function describePlatform(platform: TeePlatform): string {
   return platform === 'emulated' ? 'no TEE hardware is used: EMULATED' : `TEE hardware: ${platform}`;
 }
 

@@ -1,17 +1,14 @@
-import net from 'node:net';
+import type net from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { CocosError } from '../../errors.ts';
-import { connectTarget, readHead } from '../../rpc/http-connect.ts';
+import { connectTarget, KEEP_ALIVE_MS, readHead } from '../../rpc/http-connect.ts';
 import { type Admission, PeerConnections, type PeerLimits, RELAY_LIMITS } from './peer-connections.ts';
 import { join, RELAY_BUFFER_BYTES, type Relay } from './relay.ts';
+import { endWhenIdle, listenTcp } from './tcp-listener.ts';
 
 /** How long a participant may take to say which enclave it wants. */
 const HEAD_LIMIT_MS = 10_000;
-/** Below the idle limits of usual NAT tables. */
-const KEEP_ALIVE_MS = 30_000;
-/** A connection that moves no byte in either direction for this long is closed. */
-const IDLE_LIMIT_MS = 600_000;
 
 /** Connections that have not named an enclave, in TLS or before it. */
 const WAITING_LIMITS: PeerLimits = { shared: 512, single: 1_024 };
@@ -63,30 +60,16 @@ export async function openGateway({ at, find }: GatewayOptions): Promise<Relay> 
     socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
     join(socket, stream, admission);
   };
-  const server = net.createServer({ noDelay: true, highWaterMark: RELAY_BUFFER_BYTES }, (socket) => {
-    socket.on('error', () => socket.destroy());
-    socket.setTimeout(IDLE_LIMIT_MS, () => socket.destroy());
+  const onConnection = (socket: net.Socket) => {
+    endWhenIdle(socket);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     serve(socket, waiting.admit(socket).leave).catch(() => socket.destroy());
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new CocosError('HOST_PORT_TAKEN', `Cannot listen at ${at.host}:${at.port}.`, { cause })),
-    );
-    server.listen({ host: at.host, port: at.port }, resolve);
-  });
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string')
-    throw new CocosError('INTERNAL', 'A TCP server has no port.');
-  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
-  return {
-    address: `${at.tls === null ? 'tcp' : 'tls'}:${host}:${bound.port}`,
-    close: () =>
-      new Promise((resolve) => {
-        for (const peers of [waiting, ...routed.values()]) peers.closeAll();
-        server.close(() => resolve());
-      }),
   };
+  const closeAll = () => {
+    for (const peers of [waiting, ...routed.values()]) peers.closeAll();
+  };
+  const { address, close } = await listenTcp(at, RELAY_BUFFER_BYTES, onConnection, closeAll);
+  return { address: `${at.tls === null ? 'tcp' : 'tls'}:${address}`, close };
 }
 
 function contextOf({ certificate, key }: NonNullable<GatewayPlace['tls']>): tls.SecureContext {

@@ -123,7 +123,7 @@ export class RelayThread {
   private enroll(enclave: string, dial: Dial | null): void {
     if (dial === null) this.enrolled.delete(enclave);
     else this.enrolled.set(enclave, dial);
-    // A thread that starts later is told by `lost`.
+    // A thread that starts later gets them from `lost`.
     if (this.worker !== null) this.post({ type: 'enroll', enclave, dial });
   }
 

@@ -61,7 +61,6 @@ beforeAll(async () => {
         },
       ],
       platform: text,
-      participants: text,
     })),
     createEnclave: answer(() => ({ actor: actor() })),
     removeEnclave: answer(() => ({})),
@@ -69,7 +68,7 @@ beforeAll(async () => {
       actors: [actor(), { ...actor(), machine: text, state: text }],
       hasMore: false,
     })),
-    getActor: answer(() => ({ actor: actor() })),
+    getActor: answer(() => ({ actor: actor(), participants: text })),
     sendEvent: answer(() => ({ actor: { ...actor(), state: text } })),
     watchActors: (call) => {
       call.write({ item: { $case: 'removed', value: text } });

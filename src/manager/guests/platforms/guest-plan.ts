@@ -10,7 +10,7 @@ import type { HostFacts } from './host-facts.ts';
 import type { Protection } from './protection.ts';
 
 /** SEV_FEATURES: SNP active, nothing else. */
-const GUEST_FEATURES = 0x1;
+export const GUEST_FEATURES = 0x1;
 
 /** What a platform needs to know of a guest to plan its launch. */
 export interface PlannedGuest {

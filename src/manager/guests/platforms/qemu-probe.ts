@@ -1,12 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CocosError } from '../../../errors.ts';
 import { findQemu } from '../vm/find-program.ts';
 import { type HostProcess, startHostProcess } from '../vm/host-process.ts';
-import { QmpClient } from '../vm/qmp.ts';
+import { firstHello } from '../vm/qmp-hello.ts';
 
 /** What QEMU on this host can do; null members where it could not be asked. */
 export interface QemuFacts {
@@ -31,7 +30,6 @@ const Version = z.looseObject({ qemu: z.looseObject({ major: z.int(), minor: z.i
 const Types = z.array(z.looseObject({ name: z.string() }));
 
 const PROBE_LIMIT_MS = 10_000;
-const POLL_MS = 20;
 
 const NOTHING: QemuFacts = {
   ...{ program: null, version: null, teeObjects: new Set(), sev: null },
@@ -69,7 +67,9 @@ export async function probeQemu(hasKvm: boolean): Promise<QemuFacts> {
 }
 
 async function ask(socket: string, qemu: HostProcess): Promise<Omit<QemuFacts, 'program'>> {
-  const client = await connect(socket, qemu);
+  const client = await firstHello(qemu, socket, PROBE_LIMIT_MS);
+  if (client === 'ended' || client === 'late')
+    throw new CocosError('VM_LAUNCH_FAILED', `QEMU sent no QMP hello at ${socket}.`);
   try {
     const version = Version.parse(await client.execute('query-version'));
     const types = Types.parse(
@@ -86,23 +86,5 @@ async function ask(socket: string, qemu: HostProcess): Promise<Omit<QemuFacts, '
     }
   } finally {
     client.close();
-  }
-}
-
-/** @throws CocosError VM_LAUNCH_FAILED when it ended, or said nothing in time */
-async function connect(socket: string, qemu: HostProcess): Promise<QmpClient> {
-  let hasEnded = false;
-  qemu.exited.then(() => {
-    hasEnded = true;
-  }, undefined);
-  const deadline = performance.now() + PROBE_LIMIT_MS;
-  for (;;) {
-    try {
-      return await QmpClient.connect(socket, deadline - performance.now());
-    } catch (thrown) {
-      if (hasEnded || performance.now() >= deadline) throw thrown;
-      // The socket exists a moment before QEMU listens on it.
-      await sleep(POLL_MS);
-    }
   }
 }

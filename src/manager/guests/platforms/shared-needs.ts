@@ -1,39 +1,45 @@
 import { type Finding, met, unmet } from './finding.ts';
-import type { HostFacts } from './host-facts.ts';
+import type { DeviceAccess, HostFacts } from './host-facts.ts';
 
 /** What every platform of hardware needs of the host. */
 
-export function hasKvm({ kvm }: HostFacts): Finding {
-  const need = 'KVM';
-  switch (kvm) {
+/** A device file that this process must be able to use, with what helps where it is denied or missing. */
+export function hasDevice(
+  access: DeviceAccess,
+  { need, file, denied, missing }: { need: string; file: string; denied: string; missing: string },
+): Finding {
+  switch (access) {
     case 'usable':
-      return met(need, '/dev/kvm can be opened');
+      return met(need, `${file} can be opened`);
     case 'denied':
-      return unmet(need, '/dev/kvm cannot be opened', 'Add the user of the manager to the group kvm.');
+      return unmet(need, `${file} cannot be opened`, denied);
     case 'missing':
-      return unmet(
-        need,
-        'there is no /dev/kvm',
-        'Enable virtualization in the BIOS and load the module kvm.',
-      );
+      return unmet(need, `there is no ${file}`, missing);
   }
+}
+
+export function hasKvm({ kvm }: HostFacts): Finding {
+  return hasDevice(kvm, {
+    ...{ need: 'KVM', file: '/dev/kvm' },
+    denied: 'Add the user of the manager to the group kvm.',
+    missing: 'Enable virtualization in the BIOS and load the module kvm.',
+  });
 }
 
 /** QEMU makes a protected guest's devices use bounce buffers, which vhost-device-vsock cannot. */
 export function hasKernelVsock({ kernelVsock }: HostFacts): Finding {
-  const need = "the kernel's vsock device";
-  switch (kernelVsock) {
-    case 'usable':
-      return met(need, '/dev/vhost-vsock can be opened');
-    case 'denied':
-      return unmet(
-        need,
-        '/dev/vhost-vsock cannot be opened',
-        'Give the user of the manager access to /dev/vhost-vsock.',
-      );
-    case 'missing':
-      return unmet(need, 'there is no /dev/vhost-vsock', 'Load the module: modprobe vhost_vsock.');
-  }
+  return hasDevice(kernelVsock, {
+    ...{ need: "the kernel's vsock device", file: '/dev/vhost-vsock' },
+    denied: 'Give the user of the manager access to /dev/vhost-vsock.',
+    missing: 'Load the module: modprobe vhost_vsock.',
+  });
+}
+
+export function hasFirmware({ imageFiles }: HostFacts, name: string): Finding {
+  const need = `the firmware ${name} in the image folder`;
+  return imageFiles.has(name)
+    ? met(need, 'it is there')
+    : unmet(need, 'it is not there', 'Build the image with: npm run eos, or set COCOSAI_EOS_DIR.');
 }
 
 export function hasTeeObject(

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CocosError } from '../../../errors.ts';
 import type { Transport } from '../../../link/transport/transport.ts';
@@ -7,7 +7,8 @@ import { explainFailure } from '../platforms/platforms.ts';
 import { deviceLost } from './device-watch.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import { qemuArgs } from './qemu-args.ts';
-import { QmpClient, type QmpCommands, qmpCommands } from './qmp.ts';
+import { type QmpCommands, qmpCommands } from './qmp.ts';
+import { firstHello } from './qmp-hello.ts';
 import { startVtpm } from './swtpm.ts';
 import type { VmConfig } from './vm-config.ts';
 import { openVsockDevice, type VsockBackend } from './vsock-device.ts';
@@ -17,7 +18,6 @@ const SOCKET_PATH_LIMIT = 100;
 /** How long the first hello of QEMU is waited for. */
 const HELLO_LIMIT_MS = 15_000;
 const QUIT_LIMIT_MS = 5_000;
-const POLL_MS = 20;
 const LOG_TAIL = 500;
 
 export interface LaunchConfig {
@@ -147,30 +147,14 @@ export function runningVm({ qemu, vsock, vtpm, qmp }: VmParts): RunningVm {
  * @throws CocosError VM_LAUNCH_FAILED when QEMU has ended
  */
 async function checkStart(qemu: HostProcess, path: string, { hostLog, vm }: LaunchConfig): Promise<void> {
-  let hasEnded = false;
-  qemu.exited.then(() => {
-    hasEnded = true;
-  }, undefined);
-  const deadline = performance.now() + HELLO_LIMIT_MS;
-  while (performance.now() < deadline) {
-    if (hasEnded) {
-      const tail = tailOf(hostLog);
-      const why = explainFailure(vm.protection.kind, tail);
-      const meaning = why === null ? '' : ` ${why}`;
-      throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${hostLog}.${meaning}`, {
-        details: { log: hostLog, tail },
-      });
-    }
-    if (existsSync(path)) {
-      try {
-        const client = await QmpClient.connect(path, deadline - performance.now());
-        return client.close();
-      } catch {
-        // The socket exists a moment before QEMU listens on it.
-      }
-    }
-    await sleep(POLL_MS);
-  }
+  const hello = await firstHello(qemu, path, HELLO_LIMIT_MS);
+  if (hello !== 'ended') return hello === 'late' ? undefined : hello.close();
+  const tail = tailOf(hostLog);
+  const why = explainFailure(vm.protection.kind, tail);
+  const meaning = why === null ? '' : ` ${why}`;
+  throw new CocosError('VM_LAUNCH_FAILED', `QEMU ended at once; its output is in ${hostLog}.${meaning}`, {
+    details: { log: hostLog, tail },
+  });
 }
 
 function tailOf(path: string): string {

@@ -7,6 +7,7 @@ import { attestationCrypto } from '../../../../crypto/attestation-crypto.ts';
 import {
   directBoot,
   directLog,
+  GUEST_FEATURES,
   type GuestPlan,
   imageFiles,
   type PlannedGuest,
@@ -16,8 +17,6 @@ import {
 
 /** CPU model given to QEMU and to the launch measurement. */
 const VCPU_TYPE = 'EPYC-v3';
-/** SEV_FEATURES: SNP active, nothing else. */
-const GUEST_FEATURES = 0x1;
 
 /** The launch of a guest that nothing protects; the host's emulated processor reports it as hardware would. */
 export async function planEmulated(guest: PlannedGuest): Promise<GuestPlan> {

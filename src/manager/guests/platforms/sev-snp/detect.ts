@@ -1,6 +1,6 @@
 import { type Finding, met, type PlatformReport, reportOf, unmet } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
-import { hasKernelVsock, hasKvm, hasTeeObject } from '../shared-needs.ts';
+import { hasDevice, hasFirmware, hasKernelVsock, hasKvm, hasTeeObject } from '../shared-needs.ts';
 
 /** First QEMU with `sev-snp-guest`. */
 const QEMU_VERSION = [9, 1] as const;
@@ -16,7 +16,7 @@ export function detectSevSnp(facts: HostFacts): PlatformReport {
     hasTeeObject(facts, 'sev-snp-guest', QEMU_VERSION),
     capabilities(facts),
     hasKernelVsock(facts),
-    firmware(facts),
+    hasFirmware(facts, SEV_SNP_FIRMWARE),
   ];
   return reportOf('sev-snp', findings, facts.miscCapacity['sev_es'] ?? null);
 }
@@ -49,30 +49,16 @@ function kernelModule({ parameters }: HostFacts): Finding {
 }
 
 function secureProcessor({ sev }: HostFacts): Finding {
-  const need = 'the secure processor at /dev/sev';
-  switch (sev) {
-    case 'usable':
-      return met(need, '/dev/sev can be opened');
-    case 'denied':
-      return unmet(need, '/dev/sev cannot be opened', 'Give the user of the manager access to /dev/sev.');
-    case 'missing':
-      return unmet(
-        need,
-        'there is no /dev/sev',
-        'Load the kernel module ccp; update the SEV firmware in /lib/firmware/amd or the BIOS if it fails to initialize (dmesg | grep ccp).',
-      );
-  }
+  return hasDevice(sev, {
+    ...{ need: 'the secure processor at /dev/sev', file: '/dev/sev' },
+    denied: 'Give the user of the manager access to /dev/sev.',
+    missing:
+      'Load the kernel module ccp; update the SEV firmware in /lib/firmware/amd or the BIOS if it fails to initialize (dmesg | grep ccp).',
+  });
 }
 
 function capabilities({ qemu }: HostFacts): Finding {
   const need = 'an answer of QEMU to query-sev-capabilities';
   if (qemu.sev !== null) return met(need, `the encryption bit is ${qemu.sev.cbitpos}`);
   return unmet(need, `QEMU says: ${qemu.sevProblem}`, 'Check what comes before in this list.');
-}
-
-function firmware({ imageFiles }: HostFacts): Finding {
-  const need = `the firmware ${SEV_SNP_FIRMWARE} in the image folder`;
-  return imageFiles.has(SEV_SNP_FIRMWARE)
-    ? met(need, 'it is there')
-    : unmet(need, 'it is not there', 'Build the image with: npm run eos, or set COCOSAI_EOS_DIR.');
 }

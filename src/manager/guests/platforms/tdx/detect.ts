@@ -1,6 +1,6 @@
 import { type Finding, met, type PlatformReport, reportOf, unmet } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
-import { hasKernelVsock, hasKvm, hasTeeObject } from '../shared-needs.ts';
+import { hasFirmware, hasKernelVsock, hasKvm, hasTeeObject } from '../shared-needs.ts';
 
 /** First QEMU with `tdx-guest`. */
 const QEMU_VERSION = [10, 1] as const;
@@ -15,7 +15,7 @@ export function detectTdx(facts: HostFacts): PlatformReport {
     hasTeeObject(facts, 'tdx-guest', QEMU_VERSION),
     hasKernelVsock(facts),
     quoteService(facts),
-    firmware(facts),
+    hasFirmware(facts, TDX_FIRMWARE),
   ];
   return reportOf('tdx', findings, facts.miscCapacity['tdx'] ?? null);
 }
@@ -56,11 +56,4 @@ function quoteService({ quoteSocket }: HostFacts): Finding {
         'Install tdx-qgs, let it listen on its unix socket, and register the platform with a PCCS.',
       )
     : met(need, `it listens at ${quoteSocket}`);
-}
-
-function firmware({ imageFiles }: HostFacts): Finding {
-  const need = `the firmware ${TDX_FIRMWARE} in the image folder`;
-  return imageFiles.has(TDX_FIRMWARE)
-    ? met(need, 'it is there')
-    : unmet(need, 'it is not there', 'Build the image with: npm run eos, or set COCOSAI_EOS_DIR.');
 }

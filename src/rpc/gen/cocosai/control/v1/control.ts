@@ -37,11 +37,6 @@ export interface GetHostResponse {
   platforms: PlatformReport[];
   /** Platform of enclaves whose request names none. */
   platform: string;
-  /**
-   * Where participants of other machines connect, `tcp:host:port` or `tls:host:port`; empty for nowhere. An enclave is
-   * named by its id after a slash.
-   */
-  participants: string;
 }
 
 /** What was found out about one platform: `sev-snp`, `tdx` or `emulated`. */
@@ -116,7 +111,14 @@ export interface GetActorRequest {
 }
 
 export interface GetActorResponse {
-  actor: Actor | undefined;
+  actor:
+    | Actor
+    | undefined;
+  /**
+   * Of an enclave: where participants of other machines connect to it, `tcp:host:port/id` or `tls:host:port/id`. Empty for
+   * nowhere.
+   */
+  participants: string;
 }
 
 export interface WatchActorsRequest {
@@ -204,15 +206,7 @@ export const GetHostRequest: MessageFns<GetHostRequest> = {
 };
 
 function createBaseGetHostResponse(): GetHostResponse {
-  return {
-    version: "",
-    description: "",
-    emulatedRootPem: "",
-    emulatedRootDigest: "",
-    platforms: [],
-    platform: "",
-    participants: "",
-  };
+  return { version: "", description: "", emulatedRootPem: "", emulatedRootDigest: "", platforms: [], platform: "" };
 }
 
 export const GetHostResponse: MessageFns<GetHostResponse> = {
@@ -234,9 +228,6 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
     }
     if (message.platform !== "") {
       writer.uint32(50).string(message.platform);
-    }
-    if (message.participants !== "") {
-      writer.uint32(58).string(message.participants);
     }
     return writer;
   },
@@ -300,14 +291,6 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
             }
 
             message.platform = reader.string();
-            continue;
-          }
-          case 7: {
-            if (tag !== 58) {
-              break;
-            }
-
-            message.participants = reader.string();
             continue;
           }
         }
@@ -960,13 +943,16 @@ export const GetActorRequest: MessageFns<GetActorRequest> = {
 };
 
 function createBaseGetActorResponse(): GetActorResponse {
-  return { actor: undefined };
+  return { actor: undefined, participants: "" };
 }
 
 export const GetActorResponse: MessageFns<GetActorResponse> = {
   encode(message: GetActorResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.actor !== undefined) {
       Actor.encode(message.actor, writer.uint32(10).fork()).join();
+    }
+    if (message.participants !== "") {
+      writer.uint32(18).string(message.participants);
     }
     return writer;
   },
@@ -990,6 +976,14 @@ export const GetActorResponse: MessageFns<GetActorResponse> = {
             }
 
             message.actor = Actor.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.participants = reader.string();
             continue;
           }
         }
